@@ -1,0 +1,157 @@
+"""A model as a folder of files: what `export` writes and the captioner reads.
+
+    bundle.json      format version, settings, languages, grid, and sha256 and size of every other file
+    tokenizer.json   encoder.onnx   decoder.onnx   README.md (the model card)
+
+Loading checks every file against its hash, and the parts against each other, and refuses at the first mismatch.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from showtell.config import DecodeSettings, Language, PixelSettings
+from showtell.core.text import Text
+from showtell.errors import BadBundle
+from showtell.files import sha256, write_text
+
+FORMAT = 1
+PARTS = ("tokenizer.json", "encoder.onnx", "decoder.onnx", "README.md")
+MANIFEST = "bundle.json"
+
+
+class FileRecord(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    sha256: str
+    size: int
+
+
+class Manifest(BaseModel):
+    """`bundle.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    format: int = FORMAT
+    showtell: str
+    """The version of showtell that wrote the bundle."""
+    languages: Annotated[tuple[Language, ...], Field(min_length=1)]
+    vocabulary: int
+    grid: tuple[int, int]
+    """Rows and columns of image regions."""
+    pixels: PixelSettings
+    decode: DecodeSettings
+    model: dict[str, Any]
+    """The recipe's `model` section, for a reader; nothing here depends on it."""
+    files: dict[str, FileRecord]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that has passed all checks."""
+
+    path: Path
+    manifest: Manifest
+    text: Text
+
+    @property
+    def encoder(self) -> Path:
+        return self.path / "encoder.onnx"
+
+    @property
+    def decoder(self) -> Path:
+        return self.path / "decoder.onnx"
+
+
+def builtin() -> Path:
+    """The folder of the model that is inside the package."""
+    return Path(str(files("showtell"))) / "models" / "default"
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Raises BadBundle, naming the first thing that is wrong."""
+    manifest = _manifest(path)
+    for name in PARTS:
+        record = manifest.files.get(name)
+        if record is None:
+            raise BadBundle(f"{path / MANIFEST}: says nothing of {name}; export the model again")
+        _check(path / name, record)
+    text = Text.load(path / "tokenizer.json", manifest.languages)
+    if text.size != manifest.vocabulary:
+        raise BadBundle(
+            f"{path}: the tokenizer has {text.size} words, the network {manifest.vocabulary}; export the model again"
+        )
+    return Bundle(path, manifest, text)
+
+
+def write_bundle(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
+    """Make a bundle of the files in the folder `parts`; `path` must be new, empty, or a bundle to replace.
+
+    The bundle comes into being under a temporary name beside `path`. Raises BadBundle when `path` is something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise BadBundle(f"{path}: is a file; expected a folder to write the bundle to")
+    if path.exists() and any(path.iterdir()) and not (path / MANIFEST).exists():
+        raise BadBundle(f"{path}: holds other things; expected a new or empty folder, or a bundle to replace")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    new.chmod(0o755)
+    try:
+        records = {}
+        for name in PARTS:
+            shutil.copyfile(parts / name, new / name)
+            records[name] = FileRecord(sha256=sha256(new / name), size=(new / name).stat().st_size)
+        whole = Manifest(**manifest, files=records)
+        write_text(new / MANIFEST, json.dumps(whole.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+        _replace(path, new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def _replace(path: Path, new: Path) -> None:
+    """Put the folder `new` at `path`; a rename cannot replace a folder that is not empty, so the old one steps aside."""
+    old = new.with_suffix(".old")
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _manifest(path: Path) -> Manifest:
+    file = path / MANIFEST
+    if not path.is_dir():
+        raise BadBundle(f"{path}: no such model folder; expected one that `showtell export` wrote")
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadBundle(f"{path}: no {MANIFEST} in it; expected a folder that `showtell export` wrote") from error
+    except (OSError, ValueError) as error:
+        raise BadBundle(f"{file}: cannot be read ({error}); export the model again") from error
+    found = raw.get("format") if isinstance(raw, dict) else None
+    if found != FORMAT:
+        raise BadBundle(f"{file}: found format {found!r}, expected {FORMAT}; export again with this version of showtell")
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadBundle(f"{file}: {where}: {first['msg']}; export the model again") from error
+
+
+def _check(file: Path, record: FileRecord) -> None:
+    try:
+        size = file.stat().st_size
+        if size != record.size:
+            raise BadBundle(f"{file}: found {size} bytes, expected {record.size}: damaged; copy or export it again")
+        if sha256(file) != record.sha256:
+            raise BadBundle(f"{file}: its sha256 is not the one in {MANIFEST}: damaged; copy or export it again")
+    except OSError as error:
+        raise BadBundle(f"{file}: cannot be read ({error.strerror}); copy or export the bundle again") from error

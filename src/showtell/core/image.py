@@ -1,0 +1,312 @@
+"""Whatever a photo comes as, made one upright RGB image.
+
+    bytes -> signature -> header, checked against the limits -> pixels -> RGB over white -> upright
+
+Six formats are decoded: those that cameras, phones and the web write. Pillow knows forty more, but each is another
+parser for hostile bytes (EPS runs Ghostscript), so the others are refused by name.
+
+Rejected: `PIL.Image.open`. It tries one parser after another, and its pixel limit is one global number that warns, or
+raises at twice that. The signature tells which parser to call, and the limits are arguments; nothing global is touched,
+so that threads with different limits do not meet.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageChops,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from showtell.errors import BadImage
+
+EncodedImage: TypeAlias = bytes | bytearray | BinaryIO
+ImageSource: TypeAlias = (
+    "str | os.PathLike[str] | EncodedImage | Image.Image | NDArray[np.uint8] | Callable[[], ImageSource]"
+)
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_PIXELS: Final = 80_000_000
+"""Below Pillow's own alarm (89 million), so that it never sounds; 320 MB decoded."""
+MIN_SIDE: Final = 8
+"""Pixels; a smaller picture is a spacer or a tracking dot."""
+
+_DECODERS: Final[dict[str, type[ImageFile.ImageFile]]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+}
+_SIGNATURES: Final = {
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "GIF": rb"GIF8[79]a",
+    "WebP": rb"RIFF....WEBP",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    # Two letters begin many a text; the size of the second header is one of these.
+    "BMP": rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+}
+_UNSUPPORTED: Final = {
+    "SVG": rb"(\xef\xbb\xbf)?\s*<(svg|(\?xml|!--|!DOCTYPE svg).*<svg)\b",
+    "PDF": rb"%PDF-",
+    "PostScript": rb"%!PS|\xc5\xd0\xd3\xc6",
+    "AVIF": rb"....ftypavi[fs]",
+    "HEIC": rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)",
+    "MP4 film": rb"....ftyp",
+    "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
+    "Photoshop": rb"8BPS",
+    "icon": rb"\0\0[\x01\x02]\0",
+    "portable any map": rb"P[1-7]\s",
+    "OpenEXR": rb"\x76\x2f\x31\x01",
+}
+_HEAD: Final = 4096
+"""Bytes looked at for a signature; only SVG, which may begin with comments, needs more than 18."""
+
+_PILLOW_ERRORS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    Image.DecompressionBombError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    Warning,  # one that somebody's `-W error` made an exception
+    struct.error,
+    zlib.error,
+)
+"""All that Pillow was seen or documented to raise on damaged files; `tests/core/test_image.py` damages files at random.
+
+MemoryError is not among them: it says something about this machine, not about the image.
+"""
+
+_TRANSPOSE: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation."""
+_EXIF_ORIENTATION: Final = 0x0112
+
+# Pillow warns of crooked metadata, which a caption does not need. `warnings.catch_warnings` would be undone by a second
+# thread; a filter that names the modules stays true.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.(Png|Tiff)ImagePlugin")
+
+
+def load_image(
+    source: ImageSource,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = MIN_SIDE,
+    hint_size: int | None = None,
+) -> Image.Image:
+    """The image as mode RGB, upright, its first frame, transparency over white, without metadata.
+
+    `source` is a path, the bytes of a file, a file opened in binary mode, a PIL image (its current frame), an array
+    `[H, W]` or `[H, W, 1 | 3 | 4]` of uint8, or a function that gives one of these (see `records.Sample.image`).
+    `hint_size` allows a JPEG to be decoded at a half, a quarter or an eighth as long as both sides keep twice that many
+    pixels: faster, and almost the same after shrinking to `hint_size`.
+
+    Raises BadImage, and nothing else that is the image's fault. The limits are checked before anything is decoded.
+    """
+    if isinstance(source, np.ndarray):
+        source = _from_array(source)
+    if isinstance(source, Image.Image):
+        _check_size(source.size, max_pixels, min_side)
+        return _finish(source)
+    if isinstance(source, str | os.PathLike):
+        with _open_file(Path(source), max_bytes) as file:
+            return _decode(file, max_pixels, min_side, hint_size)
+    if hasattr(source, "read"):
+        source = _read_file(cast(BinaryIO, source), max_bytes)
+    if isinstance(source, bytes | bytearray):
+        _check_bytes(len(source), max_bytes)
+        return _decode(BytesIO(source), max_pixels, min_side, hint_size)
+    if callable(source):
+        return load_image(source(), max_bytes=max_bytes, max_pixels=max_pixels, min_side=min_side, hint_size=hint_size)
+    raise BadImage("unsupported", f"found {type(source).__name__}; expected a path, bytes, file, image or array")
+
+
+def _open_file(path: Path, max_bytes: int) -> BinaryIO:
+    try:
+        status = path.stat()
+        # Opening a named pipe would wait for a writer that may never come.
+        if not stat.S_ISREG(status.st_mode):
+            found = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or pipe"
+            raise BadImage("unreadable", f"found {found}; expected a file")
+        _check_bytes(status.st_size, max_bytes)
+        return path.open("rb")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadImage("missing", "no such file") from error
+    except OSError as error:
+        raise BadImage("unreadable", error.strerror or str(error)) from error
+    except ValueError as error:  # a NUL or a lone surrogate in the name: no file can be called that
+        raise BadImage("missing", "no file can have this name") from error
+
+
+def _read_file(file: BinaryIO, max_bytes: int) -> bytes:
+    try:
+        data = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:  # ValueError: the file is closed
+        raise BadImage("unreadable", _one_line(error)) from error
+    if not isinstance(data, bytes):
+        raise BadImage("unreadable", f"reading gave {type(data).__name__}; expected a file opened in binary mode")
+    return data
+
+
+def _check_bytes(count: int, max_bytes: int) -> None:
+    if count == 0:
+        raise BadImage("empty", "found 0 bytes; expected an image")
+    if count > max_bytes:
+        raise BadImage("too_large", f"found more than {max_bytes / 2**20:.3g} MiB, which is the limit")
+
+
+def _check_size(size: tuple[int, int], max_pixels: int, min_side: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise BadImage("too_large", f"found {width} x {height} pixels; expected at most {max_pixels / 1e6:.3g} million")
+    if min(size) < min_side:
+        raise BadImage("too_small", f"found {width} x {height} pixels; expected at least {min_side} x {min_side}")
+
+
+def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | None) -> Image.Image:
+    with _translated_errors("file"):
+        head = file.read(_HEAD)
+        file.seek(0)
+    kind = _kind(head)
+    with _translated_errors(kind):
+        image = _DECODERS[kind](file)
+    _check_size(image.size, max_pixels, min_side)
+    if hint_size is not None:
+        image.draft(None, (2 * hint_size, 2 * hint_size))
+    return _finish(image)
+
+
+def _kind(head: bytes) -> str:
+    """A key of `_DECODERS`. Raises BadImage: `unsupported` for a known other format, else `not_an_image`."""
+    for kind, signature in _SIGNATURES.items():
+        if re.match(signature, head, re.DOTALL):
+            return kind
+    expected = f"expected {', '.join(_DECODERS)}"
+    for kind, signature in _UNSUPPORTED.items():
+        if re.match(signature, head, re.DOTALL | re.IGNORECASE):
+            raise BadImage("unsupported", f"found {kind}; {expected}")
+    raise BadImage("not_an_image", f"the file begins with {head[:12]!r}; {expected}")
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise BadImage("unsupported", f"found {array.dtype} {list(array.shape)}; expected uint8 [H, W, 1 | 3 | 4]")
+    if array.size == 0:
+        raise BadImage("too_small", f"found an array of {list(array.shape)}; expected pixels")
+    return Image.fromarray(array)
+
+
+def _finish(image: Image.Image) -> Image.Image:
+    """Decodes `image` if that has not happened; the result has its own pixels and no tie to a file."""
+    with _translated_errors(image.format or "image"):
+        image.load()
+    turn = _TRANSPOSE.get(_orientation(image))
+    with _translated_errors(image.format or "image"):
+        rgb = _over_white(_eight_bits(image))
+    # Metadata that stays would turn the image again when it is loaded a second time.
+    rgb.info = {}
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's 1 to 8, or whatever number stands there; 1 is upright."""
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION)
+    except _PILLOW_ERRORS:
+        # The photo is sound, only the note on its orientation cannot be read: a viewer would show it too.
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Wide grey values scaled, not clipped, to 0..255; other modes as they are.
+
+    Mode `I` holds 16 or 32 bits and `F` any range, and neither says which: the smallest usual range that holds the
+    values is taken.
+    """
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    transparent = image.info.get("transparency")
+    values = np.array(image, dtype=np.float32)
+    # In place from here: this may be 80 million pixels.
+    np.nan_to_num(values, copy=False, nan=0, posinf=0, neginf=0)
+    hidden = values == transparent if isinstance(transparent, int) else None
+    top = float(values.max())
+    ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
+    white = next((limit for limit in ranges if top <= limit), top)
+    np.clip(values, 0, white, out=values)
+    values *= 255 / white
+    grey = np.rint(values, out=values).astype(np.uint8)
+    if hidden is not None:
+        grey[hidden] = 255
+    return Image.fromarray(grey)
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        # Pillow turns every CMYK JPEG around, as Adobe's need it; one without Adobe's marker is stored as it is meant.
+        image = ImageChops.invert(image)
+    if image.mode == "La":
+        image = image.convert("LA")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+@contextmanager
+def _translated_errors(what: str) -> Iterator[None]:
+    """Turns whatever Pillow raises within into BadImage."""
+    try:
+        yield
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImage("too_large", f"{what}: {_one_line(error)}") from error
+    except _PILLOW_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise BadImage("unreadable", error.strerror or str(error)) from error
+        if re.search(r"unsupported|not supported|unknown|not available", str(error), re.IGNORECASE):
+            raise BadImage("unsupported", f"{what} of a kind that is not decoded: {_one_line(error)}") from error
+        raise BadImage("truncated", f"{what}, damaged or cut off: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

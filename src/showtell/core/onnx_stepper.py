@@ -1,0 +1,80 @@
+"""A bundle's two ONNX graphs as a Stepper; the only place that knows ONNX Runtime.
+
+    encoder.onnx   pixels [B, 3, H, W]                       -> memory.* [B, ...]
+    decoder.onnx   tokens [B, K], memory.*, state.* [B, K, ...]  -> log_probs, attention, next.*
+
+A state begins as the memory of the same name (`state.hidden` as `memory.hidden`) or, where there is none, as a tensor
+without words: its unknown length is 0.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from showtell.core.stepper import Floats, Ids, Step
+from showtell.errors import BadBundle
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class State(NamedTuple):
+    memory: Arrays
+    rows: Arrays
+
+
+class OnnxStepper:
+    def __init__(self, encoder: Path, decoder: Path, threads: int = 0) -> None:
+        """`threads`: how many the network uses; 0: all cores. Raises BadBundle when a graph cannot be loaded."""
+        self._encoder, self._decoder = _session(encoder, threads), _session(decoder, threads)
+        self._memories = [output.name for output in self._encoder.get_outputs()]
+        inputs = {i.name: i.shape for i in self._decoder.get_inputs()}
+        self._wanted = [name for name in inputs if name.startswith("memory.")]
+        self._states = {name: shape for name, shape in inputs.items() if name.startswith("state.")}
+        self._outputs = [output.name for output in self._decoder.get_outputs()]
+        missing = [name for name in self._wanted if name not in self._memories]
+        if missing or "tokens" not in inputs or "log_probs" not in self._outputs:
+            wrong = missing[0] if missing else "tokens or log_probs"
+            raise BadBundle(f"{decoder}: {wrong} does not fit {encoder.name}; export the model again")
+        self.vocabulary = next(o.shape[2] for o in self._decoder.get_outputs() if o.name == "log_probs")
+
+    def encode(self, pixels: Floats) -> Arrays:
+        return dict(zip(self._memories, self._encoder.run(None, {"pixels": pixels}), strict=True))
+
+    def start(self, memory: Arrays) -> State:
+        batch = len(memory[self._memories[0]])
+        rows: Arrays = {}
+        for name, shape in self._states.items():
+            known = memory.get(name.replace("state.", "memory.", 1))
+            if known is not None:
+                rows[name] = known[:, None]
+            else:
+                lengths = [n if isinstance(n, int) else 0 for n in shape[2:]]
+                rows[name] = np.zeros((batch, 1, *lengths), np.float32)
+        return State(memory, rows)
+
+    def step(self, tokens: Ids, state: State) -> Step:
+        feed = {"tokens": tokens, **{name: state.memory[name] for name in self._wanted}, **state.rows}
+        results = dict(zip(self._outputs, self._decoder.run(None, feed), strict=True))
+        rows = {name: results[name.replace("state.", "next.", 1)] for name in self._states}
+        return Step(results["log_probs"], State(state.memory, rows), results.get("attention"))
+
+    def select(self, state: State, images: Ids, beams: Ids) -> State:
+        stays = len(images) == len(next(iter(state.memory.values())))
+        memory = state.memory if stays else {name: array[images] for name, array in state.memory.items()}
+        return State(memory, {name: array[images[:, None], beams] for name, array in state.rows.items()})
+
+
+def _session(path: Path, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 (ONNX Runtime's exceptions share no base but Exception)
+        first = str(error).splitlines()[0]
+        raise BadBundle(f"{path}: ONNX Runtime cannot load it ({first}); export the model again") from error

@@ -1,0 +1,107 @@
+"""`flickr:DIR`: Flickr8k as distributed, or the same thing under plainer names.
+
+    captions     captions.en.txt, captions.ar.txt ... or Flickr8k.token.txt (English):  NAME.jpg#0 <TAB> caption
+    split lists  trainImages.txt, devImages.txt, testImages.txt, or Flickr_8k.trainImages.txt ...:  one name per line
+    photos       images/ or Flicker8k_Dataset/ (spelt so in the archive)
+
+Images that no list names are left out. Samples come in the order of the lists: train, dev, test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from showtell.data.files import FileIndex, folder_of, read_lines, tidy
+from showtell.errors import BadData
+from showtell.records import Sample
+
+IMAGE_FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset")
+
+
+class _Listed(NamedTuple):
+    """Where a split list names an image."""
+
+    split: str
+    file: Path
+    line: int
+
+
+class _Captions(NamedTuple):
+    """The captions of an image, and the line of the first."""
+
+    line: int
+    texts: list[str]
+
+
+def read_flickr(where: str, languages: Sequence[str]) -> list[Sample]:
+    """Raises BadData when a file is missing or broken, or when lists, captions and photos do not fit together."""
+    root = folder_of(where)
+    photos = _first(root, IMAGE_FOLDERS)
+    listed = _read_lists(root)
+    files = {language: _caption_file(root, language) for language in languages}
+    captions = {language: _read_captions(file) for language, file in files.items()}
+    there = FileIndex()
+    samples = []
+    # Only listed images are looked for: the archive's Flickr8k.token.txt captions one photo that it does not contain.
+    for name, origin in listed.items():
+        path = photos / name
+        exists = path in there
+        for language, file in files.items():
+            if name not in captions[language]:
+                found = f"{name!r}, which has no caption in {file.name}"
+                raise BadData(origin.file, found, "names of images with captions", origin.line)
+            line, texts = captions[language][name]
+            if not exists:
+                raise BadData(file, f"captions of {name!r}, but no file {path}", "an image file", line)
+            samples.append(Sample(name, path, tuple(texts), origin.split, language))
+    return samples
+
+
+def _first(root: Path, names: Iterable[str]) -> Path:
+    options = list(names)
+    for name in options:
+        if (root / name).exists():
+            return root / name
+    raise BadData(root, f"no {' or '.join(options)}", "the files of Flickr8k: captions, split lists and photos")
+
+
+def _caption_file(root: Path, language: str) -> Path:
+    return _first(root, [f"captions.{language}.txt"] + ["Flickr8k.token.txt"] * (language == "en"))
+
+
+def _read_lists(root: Path) -> dict[str, _Listed]:
+    listed: dict[str, _Listed] = {}
+    for split in ("train", "dev", "test"):
+        names = [f"{split}Images.txt", f"Flickr_8k.{split}Images.txt"]
+        for file in [root / name for name in names if (root / name).exists()][:1]:
+            for line, text in read_lines(file):
+                name = text.strip()
+                if name in listed:
+                    earlier = listed[name]
+                    expected = f"it once; {earlier.file.name}, line {earlier.line} has it already"
+                    raise BadData(file, f"{name!r} again", expected, line)
+                listed[name] = _Listed(split, file, line)
+    if not listed:
+        raise BadData(root, "no image in any split list", "trainImages.txt, devImages.txt or testImages.txt with names")
+    return listed
+
+
+def _read_captions(file: Path) -> dict[str, _Captions]:
+    captions: dict[str, _Captions] = {}
+    keys: set[str] = set()
+    for line, text in read_lines(file):
+        key, tab, caption = text.partition("\t")
+        key = key.strip()
+        name, _, index = key.rpartition("#")
+        if not tab or not name or not index.isdecimal():
+            raise BadData(file, repr(text[:60]), "NAME#0, a TAB, a caption", line)
+        if key in keys:
+            raise BadData(file, f"{key!r} again", "each key once", line)
+        keys.add(key)
+        caption = tidy(caption)
+        if not caption:
+            raise BadData(file, f"an empty caption for {key!r}", "words after the TAB", line)
+        captions.setdefault(name, _Captions(line, [])).texts.append(caption)
+    return captions

@@ -1,0 +1,58 @@
+"""Data specs such as `flickr:DIR` or `shapes:2000`: the word before the colon names the reader.
+
+A new format is one module with a `read(where, languages)` function and one line in `READERS`. A reader that needs an
+optional package imports it when it is called, so that the others work without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from showtell.config import nearest
+from showtell.data.flickr import read_flickr
+from showtell.data.folder import read_folder
+from showtell.data.shapes import read_shapes
+from showtell.data.tables import read_csv, read_jsonl
+from showtell.errors import BadConfig
+from showtell.records import Sample
+
+
+class Reader(NamedTuple):
+    """How a kind of data is written in a spec, what it is, and what reads it."""
+
+    form: str
+    summary: str
+    read: Callable[[str, Sequence[str]], list[Sample]]
+
+
+READERS: Final = {
+    "flickr": Reader("flickr:DIR", "Flickr8k: captions, split lists, photos", read_flickr),
+    "csv": Reader("csv:FILE", "a table with the columns image and caption", read_csv),
+    "jsonl": Reader("jsonl:FILE", "JSON objects with image and caption or captions", read_jsonl),
+    "folder": Reader("folder:DIR", "photos with text files beside them, or a metadata.jsonl", read_folder),
+    "shapes": Reader("shapes:N[,seed=0]", "N training drawings of coloured shapes, drawn on the fly", read_shapes),
+}
+
+
+def read_samples(spec: str, languages: Sequence[str] = ("en",)) -> list[Sample]:
+    """One Sample per image and language, in the order of the files; the languages of an image follow each other.
+
+    Raises BadConfig for a spec that cannot be followed, and BadData when what it names makes no sense or holds nothing.
+    """
+    kind, colon, where = spec.partition(":")
+    if kind not in READERS:
+        raise BadConfig(f"data spec {spec!r}: {kind!r} is no kind of data{nearest(kind, READERS)}")
+    if not colon or not where:
+        raise BadConfig(f"data spec {spec!r}: found nothing after {kind!r}; expected {READERS[kind].form}")
+    if not languages:
+        raise BadConfig(f"data spec {spec!r}: found no languages; expected at least one, such as en")
+    return READERS[kind].read(where, tuple(dict.fromkeys(languages)))
+
+
+def of_split(samples: Sequence[Sample], split: str) -> list[Sample]:
+    """The samples of one split, in their order. Raises BadConfig, naming the splits that exist, when there are none."""
+    chosen = [sample for sample in samples if sample.split == split]
+    if not chosen:
+        raise BadConfig(f"the data has no split {split!r}{nearest(split, {sample.split for sample in samples})}")
+    return chosen

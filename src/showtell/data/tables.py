@@ -1,0 +1,150 @@
+"""`csv:FILE` and `jsonl:FILE`: one row per caption, or one JSON object per image.
+
+    image      path of the image, relative to the folder of FILE, or absolute (also: file_name, image_name)
+    caption    one caption; rows of the same image are gathered (also: text, comment)
+    captions   in JSON, a list of captions instead
+    split      optional: train, dev (val, validation) or test; without the column, a hash of the name decides (`gather`)
+    language   optional: en, ar ...; without the column, all captions are in the one language asked for
+
+A CSV file has a header and its cells are separated by commas, tabs or bars, whichever the header shows. Other columns
+are passed over. Files are UTF-8.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from showtell.data.files import path_of, read_lines, read_text, tidy
+from showtell.data.gather import SPLITS, Row, gather
+from showtell.errors import BadData
+from showtell.records import Sample
+
+DELIMITERS: Final = (",", "\t", "|")
+# Hugging Face's imagefolder says file_name and text, Flickr30k's results.csv image_name and comment.
+COLUMNS: Final = {
+    "image": "image",
+    "file_name": "image",
+    "image_name": "image",
+    "caption": "caption",
+    "text": "caption",
+    "comment": "caption",
+    "captions": "captions",
+    "split": "split",
+    "language": "language",
+}
+CSV_COLUMNS: Final = ("image", "caption", "split", "language")
+
+
+def read_csv(where: str, languages: Sequence[str]) -> list[Sample]:
+    """Raises BadData with file and line for what cannot be read, and for images that do not exist."""
+    path = path_of(where)
+    return gather(csv_rows(path), languages, path)
+
+
+def read_jsonl(where: str, languages: Sequence[str]) -> list[Sample]:
+    """Raises BadData with file and line for what cannot be read, and for images that do not exist."""
+    path = path_of(where)
+    return gather(jsonl_rows(path), languages, path)
+
+
+def csv_rows(path: Path) -> Iterator[Row]:
+    """Raises BadData for a missing column, a row of another length, a broken quotation, and as `_row`."""
+    text = read_text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True, skipinitialspace=True)
+    columns: list[str] = []
+    while True:
+        # A quoted cell may span lines; an error in it is best looked for where its row begins.
+        line = reader.line_num + 1
+        try:
+            cells = [cell.strip() for cell in next(reader)]
+        except StopIteration:
+            break
+        except csv.Error as error:
+            raise BadData(
+                path, f"a broken row ({error})", "cells, quoted when they hold quotation marks", line
+            ) from error
+        if not any(cells):
+            continue
+        if not columns:
+            columns = _csv_columns(path, cells, line)
+        elif len(cells) != len(columns):
+            expected = f"{len(columns)} ({', '.join(columns)})"
+            raise BadData(path, f"{len(cells)} columns", expected, line)
+        else:
+            cell_of = dict(zip(columns, cells, strict=True))
+            yield _row(path, line, {column: cell_of[column] for column in CSV_COLUMNS if column in cell_of})
+    if not columns:
+        raise BadData(path, "no rows", "a header with image and caption, then rows")
+
+
+def jsonl_rows(path: Path) -> Iterator[Row]:
+    """Raises BadData for what is no JSON object, for missing keys, and as `_row`."""
+    for line, text in read_lines(path):
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadData(path, f"no valid JSON ({error})", "one JSON object", line) from error
+        if not isinstance(value, dict):
+            raise BadData(path, f"a JSON {type(value).__name__}", "one JSON object", line)
+        cells = {COLUMNS[key]: cell for key, cell in value.items() if key in COLUMNS}
+        if "image" not in cells or ("caption" in cells) == ("captions" in cells):
+            raise BadData(path, _listing("key", value), "image, and either caption or captions", line)
+        yield _row(path, line, cells)
+
+
+def _delimiter(text: str) -> str:
+    """The separator that makes the most sense of the header; csv.Sniffer guesses from the captions, and often badly."""
+    header = text.lstrip().partition("\n")[0]
+
+    def sense(delimiter: str) -> tuple[int, int]:
+        names = [name.strip(' \r"').lower() for name in header.split(delimiter)]
+        return sum(name in COLUMNS for name in names), len(names)
+
+    return max(DELIMITERS, key=sense)
+
+
+def _csv_columns(path: Path, header: list[str], line: int) -> list[str]:
+    columns = [COLUMNS.get(name.lower(), name) for name in header]
+    if not {"image", "caption"} <= set(columns) or any(columns.count(column) > 1 for column in CSV_COLUMNS):
+        raise BadData(path, _listing("column", header), "one column image and one column caption", line)
+    return columns
+
+
+def _row(path: Path, line: int, cells: dict[str, Any]) -> Row:
+    """Raises BadData for cells that are empty or no text, and for an unknown split."""
+    captions = cells["captions"] if "captions" in cells else [cells["caption"]]
+    if not isinstance(captions, list) or not captions:
+        raise BadData(path, f"captions {captions!r}", "a list of captions", line)
+    split = _text(path, line, cells, "split")
+    if split is not None and split.lower() not in SPLITS:
+        raise BadData(path, f"the split {split!r}", f"one of: {', '.join(SPLITS)}", line)
+    return Row(
+        file=path,
+        line=line,
+        image=_text(path, line, cells, "image") or "",
+        captions=tuple(_filled(path, line, "caption", caption) for caption in captions),
+        split=None if split is None else SPLITS[split.lower()],
+        language=_text(path, line, cells, "language"),
+    )
+
+
+def _text(path: Path, line: int, cells: dict[str, Any], column: str) -> str | None:
+    return _filled(path, line, column, cells[column]) if column in cells else None
+
+
+def _filled(path: Path, line: int, column: str, cell: object) -> str:
+    if not isinstance(cell, str):
+        raise BadData(path, f"{column} {cell!r}", "text", line)
+    text = tidy(cell) if column == "caption" else cell.strip()
+    if not text:
+        raise BadData(path, f"an empty {column}", "text", line)
+    return text
+
+
+def _listing(kind: str, names: Iterable[str]) -> str:
+    return f"the {kind}s {', '.join(map(repr, names))}" if names else f"no {kind}s"

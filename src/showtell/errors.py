@@ -1,0 +1,73 @@
+"""Every error that showtell raises on purpose.
+
+    ShowtellError
+    ├── BadImage        one image cannot be captioned; `code` is stable (see `IMAGE_CODES`)
+    ├── BadData         a caption file or folder makes no sense; names file and line
+    ├── BadConfig       a recipe, a setting or a command line is wrong
+    ├── BadBundle       a model folder is missing, damaged or does not fit together
+    ├── BadWeights      encoder weights cannot be had or do not fit
+    ├── ExportMismatch  ONNX and torch disagree; the bundle was not written
+    └── MissingExtra    an optional package is not installed; names the extra
+
+A message is one line: what was found, what was expected, what to do next. Foreign exceptions are translated where they
+occur, with `raise ... from error`, so that the cause is never lost.
+"""
+
+from typing import Final
+
+IMAGE_CODES: Final = {
+    "missing": "no such file",
+    "unreadable": "the file or folder cannot be read",
+    "empty": "the file has no bytes",
+    "truncated": "the image ends before it is complete",
+    "not_an_image": "the bytes are no image",
+    "too_large": "more bytes or pixels than the limit",
+    "too_small": "fewer pixels than the limit",
+    "unsupported": "an image format that is not decoded here (such as SVG)",
+}
+
+
+class ShowtellError(Exception):
+    """Base of all errors meant for a user; `str(error)` is one line."""
+
+
+class BadImage(ShowtellError):
+    """One image cannot be used. `code` is one of `IMAGE_CODES` and never changes its meaning."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        if code not in IMAGE_CODES:
+            raise ValueError(f"unknown image error code {code!r}")
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class BadData(ShowtellError):
+    """A data set cannot be read. The message begins with the file, and the line where there is one."""
+
+    def __init__(self, file: object, found: str, expected: str, line: int | None = None) -> None:
+        where = f"{file}, line {line}" if line is not None else f"{file}"
+        super().__init__(f"{where}: found {found}; expected {expected}")
+
+
+class BadConfig(ShowtellError):
+    """A recipe, a setting or a command line that cannot be followed."""
+
+
+class BadBundle(ShowtellError):
+    """A model folder that cannot be loaded; the message names the first thing that is wrong."""
+
+
+class BadWeights(ShowtellError):
+    """Encoder weights that are absent or do not fit the encoder."""
+
+
+class ExportMismatch(ShowtellError):
+    """The exported network does not say what the trained one says."""
+
+
+class MissingExtra(ShowtellError):
+    """An optional part of showtell that is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"this needs {package}, which is not installed; run: pip install 'showtell[{extra}]'")

@@ -1,0 +1,157 @@
+"""Any timm backbone as a list of stages that give image regions.
+
+The stages are timm's own top-level parts, up to the deepest feature map that timm names in `feature_info`; what comes
+after it (pooling, the classifier and the 1x1 convolution that widens features for it) belongs to ImageNet. Splitting by
+stage lets the first ones stay frozen and their output be cached on disk, which is where nearly all time goes: three
+quarters of EfficientNet-B4's time, but a tenth of its weights, lie in its first four blocks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from showtell.config import EncoderSettings, nearest
+from showtell.errors import BadConfig, BadWeights
+
+CONTAINERS = ("blocks", "stages", "layers", "features")
+
+
+class Encoder(nn.Module):
+    """Pixels `[B, 3, H, W]` -> regions `[B, S, C]`, in two parts: `early` (frozen, cached) and `late` (trained).
+
+    `stages` counts from the input. Batch-norm statistics never change: captioning batches are small and the backbone's
+    statistics come from a million photos.
+    """
+
+    def __init__(self, settings: EncoderSettings, trained_stages: int = 0, load: bool = True) -> None:
+        """`load=False` leaves the weights random, for a caller that brings its own.
+
+        Raises BadConfig for an unknown backbone, block or count of stages, BadWeights for weights that cannot be had.
+        """
+        super().__init__()
+        backbone = _backbone(settings, load)
+        for name in settings.without:
+            _leave_out(backbone, name)
+        stages, self.channels_last = _stages(backbone)
+        if trained_stages > len(stages):
+            raise BadConfig(f"train.encoder_stages is {trained_stages}, but {settings.name} has {len(stages)} stages")
+        cut = len(stages) - trained_stages
+        self.early = nn.Sequential(*stages[:cut]).requires_grad_(False)
+        self.late = nn.Sequential(*stages[cut:])
+        with torch.no_grad():
+            size = settings.pixels.size
+            features = self.early.eval()(torch.zeros(1, 3, size, size))
+            height, width, self.channels = self._grid(self.late.eval()(features)).shape[1:]
+        self.cached_shape = tuple(features.shape[1:])
+        """Shape of one image's output of `early`."""
+        self.grid = (int(height), int(width))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, S, C]"""
+        return self.finish(self.early(pixels.contiguous(memory_format=torch.channels_last)))
+
+    def finish(self, features: Tensor) -> Tensor:
+        """The output of `early` -> [B, S, C]"""
+        return self._grid(self.late(features)).flatten(1, 2)
+
+    def train(self, mode: bool = True) -> Encoder:
+        super().train(mode)
+        self.early.eval()
+        for module in self.late.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def _grid(self, features: Tensor) -> Tensor:
+        """The deepest feature map as [B, height, width, C]."""
+        return features if self.channels_last else features.permute(0, 2, 3, 1)
+
+
+class _Whole(nn.Module):
+    """A backbone that is no plain sequence (a vision Transformer adds positions between its parts): one stage."""
+
+    def __init__(self, backbone: Any) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, height, width, C], prefix tokens (class, registers) off."""
+        tokens: Tensor = self.backbone.forward_features(pixels)
+        return tokens[:, self.backbone.num_prefix_tokens :].unflatten(1, tuple(self.backbone.patch_embed.grid_size))
+
+
+def _backbone(settings: EncoderSettings, load: bool) -> Any:
+    if not timm.is_model(settings.name):
+        raise BadConfig(f"model.encoder.name: timm has no {settings.name!r}" + nearest(settings.name, timm.list_models()))
+    options: dict[str, Any] = dict(settings.options)
+    if not load or settings.random:
+        return timm.create_model(settings.name, num_classes=0, **options)
+    if settings.weights is not None:
+        backbone = timm.create_model(settings.name, num_classes=0, **options)
+        _load(backbone, settings.weights, settings.without)
+        return backbone
+    try:
+        return timm.create_model(settings.name, pretrained=True, num_classes=0, **options)
+    except Exception as error:  # noqa: BLE001 (whatever the hub's client raises: network, disk, unknown tag)
+        raise BadWeights(
+            f"timm could not get the weights of {settings.name} ({type(error).__name__}); connect to its hub once, or give "
+            "a file: model.encoder.weights=FILE.safetensors"
+        ) from error
+
+
+def _load(backbone: Any, file: Path, without: tuple[str, ...]) -> None:
+    """Every parameter and statistic must be in the file, except those of blocks that are left out."""
+    try:
+        weights = load_file(str(file))
+    except (OSError, SafetensorError) as error:
+        raise BadWeights(f"{file}: no readable .safetensors file ({error}); see model.encoder.weights") from error
+    own = backbone.state_dict()
+    misfits = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
+    if misfits:
+        found, expected = tuple(weights[misfits[0]].shape), tuple(own[misfits[0]].shape)
+        raise BadWeights(f"{file}: {misfits[0]} has shape {found}; expected {expected}: weights of another encoder?")
+    left_out = tuple(f"{name}." for name in without)
+    missing = [k for k in own if k not in weights and not k.startswith(left_out) and "num_batches_tracked" not in k]
+    if missing:
+        raise BadWeights(
+            f"{file}: {len(missing)} of {len(own)} tensors are missing, first {missing[0]}; expected timm's names; a residual "
+            "block can be left out: model.encoder.without=[blocks.6.1]"
+        )
+    backbone.load_state_dict({k: v.float() for k, v in weights.items() if k in own}, strict=False)
+
+
+def _leave_out(backbone: nn.Module, name: str) -> None:
+    parent_name, _, last = name.rpartition(".")
+    try:
+        parent = backbone.get_submodule(parent_name)
+        parent.get_submodule(last)
+    except AttributeError as error:
+        raise BadConfig(f"model.encoder.without: the backbone has no module {name!r}") from error
+    setattr(parent, last, nn.Identity())
+
+
+def _stages(backbone: Any) -> tuple[list[nn.Module], bool]:
+    """The backbone's parts in order up to its deepest feature map, and whether that one is channels-last."""
+    channels_last = getattr(backbone, "output_fmt", "NCHW") == "NHWC"
+    if hasattr(backbone, "num_prefix_tokens"):
+        return [_Whole(backbone)], True
+    deepest = backbone.feature_info[-1]["module"]
+    first, rest = [], []
+    for name, child in backbone.named_children():
+        if name in CONTAINERS:
+            rest = list(child.children())
+            break
+        if name == deepest:
+            rest = [child]
+            break
+        first.append(child)
+    else:
+        raise BadConfig(f"model.encoder.name: found no part {deepest!r} in this backbone; choose another one")
+    return [nn.Sequential(*first), *rest] if first else rest, channels_last

@@ -1,0 +1,75 @@
+"""The records that travel between rooms.
+
+Shape letters, everywhere in showtell: `B` images, `K` beams, `R = B*K` rows, `S` image regions, `C` feature channels,
+`D` model width, `V` vocabulary, `T` words so far, `N` captions per image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its captions in one language, as every data reader gives it."""
+
+    name: str
+    """Unique within a data set: the file's name or its path below the data set's folder."""
+    image: Path | Callable[[], Image.Image]
+    captions: tuple[str, ...]
+    split: str
+    """`train`, `dev` or `test`."""
+    language: str
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a caption and the natural logarithm of its probability given the image and the words before it."""
+
+    text: str
+    log_probability: float
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A sentence about an image.
+
+    `score` is the mean log-probability per word, the end of the sentence counted as a word. `attention` is
+    `[T, height, width]` float32: for each word the weights over the grid of image regions, summing to 1; `None` unless
+    asked for, or when the decoder attends to nothing.
+    """
+
+    text: str
+    score: float
+    words: tuple[Word, ...]
+    language: str
+    attention: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def confidence(self) -> float:
+        """`score` as a number from 0 to 1: the geometric mean of the words' probabilities."""
+        return math.exp(self.score)
+
+
+@dataclass(frozen=True)
+class CaptionRow:
+    """What became of one input of `caption_many`: captions, best first, or the reason why there are none."""
+
+    source: object
+    captions: tuple[Caption, ...] = ()
+    error: str | None = None
+    """A code of `showtell.errors.IMAGE_CODES`."""
+    detail: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None

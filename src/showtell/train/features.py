@@ -1,0 +1,137 @@
+"""What the frozen part of the encoder makes of each photo, computed once and memory-mapped.
+
+With a frozen encoder these are its regions; with some trained stages, the output of the last frozen one; with none frozen,
+the resized pixels as bytes. The cache's folder is named by a hash of all that they depend on, so that a stale one is
+never found, and extraction goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from showtell.config import EncoderSettings
+from showtell.core.image import load_image
+from showtell.core.pixels import normalise, resize
+from showtell.files import sha256, write_text
+from showtell.nets.encoder import Encoder
+from showtell.records import Sample
+from showtell.train.augment import augment
+
+BLOCK = 32
+Advance = Callable[[int], None]
+
+
+def cache_folder() -> Path:
+    """`SHOWTELL_CACHE`, or showtell's folder in the user's cache."""
+    base = os.environ.get("SHOWTELL_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "showtell"
+    return Path(base)
+
+
+@dataclass(frozen=True)
+class Features:
+    """The cached output of the frozen stages for N photos in several views."""
+
+    views: list[np.ndarray]
+    """One memory map `[N, *shape]` per view: float16 features, or uint8 pixels `[N, H, W, 3]` when nothing is frozen."""
+    settings: EncoderSettings
+
+    def __len__(self) -> int:
+        return len(self.views[0])
+
+    def batch(self, images: np.ndarray, views: np.ndarray | int = 0) -> Tensor:
+        """`images` `[B]`, `views` `[B]` -> what `Encoder.finish` takes, float32 `[B, ...]`."""
+        chosen = np.broadcast_to(views, images.shape)
+        stored = np.stack([self.views[v][i] for i, v in zip(images, chosen, strict=True)])
+        if stored.dtype == np.uint8:
+            return torch.from_numpy(normalise(stored, self.settings.pixels))
+        return torch.from_numpy(stored.astype(np.float32))
+
+
+def extract(
+    encoder: Encoder,
+    settings: EncoderSettings,
+    samples: Sequence[Sample],
+    views: int,
+    seed: int,
+    advance: Advance,
+    folder: Path | None = None,
+) -> Features:
+    """Compute, or find, the features of `samples`; `advance(n)` is told of every n photos done (found ones included)."""
+    place = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed)
+    place.mkdir(parents=True, exist_ok=True)
+    return Features([_view(place, encoder, settings, samples, view, seed, advance) for view in range(views)], settings)
+
+
+def _key(encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample], seed: int) -> str:
+    description = {
+        "format": 1,
+        "encoder": settings.model_dump(mode="json", exclude={"weights"}),
+        "weights": None if settings.weights is None else sha256(settings.weights),
+        "frozen stages": len(encoder.early),
+        "random weights": _fingerprint(encoder) if settings.random else None,
+        "seed": seed,
+        "photos": [[s.name, *_stamp(s)] for s in samples],
+    }
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _stamp(sample: Sample) -> list[object]:
+    if isinstance(sample.image, Path):
+        stat = sample.image.stat()
+        return [str(sample.image.resolve()), stat.st_size, stat.st_mtime_ns]
+    return [repr(sample.image)]
+
+
+def _fingerprint(encoder: Encoder) -> str:
+    digest = hashlib.sha256()
+    for tensor in encoder.early.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _view(
+    place: Path, encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample], view: int, seed: int, advance: Advance
+) -> np.ndarray:
+    """One view's memory map. While it is made it is called `.part`, with the number of finished photos beside it."""
+    path, part, progress = (place / f"view-{view}{suffix}" for suffix in (".npy", ".part.npy", ".done"))
+    if path.exists():
+        advance(len(samples))
+        return np.load(path, mmap_mode="r")
+    frozen = len(encoder.early) > 0
+    size = settings.pixels.size
+    shape = (len(samples), *(encoder.cached_shape if frozen else (size, size, 3)))
+    done = int(progress.read_text()) if progress.exists() and part.exists() else 0
+    dtype = np.float16 if frozen else np.uint8
+    store = np.lib.format.open_memmap(part, mode="r+" if done else "w+", dtype=dtype, shape=None if done else shape)
+    advance(done)
+
+    def pixels(i: int) -> np.ndarray:
+        return resize(augment(load_image(samples[i].image), seed, i, view), settings.pixels)
+
+    device = next(encoder.parameters()).device
+    with ThreadPoolExecutor(2) as pool, torch.inference_mode():
+        for begin in range(done, len(samples), BLOCK):
+            stop = min(begin + BLOCK, len(samples))
+            block = np.stack(list(pool.map(pixels, range(begin, stop))))
+            if frozen:
+                tensor = torch.from_numpy(normalise(block, settings.pixels)).to(device)
+                store[begin:stop] = encoder.early(tensor.contiguous(memory_format=torch.channels_last)).half().cpu().numpy()
+            else:
+                store[begin:stop] = block
+            store.flush()
+            write_text(progress, str(stop))
+            advance(stop - begin)
+    del store
+    part.replace(path)
+    progress.unlink(missing_ok=True)
+    return np.load(path, mmap_mode="r")

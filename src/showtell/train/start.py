@@ -1,0 +1,79 @@
+"""From a recipe to a Trainer: read the data, build the words, make the features, put the model together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import lightning.fabric
+import torch
+
+from showtell.config import Recipe
+from showtell.core.text import Text
+from showtell.errors import BadData
+from showtell.nets.captioning_model import CaptioningModel
+from showtell.records import Sample
+from showtell.train.batches import photos
+from showtell.train.features import Features, extract
+from showtell.train.loop import Trainer
+from showtell.train.progress import Reporter
+from showtell.train.run_folder import RunFolder
+from showtell.train.validate import Score
+
+
+def start(
+    recipe: Recipe,
+    run: RunFolder,
+    samples: Sequence[Sample],
+    score: Score,
+    reporter: Reporter,
+    after_epoch: Callable[[RunFolder], None],
+) -> Trainer:
+    """A trainer for a new run, or for one that stands in its folder already. Raises what its parts raise."""
+    settings = recipe.train
+    train = [s for s in samples if s.split == "train"][: settings.max_images and settings.max_images * len(recipe.text.languages)]
+    dev = [s for s in samples if s.split == "dev"]
+    for split, found in (("train", train), ("dev", dev)):
+        if not found:
+            raise BadData(recipe.data, f"no image in split {split!r}", "images to train on (train) and to choose by (dev)")
+    lightning.fabric.seed_everything(settings.seed, verbose=False)
+    text = _text(run, recipe, train)
+    model = CaptioningModel(recipe.model, text.size, _longest(recipe), settings.encoder_stages)
+    reporter.say(
+        f"{len(_one_each(train))} photos to train on, {len(_one_each(dev))} to choose by; {text.size} words; "
+        f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,} parameters trained of "
+        f"{sum(p.numel() for p in model.parameters()):,}"
+    )
+    features = _features(model, recipe, _one_each(train), settings.views, "train", reporter)
+    dev_features = _features(model, recipe, _one_each(dev), 1, "dev", reporter)
+    train_photos = photos(train, text, recipe.text.max_words)
+    torch.manual_seed(settings.seed)  # extraction may have drawn numbers, or been skipped
+    return Trainer(
+        recipe, run, model, text, train_photos, features, dev, dev_features, score, reporter, after_epoch
+    )
+
+
+def _text(run: RunFolder, recipe: Recipe, train: Sequence[Sample]) -> Text:
+    if not run.tokenizer.exists():
+        captions = (caption for sample in train for caption in sample.captions)
+        Text.build(captions, recipe.text.languages, recipe.text.min_frequency).save(run.tokenizer)
+    return run.text()
+
+
+def _longest(recipe: Recipe) -> int:
+    """Words that the model must have positions for."""
+    return max(recipe.text.max_words, recipe.decode.max_length)
+
+
+def _one_each(samples: Sequence[Sample]) -> list[Sample]:
+    """One sample per photo, in the order of `photos`, whatever the number of languages."""
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        first.setdefault(sample.name, sample)
+    return list(first.values())
+
+
+def _features(
+    model: CaptioningModel, recipe: Recipe, samples: Sequence[Sample], views: int, split: str, reporter: Reporter
+) -> Features:
+    with reporter.stage(f"features of the {split} split", len(samples) * views) as advance:
+        return extract(model.encoder, recipe.model.encoder, samples, views, recipe.train.seed, advance)

@@ -1,0 +1,85 @@
+"""The full state of a run in one safetensors file: weights, optimiser, average, random generators, position, best score.
+
+One file, so that replacing it is one rename: an interrupted save leaves the last state whole.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from showtell.errors import BadConfig
+from showtell.files import replacing
+
+
+@dataclass
+class Position:
+    """Where a run stands."""
+
+    epoch: int = 0
+    batch: int = 0
+    """Batches of this epoch that are done."""
+    step: int = 0
+    """Optimiser steps in all."""
+    best_score: float = -1.0
+    best_epoch: int = -1
+    seconds: float = 0.0
+    """Time spent training so far, over all sittings."""
+
+
+def save_state(
+    path: Path, position: Position, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None
+) -> None:
+    tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in model.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
+    for index, entry in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in entry.items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    with replacing(path) as temporary:
+        # safetensors refuses tensors that share memory and wants them contiguous.
+        whole = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+        save_file(whole, str(temporary), metadata={"position": json.dumps(asdict(position))})
+
+
+def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None) -> Position:
+    """Put everything back and say where the run stood. Raises BadConfig when the file is no state of this run."""
+    try:
+        with safe_open(str(path), "pt") as file:
+            position = Position(**json.loads(file.metadata()["position"]))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+        model.load_state_dict(_below(tensors, "model."))
+        if average is not None:
+            average.load_state_dict(_below(tensors, "average."))
+        entries: dict[int, dict[str, Any]] = {}
+        for key, tensor in _below(tensors, "optimizer.").items():
+            index, name = key.split(".", 1)
+            entries.setdefault(int(index), {})[name] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BadConfig(f"{path}: not a state of this run ({first}); remove the folder to begin anew") from error
+    torch.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return position
+
+
+def save_weights(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
+    """Weights alone, with a note on where they come from."""
+    weights = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in model.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(weights, str(temporary), metadata={"about": json.dumps(about)})
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from PIL import Image
+from tests import bad_images
+
+from showtell.config import PixelSettings
+from showtell.core.image import load_image
+from showtell.core.pixels import normalise, resize, to_pixels
+
+SQUASH = PixelSettings(size=32, crop="squash")
+CENTER = PixelSettings(size=32, crop="center")
+PLAIN = PixelSettings(size=32, mean=(0, 0, 0), std=(1, 1, 1))
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("settings", [SQUASH, CENTER])
+def test_shape_and_layout(settings: PixelSettings) -> None:
+    photo = bad_images.photo(100, 40)
+    small = resize(photo, settings)
+    assert small.shape == (32, 32, 3) and small.dtype == np.uint8 and small.flags.c_contiguous and small.flags.writeable
+    pixels = to_pixels(photo, settings)
+    assert pixels.shape == (3, 32, 32) and pixels.dtype == np.float32 and pixels.flags.c_contiguous
+    np.testing.assert_array_equal(pixels, normalise(small, settings))
+
+
+@pytest.mark.parametrize("crop", ["squash", "center"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_an_image_of_the_right_size_is_unchanged(crop: str, interpolation: str) -> None:
+    settings = PixelSettings(size=32, crop=crop, interpolation=interpolation)
+    array = noise(32, 32, 3)
+    np.testing.assert_array_equal(resize(Image.fromarray(array), settings), array)
+
+
+def test_squash_keeps_the_whole_image_and_center_its_middle() -> None:
+    thirds = np.zeros((32, 96, 3), np.uint8)
+    thirds[:, :32], thirds[:, 32:64], thirds[:, 64:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    image = Image.fromarray(thirds)
+    squashed = resize(image, SQUASH)
+    assert [tuple(squashed[16, x]) for x in (2, 16, 29)] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    np.testing.assert_array_equal(resize(image, CENTER), thirds[:, 32:64])
+    np.testing.assert_array_equal(resize(image.transpose(Image.Transpose.ROTATE_90), CENTER)[:, 0], thirds[:, 32])
+
+
+def test_center_equals_crop_after_resize() -> None:
+    image = bad_images.photo(128, 64)
+    by_hand = image.resize((64, 32), Image.Resampling.BICUBIC).crop((16, 0, 48, 32))
+    assert np.abs(resize(image, CENTER).astype(int) - np.asarray(by_hand)).max() <= 1
+
+
+def test_shrinking_averages_and_does_not_pick() -> None:
+    board = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
+    small = resize(Image.fromarray(board).convert("RGB"), SQUASH)
+    assert np.abs(small.astype(float) - 127.5).max() <= 1
+
+
+def test_normalise_known_values() -> None:
+    settings = PixelSettings()
+    black, white = np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8)
+    # (0 - 0.485) / 0.229 and (1 - 0.485) / 0.229, and so on: ImageNet's statistics
+    np.testing.assert_allclose(normalise(black, settings).ravel(), [-2.117904, -2.035714, -1.804444], rtol=1e-6)
+    np.testing.assert_allclose(normalise(white, settings).ravel(), [2.248908, 2.428571, 2.640000], rtol=1e-6)
+    half = PixelSettings(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    np.testing.assert_array_equal(normalise(np.array([[[0, 255, 51]]], np.uint8), half).ravel()[:2], [-1, 1])
+
+
+def test_normalise_moves_channels_and_keeps_batches() -> None:
+    batch = noise(2, 5, 32, 31, 3)
+    pixels = normalise(batch, PLAIN)
+    assert pixels.shape == (2, 5, 3, 32, 31) and pixels.flags.c_contiguous
+    assert pixels[1, 4, 2, 30, 7] == pytest.approx(batch[1, 4, 30, 7, 2] / 255)
+    np.testing.assert_array_equal(pixels[1, 3], normalise(batch[1, 3], PLAIN))
+
+
+def test_normalise_leaves_its_input_alone() -> None:
+    batch = noise(4, 4, 3)
+    before = batch.copy()
+    normalise(batch, SQUASH)
+    np.testing.assert_array_equal(batch, before)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros(3, np.uint8)]
+)
+def test_normalise_refuses_other_arrays(wrong: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected uint8"):
+        normalise(wrong, SQUASH)
+
+
+def test_resize_refuses_other_modes() -> None:
+    with pytest.raises(ValueError, match="mode L; expected RGB"):
+        resize(Image.new("L", (32, 32)), SQUASH)
+
+
+def test_rotated_photo_gives_the_pixels_of_the_upright_one() -> None:
+    upright = to_pixels(load_image(bad_images.rotated_jpeg(1)), PLAIN)
+    rotated = to_pixels(load_image(bad_images.rotated_jpeg(6)), PLAIN)
+    assert np.abs(upright - rotated).mean() < 2 / 255

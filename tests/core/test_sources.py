@@ -1,0 +1,212 @@
+import errno
+import heapq
+import io
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from showtell.core import sources
+from showtell.core.sources import Found, find_images
+from showtell.errors import BadConfig
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Images and other things, two levels deep."""
+    for name in (
+        "b.jpg",
+        "a.PNG",
+        "c.txt",
+        ".hidden.jpg",
+        "sub/d.jpeg",
+        "sub/deep/e.webp",
+        ".git/f.jpg",
+        "sub.jpg/g.TIF",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path
+
+
+def found_below(folder: Path) -> list[str]:
+    found = list(find_images([str(folder)]))
+    assert all(each.error is None for each in found)
+    return [str(Path(each.path).relative_to(folder)) for each in found]
+
+
+def codes(*inputs: object) -> list[str | None]:
+    return [found.error.code if found.error else None for found in find_images(map(str, inputs))]
+
+
+def test_files_are_taken_as_named_in_order_and_as_often_as_named(folder: Path) -> None:
+    inputs = [
+        str(folder / "c.txt"),
+        str(folder / "b.jpg"),
+        "none.jpg",
+        str(folder / ".hidden.jpg"),
+        str(folder / "b.jpg"),
+        "",
+    ]
+    assert list(find_images(inputs)) == [Found(path) for path in inputs]
+
+
+def test_folder_is_searched_in_order_without_hidden_files(folder: Path) -> None:
+    assert found_below(folder) == ["a.PNG", "b.jpg", "sub/d.jpeg", "sub/deep/e.webp", "sub.jpg/g.TIF"]
+
+
+def test_path_begins_as_the_user_wrote_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert next(find_images(["."])).path == f".{os.sep}a.PNG"
+    assert next(find_images(["./sub"])).path == f"./sub{os.sep}d.jpeg"
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff", "JPG", "Tiff"])
+def test_image_suffixes(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"photo.{suffix}").write_bytes(b"")
+    (tmp_path / suffix).write_bytes(b"")
+    assert found_below(tmp_path) == [f"photo.{suffix}"]
+
+
+def test_names_in_other_scripts(tmp_path: Path) -> None:
+    names = sorted(["Größe.jpg", "صورة.png", "写真 一.gif", "🐕.webp", "-.jpg", "new\nline.jpg"])
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    assert found_below(tmp_path) == names
+
+
+def test_name_that_is_no_unicode(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    try:
+        (tmp_path / name).write_bytes(b"")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system keeps names in Unicode")
+    assert found_below(tmp_path) == [name]
+
+
+def test_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_bytes(b"")
+    (found,) = find_images([str(tmp_path)])
+    assert found.path == str(tmp_path)
+    assert found.error is not None
+    assert str(found.error) == "missing: no images in this folder"
+
+
+def test_unreadable_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not by chmod: root, as whom tests may run, reads everything.
+    scandir = os.scandir
+
+    def refuse_sub(path: str) -> Iterator[os.DirEntry[str]]:
+        if path.endswith("sub"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse_sub)
+    assert codes(folder) == [None, None, "unreadable", None]
+    (found,) = find_images([str(folder / "sub")])
+    assert found.path == str(folder / "sub")
+    assert str(found.error) == "unreadable: Permission denied"
+    assert isinstance(found.error and found.error.__cause__, PermissionError)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads a folder whatever its mode")
+def test_folder_without_permission(folder: Path) -> None:
+    (folder / "sub").chmod(0)
+    try:
+        assert codes(folder / "sub") == ["unreadable"]
+    finally:
+        (folder / "sub").chmod(0o700)
+
+
+def test_standard_input() -> None:
+    stdin = io.StringIO("one.jpg\n\n two with blanks .jpg\r\n-\nlast.jpg")
+    paths = [found.path for found in find_images(["first.jpg", "-", "end.jpg"], stdin)]
+    assert paths == ["first.jpg", "one.jpg", " two with blanks .jpg", "-", "last.jpg", "end.jpg"]
+
+
+def test_folder_from_standard_input(folder: Path) -> None:
+    assert len(list(find_images(["-"], io.StringIO(f"{folder}\n")))) == 5
+
+
+def test_standard_input_that_is_not_there() -> None:
+    with pytest.raises(BadConfig, match="standard input"):
+        list(find_images(["-"]))
+
+
+def test_symbolic_links_are_followed_once(folder: Path) -> None:
+    (folder / "sub" / "loop").symlink_to(folder)
+    (folder / "sub" / "self").symlink_to(folder / "sub")
+    (folder / "z-link").symlink_to(folder / "sub" / "deep")
+    (folder / "link.jpg").symlink_to(folder / "b.jpg")
+    (folder / "nowhere.jpg").symlink_to(folder / "none")
+    (folder / "circle.jpg").symlink_to(folder / "circle.jpg")
+    links = ["circle.jpg", "link.jpg", "nowhere.jpg"]
+    assert sorted(found_below(folder)) == sorted(
+        ["a.PNG", "b.jpg", "sub/d.jpeg", "sub/deep/e.webp", "sub.jpg/g.TIF", *links]
+    )
+
+
+def test_the_same_folder_twice_is_searched_twice(folder: Path) -> None:
+    assert len(list(find_images([str(folder), str(folder)]))) == 10
+
+
+def test_rounds_of_names_give_the_same_as_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = found_below(folder)
+    for names in (1, 2, 3):
+        monkeypatch.setattr(sources, "NAMES_PER_ROUND", names)
+        assert found_below(folder) == at_once
+
+
+class FakeFolder:
+    """What `os.scandir` gives: entries made when they are asked for."""
+
+    def __init__(self, entries: Iterator["FakeEntry"]) -> None:
+        self.entries = entries
+
+    def __enter__(self) -> Iterator["FakeEntry"]:
+        return self.entries
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class FakeEntry:
+    def __init__(self, folder: str, name: str) -> None:
+        self.name = name
+        self.path = f"{folder}/{name}"
+
+    def is_dir(self) -> bool:
+        return not self.name.endswith(".jpg")
+
+
+def test_folders_nested_deeper_than_python_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scandir(path: str) -> FakeFolder:
+        return FakeFolder(iter([FakeEntry(path, "photo.jpg" if path.count("/d") == 1500 else "d")]))
+
+    monkeypatch.setattr(os.path, "isdir", lambda _: True)
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert list(find_images(["top"])) == [Found("top" + "/d" * 1500 + "/photo.jpg")]
+
+
+def test_large_folder_is_read_lazily_and_never_held_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    nsmallest = heapq.nsmallest
+
+    def watched(count: int, names: Iterator[tuple[str, str, bool]]) -> list[tuple[str, str, bool]]:
+        batch = nsmallest(count, names)
+        sizes.append(len(batch))
+        return batch
+
+    def scandir(path: str) -> FakeFolder:
+        return FakeFolder(FakeEntry(path, f"{number:05}.jpg") for number in reversed(range(50_000)))
+
+    monkeypatch.setattr(os.path, "isdir", lambda _: True)
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(heapq, "nsmallest", watched)
+    monkeypatch.setattr(sources, "NAMES_PER_ROUND", 1000)
+    first = [found.path for found in itertools.islice(find_images(["photos"]), 1500)]
+    assert first == [f"photos/{number:05}.jpg" for number in range(1500)]
+    assert sizes == [1000, 1000]

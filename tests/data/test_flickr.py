@@ -1,0 +1,132 @@
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from showtell.data.flickr import read_flickr
+from showtell.errors import BadData
+
+FLICKR8K = Path(__file__).parents[3] / "shared" / "flickr8k"
+
+
+@pytest.fixture
+def plain(tmp_path: Path, photos, write) -> Path:
+    """Three photos of which two are listed, in two languages."""
+    photos("images/a.jpg", "images/b.jpg", "images/spare.jpg")
+    write("captions.en.txt", "a.jpg#0\tA dog .\nb.jpg#0\tA cat .\na.jpg#1\tThe #1  dog .\nspare.jpg#0\tA cow .\n")
+    write("captions.ar.txt", "b.jpg#0\tقطة\na.jpg#0\tكلب\n")
+    write("trainImages.txt", "b.jpg\n")
+    write("devImages.txt", "\ufeffa.jpg\r\n\r\n")
+    return tmp_path
+
+
+@pytest.fixture
+def distributed(tmp_path: Path, photos, write) -> Path:
+    """The archive as it is, with its captions of a photo that it lacks."""
+    photos("Flicker8k_Dataset/a.jpg", "Flicker8k_Dataset/b.jpg", "Flicker8k_Dataset/c.jpg")
+    captions = "".join(
+        f"{name}#{i}\tA {name} {i} .\n" for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg.1") for i in (0, 1)
+    )
+    write("Flickr8k.token.txt", captions)
+    for split, name in (("train", "a"), ("dev", "b"), ("test", "c")):
+        write(f"Flickr_8k.{split}Images.txt", f"{name}.jpg\n")
+    return tmp_path
+
+
+def test_samples_come_in_the_order_of_the_lists_for_each_language(plain: Path) -> None:
+    samples = read_flickr(str(plain), ("en", "ar"))
+    assert [(s.name, s.split, s.language, s.captions) for s in samples] == [
+        ("b.jpg", "train", "en", ("A cat .",)),
+        ("b.jpg", "train", "ar", ("قطة",)),
+        ("a.jpg", "dev", "en", ("A dog .", "The #1 dog .")),
+        ("a.jpg", "dev", "ar", ("كلب",)),
+    ]
+    assert samples[0].image == plain / "images" / "b.jpg"
+
+
+def test_flickr8k_as_distributed(distributed: Path) -> None:
+    samples = read_flickr(str(distributed), ("en",))
+    assert [(s.name, s.split) for s in samples] == [("a.jpg", "train"), ("b.jpg", "dev"), ("c.jpg", "test")]
+    assert samples[2].captions == ("A c.jpg 0 .", "A c.jpg 1 .")
+    assert samples[2].image == distributed / "Flicker8k_Dataset" / "c.jpg"
+
+
+def test_the_archive_has_no_arabic(distributed: Path) -> None:
+    with pytest.raises(BadData, match=r"found no captions\.ar\.txt"):
+        read_flickr(str(distributed), ("ar",))
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("a.jpg#2 no tab", "'a.jpg#2 no tab'; expected NAME#0, a TAB"),
+        ("a.jpg\tno number", r"'a.jpg\\tno number'; expected NAME#0, a TAB"),
+        ("a.jpg#x\tno number", r"'a.jpg#x\\tno number'; expected NAME#0, a TAB"),
+        ("#0\tno name", r"'#0\\tno name'; expected NAME#0, a TAB"),
+        ("a.jpg#2\t  ", "an empty caption for 'a.jpg#2'"),
+        ("a.jpg#1\tonce more", "'a.jpg#1' again"),
+    ],
+)
+def test_a_broken_caption_line_is_named(plain: Path, line: str, found: str) -> None:
+    with (plain / "captions.en.txt").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    with pytest.raises(BadData, match=rf"captions\.en\.txt, line 5: found {found}"):
+        read_flickr(str(plain), ("en",))
+
+
+def test_a_caption_file_in_another_encoding_is_named(plain: Path) -> None:
+    (plain / "captions.ar.txt").write_bytes("b.jpg#0\tقطة\na.jpg#0\tكلب\n".encode("cp1256"))
+    with pytest.raises(BadData, match=r"captions\.ar\.txt, line 1: .* not UTF-8"):
+        read_flickr(str(plain), ("ar",))
+
+
+def test_a_listed_image_without_captions_is_named(plain: Path) -> None:
+    (plain / "trainImages.txt").write_text("b.jpg\nc.jpg\n")
+    with pytest.raises(BadData, match=r"trainImages\.txt, line 2: found 'c.jpg', which has no caption in captions\.en"):
+        read_flickr(str(plain), ("en",))
+
+
+def test_a_listed_image_without_a_file_is_named(plain: Path) -> None:
+    (plain / "images" / "b.jpg").unlink()
+    with pytest.raises(BadData, match=r"captions\.en\.txt, line 2: found captions of 'b.jpg', but no file"):
+        read_flickr(str(plain), ("en",))
+
+
+def test_an_image_in_two_lists_is_named(plain: Path) -> None:
+    (plain / "devImages.txt").write_text("a.jpg\nb.jpg\n")
+    with pytest.raises(BadData, match=r"devImages\.txt, line 2: found 'b.jpg' again; .* trainImages\.txt, line 1"):
+        read_flickr(str(plain), ("en",))
+
+
+@pytest.mark.parametrize(
+    ("missing", "found"), [("images", "no images or"), ("captions.en.txt", r"no captions\.en\.txt")]
+)
+def test_what_is_missing_is_named(plain: Path, missing: str, found: str) -> None:
+    path = plain / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(BadData, match=f"found {found}"):
+        read_flickr(str(plain), ("en",))
+
+
+def test_no_list_at_all_is_refused_and_one_is_enough(plain: Path) -> None:
+    (plain / "trainImages.txt").unlink()
+    assert [s.name for s in read_flickr(str(plain), ("en",))] == ["a.jpg"]
+    (plain / "devImages.txt").write_text("\n")
+    with pytest.raises(BadData, match="found no image in any split list"):
+        read_flickr(str(plain), ("en",))
+
+
+@pytest.mark.skipif(not FLICKR8K.is_dir(), reason=f"the photos of Flickr8k are not in {FLICKR8K}")
+def test_the_real_flickr8k_is_read_whole_and_fast() -> None:
+    start = time.process_time()
+    samples = read_flickr(str(FLICKR8K), ("en", "ar"))
+    assert time.process_time() - start < 2, "two files of 35,455 lines take half a second on an idle machine"
+    counts = Counter((sample.split, sample.language) for sample in samples)
+    assert counts == {("train", "en"): 6000, ("dev", "en"): 1000, ("train", "ar"): 6000, ("dev", "ar"): 1000}
+    assert {len(sample.captions) for sample in samples} == {5}
+    assert samples[0].captions[1] == "A girl going into a wooden building ."
+    spare = set((FLICKR8K / "spareImages.txt").read_text().split())
+    assert len(spare) == 91
+    assert not spare & {sample.name for sample in samples}

@@ -1,0 +1,75 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from showtell.data.gather import Row, gather, hashed_split, name_below
+from showtell.errors import BadData
+
+
+@pytest.fixture
+def table(tmp_path: Path, photos) -> Path:
+    photos("a.jpg", "sub/b.jpg")
+    (tmp_path / "table").touch()
+    return tmp_path / "table"
+
+
+def test_captions_are_gathered_by_image_and_language(table: Path) -> None:
+    rows = [
+        Row(table, 1, "sub/b.jpg", ("one",), "dev", "en"),
+        Row(table, 2, "a.jpg", ("two",), "train", "en"),
+        Row(table, 3, "./sub/b.jpg", ("three", "four"), "dev", "en"),
+        Row(table, 4, "a.jpg", ("اثنان",), "train", "ar"),
+        Row(table, 5, "absent.jpg", ("zwei",), "train", "de"),
+    ]
+    samples = gather(rows, ("ar", "en"), table)
+    assert [(s.name, s.language, s.captions, s.split) for s in samples] == [
+        ("sub/b.jpg", "en", ("one", "three", "four"), "dev"),
+        ("a.jpg", "ar", ("اثنان",), "train"),
+        ("a.jpg", "en", ("two",), "train"),
+    ]
+    assert samples[0].image == table.parent / "sub/b.jpg"
+
+
+def test_without_a_split_the_name_decides(table: Path) -> None:
+    (sample,) = gather([Row(table, 1, "a.jpg", ("one",))], ("en",), table)
+    assert sample.split == hashed_split("a.jpg")
+
+
+def test_a_hash_gives_about_a_tenth_to_dev_and_never_changes_its_mind() -> None:
+    splits = [hashed_split(f"{i}.jpg") for i in range(5000)]
+    assert splits == [hashed_split(f"{i}.jpg") for i in range(5000)]
+    counts = Counter(splits)
+    assert set(counts) == {"train", "dev"}
+    assert 400 < counts["dev"] < 600
+    # A change of the hash would move photos of existing sets from train to dev.
+    assert [i for i in range(40) if splits[i] == "dev"] == [4, 37]
+    assert hashed_split("\udcff.jpg") in ("train", "dev")
+
+
+def test_an_image_in_two_splits_is_refused(table: Path) -> None:
+    rows = [Row(table, 3, "a.jpg", ("one",), "train"), Row(table, 9, "a.jpg", ("two",), "dev")]
+    with pytest.raises(BadData, match=r"table, line 9: found 'a.jpg' in 'dev'; expected 'train', as in table, line 3"):
+        gather(rows, ("en",), table)
+
+
+def test_an_image_that_does_not_exist_is_refused(table: Path) -> None:
+    with pytest.raises(BadData, match=r"table, line 7: found captions of 'c.jpg', but no file .*c.jpg"):
+        gather([Row(table, 7, "c.jpg", ("one",))], ("en",), table)
+
+
+def test_several_languages_need_to_be_told_apart(table: Path) -> None:
+    with pytest.raises(BadData, match=r"table, line 1: found captions of no stated language; .* en, ar"):
+        gather([Row(table, 1, "a.jpg", ("one",))], ("en", "ar"), table)
+
+
+def test_a_language_without_captions_is_refused(table: Path) -> None:
+    with pytest.raises(BadData, match="found captions in en only; expected captions in ar"):
+        gather([Row(table, 1, "a.jpg", ("one",), None, "en")], ("en", "ar"), table)
+    with pytest.raises(BadData, match="table: found no captions; expected captions in en"):
+        gather([], ("en",), table)
+
+
+def test_names_outside_the_folder_are_whole_paths() -> None:
+    assert name_below(Path("/data/set"), Path("/data/set/a/b.jpg")) == "a/b.jpg"
+    assert name_below(Path("/data/set"), Path("/photos/b.jpg")) == "/photos/b.jpg"

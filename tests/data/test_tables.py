@@ -1,0 +1,149 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from showtell.data.gather import hashed_split
+from showtell.data.tables import read_csv, read_jsonl
+from showtell.errors import BadData
+
+
+@pytest.fixture(autouse=True)
+def _photos(photos) -> None:
+    photos("a.jpg", "b.jpg", "sub/c.jpg")
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", "|"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_csv_with_any_delimiter_start_and_line_end(write, delimiter: str, start: str, end: str) -> None:
+    lines = [["image", "caption", "split"], [" a.jpg ", " A dog  runs .", "train"], ["b.jpg", "A cat .", "val"]]
+    lines += [["sub/c.jpg", "A cow .", "test"], ["a.jpg", "The dog .", "train"]]
+    file = write("t.csv", start + end.join(delimiter.join(cells) for cells in lines) + end + end)
+    assert [(s.name, s.captions, s.split) for s in read_csv(str(file), ("en",))] == [
+        ("a.jpg", ("A dog runs .", "The dog ."), "train"),
+        ("b.jpg", ("A cat .",), "dev"),
+        ("sub/c.jpg", ("A cow .",), "test"),
+    ]
+
+
+def test_csv_quoting_spans_delimiters_quotes_and_lines(write) -> None:
+    file = write("t.csv", 'caption,image\n"A ""big"" dog,\n running", a.jpg\nA cat, "b.jpg"\n')
+    samples = read_csv(str(file), ("en",))
+    assert [(s.name, s.captions) for s in samples] == [("a.jpg", ('A "big" dog, running',)), ("b.jpg", ("A cat",))]
+
+
+def test_commas_in_captions_do_not_make_a_bar_table_a_comma_table(write) -> None:
+    file = write("results.csv", "image_name| comment_number| comment\na.jpg| 0| A dog, a cat, a cow .\n")
+    assert read_csv(str(file), ("en",))[0].captions == ("A dog, a cat, a cow .",)
+
+
+def test_csv_language_column_chooses(write) -> None:
+    file = write("t.csv", "image,caption,language\na.jpg,A dog,en\na.jpg,كلب,ar\nb.jpg,A cat,en\n")
+    assert [(s.name, s.captions) for s in read_csv(str(file), ("ar",))] == [("a.jpg", ("كلب",))]
+    assert [(s.name, s.language) for s in read_csv(str(file), ("ar", "en"))] == [
+        ("a.jpg", "ar"),
+        ("a.jpg", "en"),
+        ("b.jpg", "en"),
+    ]
+
+
+def test_without_a_split_column_a_hash_of_the_name_decides(write) -> None:
+    file = write("t.csv", "image,caption\na.jpg,A dog\nsub/c.jpg,A cow\n")
+    assert [s.split for s in read_csv(str(file), ("en",))] == [hashed_split("a.jpg"), hashed_split("sub/c.jpg")]
+
+
+def test_absolute_paths(write, tmp_path: Path) -> None:
+    file = write("elsewhere/t.csv", f"image,caption\n{tmp_path / 'a.jpg'},A dog\n")
+    (sample,) = read_csv(str(file), ("en",))
+    assert sample.image == tmp_path / "a.jpg"
+    assert sample.name == (tmp_path / "a.jpg").as_posix()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "image,text,caption\na.jpg,x,y\n",
+            "line 1: found the columns 'image', 'text', 'caption'; expected one column",
+        ),
+        (
+            "image,captions\na.jpg,A dog\n",
+            "line 1: found the columns 'image', 'captions'; expected one column image and",
+        ),
+        ("picture,words\na.jpg,A dog\n", "line 1: found the columns 'picture', 'words'; expected one column image"),
+        ("image,caption\na.jpg,A dog, running\n", r"line 2: found 3 columns; expected 2 \(image, caption\)"),
+        ("image|caption\na.jpg|x\n2199200615.jpg 4 A dog\n", r"line 3: found 1 columns; expected 2 \(image, caption\)"),
+        ("image,caption\na.jpg,  \n", "line 2: found an empty caption"),
+        ("image,caption\n,A dog\n", "line 2: found an empty image"),
+        ("image,caption\n\nno.jpg,A dog\n", "line 3: found captions of 'no.jpg', but no file"),
+        ("image,caption,split\na.jpg,A dog,trian\n", "line 2: found the split 'trian'; expected one of: train, dev"),
+        ("image,caption,split\na.jpg,A dog,\n", "line 2: found an empty split"),
+        ('image,caption\nb.jpg,x\na.jpg,"A dog\nb.jpg,A cat\n', "line 3: found a broken row"),
+        ('image,caption\na.jpg,"A" dog\n', "line 2: found a broken row"),
+        ("image,caption\n", "found no captions"),
+        ("", "found no rows"),
+    ],
+)
+def test_csv_errors_name_file_and_line(write, text: str, message: str) -> None:
+    file = write("t.csv", text)
+    with pytest.raises(BadData, match=rf"t\.csv(, |: ){message}"):
+        read_csv(str(file), ("en",))
+
+
+def test_jsonl_with_caption_or_captions(write) -> None:
+    rows = [
+        {"image": "b.jpg", "captions": ["A cat .", " The  cat ."], "split": "validation", "width": 3},
+        {"file_name": "a.jpg", "text": "A dog .", "split": "train", "language": "en"},
+        {"image": "b.jpg", "caption": "One cat .", "split": "dev"},
+    ]
+    file = write("t.jsonl", "\ufeff" + "\n\n".join(json.dumps(row) for row in rows))
+    assert [(s.name, s.captions, s.split) for s in read_jsonl(str(file), ("en",))] == [
+        ("b.jpg", ("A cat .", "The cat .", "One cat ."), "dev"),
+        ("a.jpg", ("A dog .",), "train"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"image": "a.jpg", "caption": "A dog"', "no valid JSON"),
+        ("[" * 100_000, "no valid JSON"),
+        ('["a.jpg", "A dog"]', "a JSON list; expected one JSON object"),
+        ('{"image": "a.jpg", "words": "A dog"}', "the keys 'image', 'words'; expected image, and either caption or"),
+        ('{"caption": "A dog"}', "the keys 'caption'; expected image, and"),
+        ('{"image": "a.jpg", "caption": "A dog", "captions": []}', "the keys 'image', 'caption', 'captions'"),
+        ("{}", "no keys"),
+        ('{"image": "a.jpg", "captions": "A dog"}', "captions 'A dog'; expected a list"),
+        ('{"image": "a.jpg", "captions": []}', r"captions \[\]; expected a list"),
+        ('{"image": "a.jpg", "captions": ["A dog", " "]}', "an empty caption"),
+        ('{"image": "a.jpg", "caption": null}', "caption None; expected text"),
+        ('{"image": 7, "caption": "A dog"}', "image 7; expected text"),
+        ('{"image": "no.jpg", "caption": "A dog"}', "captions of 'no.jpg', but no file"),
+        ('{"image": "a.jpg", "caption": "A dog", "split": "all"}', "the split 'all'"),
+    ],
+)
+def test_jsonl_errors_name_file_and_line(write, line: str, message: str) -> None:
+    file = write("t.jsonl", '{"image": "b.jpg", "caption": "A cat", "split": "train"}\n\n' + line + "\n")
+    with pytest.raises(BadData, match=rf"t\.jsonl, line 3: found {message}"):
+        read_jsonl(str(file), ("en",))
+
+
+@pytest.mark.parametrize("read", [read_csv, read_jsonl])
+def test_a_missing_file_is_named(tmp_path: Path, read) -> None:
+    with pytest.raises(BadData, match="absent: found nothing to read"):
+        read(str(tmp_path / "absent"), ("en",))
+
+
+def test_a_large_table_is_read_fast(tmp_path: Path, write) -> None:
+    names = [f"photos/{i}.jpg" for i in range(7000)]
+    (tmp_path / "photos").mkdir()
+    for name in names:
+        (tmp_path / name).touch()
+    rows = "".join(f"{name},A dog runs over the grass number {i} .\n" for name in names for i in range(5))
+    file = write("t.csv", "image,caption\n" + rows)
+    start = time.process_time()
+    samples = read_csv(str(file), ("en",))
+    assert time.process_time() - start < 2, "35,000 lines take half a second on an idle machine"
+    assert len(samples) == 7000
