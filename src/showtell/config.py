@@ -1,19 +1,20 @@
 """Every setting of a recipe, with its meaning and its one default, and the reading of recipes.
 
-A recipe is YAML with the sections `model`, `text`, `data`, `train` and `decode`. What it does not say has the default that
-stands here. `section.key=value` overrides it from the command line; an unknown key is refused and the nearest one named.
-All problems of a recipe are reported together.
+A recipe is YAML with the sections `model`, `text`, `data`, `train` and `decode`. What it does not say has the default
+that stands here. `section.key=value` overrides it from the command line; an unknown key is refused and the nearest one
+named. All problems of a recipe are reported together.
 """
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from showtell.errors import BadConfig
 
@@ -71,9 +72,32 @@ class AttentionLSTMSettings(Settings):
 DecoderSettings = Annotated[TransformerSettings | AttentionLSTMSettings, Field(discriminator="kind")]
 
 
+DEFAULT_KIND = "transformer"
+"""Of a decoder whose `kind` is not said."""
+
+
 class ModelSettings(Settings):
+    """`encoder: NAME` is short for `encoder: {name: NAME}`, and `encoder_weights: FILE` for its `weights`."""
+
     encoder: EncoderSettings = EncoderSettings()
     decoder: DecoderSettings = TransformerSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled_out(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        if isinstance(raw.get("decoder"), dict):
+            raw = {**raw, "decoder": {"kind": DEFAULT_KIND, **raw["decoder"]}}
+        encoder = raw.get("encoder", {})
+        encoder = {"name": encoder} if isinstance(encoder, str) else encoder
+        rest = {key: value for key, value in raw.items() if key != "encoder" and not str(key).startswith("encoder_")}
+        if not isinstance(encoder, dict):
+            return raw
+        short = {
+            key.removeprefix("encoder_"): value for key, value in raw.items() if str(key).startswith("encoder_")
+        }
+        return {**rest, "encoder": {**encoder, **short}}
 
 
 class TextSettings(Settings):
@@ -104,7 +128,9 @@ class TrainSettings(Settings):
 
 class DecodeSettings(Settings):
     beam: int = Field(5, ge=1, le=64)
-    length_exponent: float = Field(0.7, ge=0, description="hypotheses rank by sum of log-probabilities / length ** this")
+    length_exponent: float = Field(
+        0.7, ge=0, description="hypotheses rank by sum of log-probabilities / length ** this"
+    )
     min_length: int = Field(1, ge=0, description="words")
     max_length: int = Field(30, ge=1, description="words")
     no_repeat_ngram: int = Field(3, ge=0, description="an n-gram of this length occurs once per caption; 0: no limit")
@@ -125,7 +151,9 @@ class Recipe(Settings):
 def parse_recipe(raw: object, origin: str) -> Recipe:
     """Raises BadConfig with every problem in one line; `origin` says where `raw` came from."""
     if not isinstance(raw, dict):
-        raise BadConfig(f"{origin}: found {type(raw).__name__}; expected sections such as model, text, data, train, decode")
+        raise BadConfig(
+            f"{origin}: found {type(raw).__name__}; expected sections such as model, text, data, train, decode"
+        )
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
@@ -138,7 +166,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadConfig(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, and dates such as 2020-13-45
         raise BadConfig(f"{path}: no valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(raw, dict):
         raise BadConfig(f"{path}: found {type(raw).__name__}; expected a mapping of sections")
@@ -148,24 +176,30 @@ def read_recipe(path: Path) -> dict[str, Any]:
 def apply_overrides(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """A copy of `raw` with `section.key=value` settings applied; values are read as YAML.
 
-    A new `kind` begins its section anew: the settings of an LSTM mean nothing to the Transformer that replaces it.
+    A new `kind` begins its section anew: the settings of an LSTM mean nothing to the Transformer that replaces it. So
+    does a new encoder, `model.encoder=NAME`. Sections are therefore set before what is in them, whatever the order
+    given.
     """
-    changed = _copy(raw)
-    for override in sorted(overrides, key=lambda o: not o.split("=")[0].endswith(".kind")):
+    changed = copy.deepcopy(raw)
+    for override in sorted(
+        overrides, key=lambda o: (o.split("=")[0].count("."), not o.split("=")[0].endswith(".kind"))
+    ):
         key, sign, text = override.partition("=")
         if not sign or not key:
             raise BadConfig(f"found {override!r}; expected key=value, such as train.epochs=3")
         try:
             value = yaml.safe_load(text) if text else ""
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise BadConfig(f"{key}: {text!r} is no YAML value ({' '.join(str(error).split())})") from error
         *sections, name = key.split(".")
         place = changed
         for section in sections:
+            if isinstance(place.get(section), str) and section == "encoder":
+                place[section] = {"name": place[section]}
             place = place.setdefault(section, {})
             if not isinstance(place, dict):
                 raise BadConfig(f"{key}: {section!r} is a value, not a section")
-        if name == "kind" and place.get("kind", value) != value:
+        if name == "kind" and place.get("kind", DEFAULT_KIND) != value:
             place.clear()
         place[name] = value
     return changed
@@ -173,14 +207,21 @@ def apply_overrides(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, 
 
 def dump_recipe(recipe: Recipe) -> str:
     """YAML that `read_recipe` reads back to the same recipe, every default written out."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
+
+
+READABLE = 30
+"""Names that may stand in one message: timm has over a thousand backbones."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"`, or what there is, when nothing is near."""
+    """`"; did you mean 'x'?"`, or what there is, when nothing is near and it can be read in one go."""
     options = sorted(known)
     near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; expected one of: {', '.join(options)}"
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; expected one of: {', '.join(options)}" if len(options) <= READABLE else ""
 
 
 def _problem(error: Any, raw: dict[str, Any]) -> str:
@@ -198,11 +239,9 @@ def _fields(location: Sequence[str | int]) -> Iterable[str]:
     kinds: dict[str, type[Settings]] = {"transformer": TransformerSettings, "attention_lstm": AttentionLSTMSettings}
     section: type[Settings] = Recipe
     for part in location:
-        field = kinds.get(str(part)) or (section.model_fields[str(part)].annotation if part in section.model_fields else None)
+        field = kinds.get(str(part)) or (
+            section.model_fields[str(part)].annotation if part in section.model_fields else None
+        )
         if isinstance(field, type) and issubclass(field, Settings):
             section = field
     return section.model_fields
-
-
-def _copy(value: Any) -> Any:
-    return {k: _copy(v) for k, v in value.items()} if isinstance(value, dict) else value

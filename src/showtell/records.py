@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-
 @dataclass(frozen=True)
 class Sample:
     """One image with its captions in one language, as every data reader gives it."""

@@ -1,9 +1,9 @@
 """Beam search over many images together.
 
 For every image, at every step: all continuations of its K unfinished sentences are ranked by the sum of their
-log-probabilities (ties: the better beam, then the lower id, first). Among the best K, those that end are finished; the best
-K that do not end go on. An image leaves the batch when it has K finished sentences and no unfinished one can still rank
-among them. Finished sentences rank by `sum / length ** length_exponent`, the end counted into the length
+log-probabilities (ties: the better beam, then the lower id, first). Among the best K, those that end are finished; the
+best K that do not end go on. An image leaves the batch when it has K finished sentences and no unfinished one can
+still rank among them. Finished sentences rank by `sum / length ** length_exponent`, the end counted into the length
 (Wu et al. 2016, section 7, in its plain form).
 
 Stopping is exact: log-probabilities are at most 0, so a sum only falls, and `sum / longest ** exponent` bounds whatever
@@ -66,7 +66,11 @@ def beam_search(
     pools: list[list[tuple[float, Hypothesis]]] = [[] for _ in starts]
     batch = len(starts)
     alive = _Alive(
-        np.arange(batch), np.zeros((batch, 1)), np.zeros((batch, 1, 0), np.int64), np.zeros((batch, 1, 0), np.float32), None
+        np.arange(batch),
+        np.zeros((batch, 1)),
+        np.zeros((batch, 1, 0), np.int64),
+        np.zeros((batch, 1, 0), np.float32),
+        None,
     )
     state, newest = stepper.start(memory), starts[:, None]
     while len(alive.images):
@@ -75,7 +79,8 @@ def beam_search(
         alive_attention = step.attention if attention else None
         _finish(pools, alive, alive_attention, (beams, tokens, sums, log_probs), end, beam, length_exponent)
         chosen = np.argsort(tokens == end, axis=1, kind="stable")[:, :beam]  # the best K that do not end
-        beams, tokens, sums, log_probs = (np.take_along_axis(a, chosen, 1) for a in (beams, tokens, sums, log_probs))
+        beams, tokens = np.take_along_axis(beams, chosen, 1), np.take_along_axis(tokens, chosen, 1)
+        sums, log_probs = np.take_along_axis(sums, chosen, 1), np.take_along_axis(log_probs, chosen, 1)
         sums = np.where(tokens == end, -np.inf, sums)
         kept = np.array([_open(pools[i], sums[b].max() / longest, beam) for b, i in enumerate(alive.images)])
         rows = np.nonzero(kept)[0]
@@ -118,10 +123,13 @@ def _finish(
     beams, tokens, sums, log_probs = best
     for b, rank in zip(*np.nonzero((tokens[:, :beam] == end) & np.isfinite(sums[:, :beam])), strict=True):
         k, image = beams[b, rank], alive.images[b]
+        looked = None if alive.attention is None else alive.attention[b, k]
+        if attention is not None and looked is None:
+            looked = attention[b, :0]  # [0, S]: a sentence without words
         hypothesis = Hypothesis(
             alive.words[b, k],
             np.append(alive.log_probs[b, k], log_probs[b, rank]),
-            alive.attention[b, k] if attention is not None and alive.attention is not None else None,
+            looked,
         )
         value = float(sums[b, rank]) / len(hypothesis.log_probs) ** exponent
         pools[image].append((value, hypothesis))

@@ -117,7 +117,8 @@ def write_bundle(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
 
 
 def _replace(path: Path, new: Path) -> None:
-    """Put the folder `new` at `path`; a rename cannot replace a folder that is not empty, so the old one steps aside."""
+    """Put the folder `new` at `path`; a rename cannot replace a folder that is not empty, so the old one steps
+    aside."""
     old = new.with_suffix(".old")
     if path.exists():
         path.rename(old)
@@ -137,7 +138,9 @@ def _manifest(path: Path) -> Manifest:
         raise BadBundle(f"{file}: cannot be read ({error}); export the model again") from error
     found = raw.get("format") if isinstance(raw, dict) else None
     if found != FORMAT:
-        raise BadBundle(f"{file}: found format {found!r}, expected {FORMAT}; export again with this version of showtell")
+        raise BadBundle(
+            f"{file}: found format {found!r}, expected {FORMAT}; export again with this version of showtell"
+        )
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:

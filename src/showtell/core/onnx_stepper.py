@@ -75,6 +75,6 @@ def _session(path: Path, threads: int) -> Any:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 (ONNX Runtime's exceptions share no base but Exception)
+    except Exception as error:
         first = str(error).splitlines()[0]
         raise BadBundle(f"{path}: ONNX Runtime cannot load it ({first}); export the model again") from error

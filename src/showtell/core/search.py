@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from showtell.core.rules import Rule, apply
+from showtell.core.rules import FORBIDDEN, Rule, apply
 from showtell.core.stepper import Floats, Ids, Stepper
 
 Choose = Callable[[Floats], Ids]
@@ -63,8 +64,8 @@ def sample(
     """`num` sentences per image, each word drawn from the network's distribution after the rules.
 
     `temperature` > 0 divides the log-probabilities; `top_p` keeps the most probable words that together have this share
-    (nucleus sampling, Holtzman et al. 2020). `log_probs` of a hypothesis stay the network's own. Raises ValueError for a
-    temperature or share out of range.
+    (nucleus sampling, Holtzman et al. 2020). `log_probs` of a hypothesis stay the network's own. Raises ValueError for
+    a temperature or share out of range.
     """
     if temperature <= 0 or not 0 < top_p <= 1:
         raise ValueError(f"expected temperature > 0 and 0 < top_p <= 1, found {temperature} and {top_p}")
@@ -75,24 +76,33 @@ def sample(
         if top_p < 1:
             logits = np.where(_nucleus(logits, top_p), logits, -np.inf)
         # The Gumbel-max trick: the argmax of logits plus Gumbel noise is a draw from their softmax.
-        return (logits + random.gumbel(size=logits.shape)).argmax(-1)
+        chosen: Ids = (logits + random.gumbel(size=logits.shape)).argmax(-1)
+        return chosen
 
     return _follow(stepper, memory, starts, end, rules, num, draw, attention)
 
 
-def _nucleus(logits: np.ndarray, share: float) -> np.ndarray:
+def _nucleus(logits: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+    """Which words together just reach the share, the most probable first: [..., V] -> [..., V]."""
     probabilities = np.exp(logits)
     probabilities /= probabilities.sum(-1, keepdims=True)
     order = np.argsort(-probabilities, axis=-1, kind="stable")
     ranked = np.take_along_axis(probabilities, order, -1)
     inside = ranked.cumsum(-1) - ranked < share  # the word that crosses the share is still inside
-    kept = np.zeros_like(inside)
+    kept: NDArray[np.bool_] = np.zeros_like(inside)
     np.put_along_axis(kept, order, inside, -1)
     return kept
 
 
 def _follow(
-    stepper: Stepper, memory: Any, starts: Ids, end: int, rules: Sequence[Rule], num: int, choose: Choose, attention: bool
+    stepper: Stepper,
+    memory: Any,
+    starts: Ids,
+    end: int,
+    rules: Sequence[Rule],
+    num: int,
+    choose: Choose,
+    attention: bool,
 ) -> list[list[Hypothesis]]:
     """Let `choose` pick one next word per row `[B, num, V] -> [B, num]` until every row has ended."""
     state = stepper.start(memory)
@@ -112,10 +122,12 @@ def _follow(
     while True:
         allowed = log_probs.copy()
         apply(rules, allowed, words)
+        # A row that has ended goes on writing the end until its image's last row is done; a row to which the rules
+        # leave no word ends there.
+        over = (words == end).any(-1) | ~np.isfinite(allowed).any(-1)
+        allowed[over] = FORBIDDEN
+        allowed[over, end] = 0
         chosen = choose(allowed)
-        # A row that has ended goes on writing the end until its image's last row is done.
-        over = (words == end).any(-1)
-        chosen = np.where(over, end, chosen)
         words = np.concatenate([words, chosen[:, :, None]], 2)
         scores = np.concatenate([scores, np.take_along_axis(log_probs, chosen[:, :, None], 2)], 2)
         if attention and looked is not None:

@@ -1,7 +1,8 @@
 """What search sees of a network: one new word at a time, for many images and several sentences of each.
 
-Rows stand in a grid `[B, K]`, images by beams, rather than in one list of `R = B*K`: the keys and values of an image are
-shared by its row of the grid without being copied per beam, and neither numpy nor an ONNX graph has to divide R by B.
+Rows stand in a grid `[B, K]`, images by beams, rather than in one list of `R = B*K`: the keys and values of an image
+are shared by its row of the grid without being copied per beam, and neither numpy nor an ONNX graph has to divide R by
+B.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Stepper(Protocol):
     def select(self, state: Any, images: Ids, beams: Ids) -> Any:
         """The state whose row `[b, k]` is the old row `[images[b], beams[b, k]]`.
 
-        `images` `[B']` ascending, without repetition; `beams` `[B', K']`: one operation reorders beams, widens one row to K, and
-        lets finished images leave.
+        `images` `[B']` ascending, without repetition; `beams` `[B', K']`: one operation reorders beams, widens one row
+        to K, and lets finished images leave.
         """
         ...

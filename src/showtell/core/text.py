@@ -1,8 +1,8 @@
 """Words to ids and back, one `tokenizer.json` (Hugging Face tokenizers) per bundle.
 
 Captions are normalised by one rule for every language: NFKC, lower case, combining marks (Arabic diacritics among them)
-off. A word is a run of letters and digits, with hyphens and apostrophes inside it; punctuation is not written. Words that
-training saw too seldom become `<unk>`. The language is a start token, `<en>` or `<ar>`.
+off. A word is a run of letters and digits, with hyphens and apostrophes inside it; punctuation is not written. Words
+that training saw too seldom become `<unk>`. The language is a start token, `<en>` or `<ar>`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ WORD = r"[\p{L}\p{N}]+(?:[-'’][\p{L}\p{N}]+)*"
 
 
 class Text:
-    """A vocabulary and its rule. Ids: `<pad>` 0, `<unk>` 1, `<end>` 2, then one start token per language, then words."""
+    """A vocabulary and its rule. Ids: `<pad>` 0, `<unk>` 1, `<end>` 2, then one start token per language, then
+    words."""
 
     def __init__(self, tokenizer: Tokenizer, languages: Sequence[str]) -> None:
         self.tokenizer = tokenizer
@@ -50,7 +51,7 @@ class Text:
         """Raises BadBundle when the file is no tokenizer or lacks a special token."""
         try:
             tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001 (tokenizers raises plain Exception, whatever is wrong)
+        except Exception as error:
             raise BadBundle(f"{path}: no tokenizer ({error}); export the model again") from error
         return cls(tokenizer, languages)
 
@@ -73,7 +74,7 @@ class Text:
 
     def spell(self, ids: Iterable[int]) -> list[str]:
         """The word behind each id."""
-        return [self.tokenizer.id_to_token(int(i)) for i in ids]
+        return [str(self.tokenizer.id_to_token(int(i))) for i in ids]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The caption that `encode` gave these words for (without start and end), in its normalised spelling."""

@@ -94,11 +94,19 @@ def _words(decoder: Decoder, name: str) -> dict[int, Any]:
     return {dimension: Dim("T") for dimension in decoder.growing.get(name, ())}
 
 
-def _export(graph: nn.Module, args: tuple[Any, ...], path: Path, inputs: list[str], outputs: list[str], dims: Any) -> None:
+def _export(
+    graph: nn.Module, args: tuple[Any, ...], path: Path, inputs: list[str], outputs: list[str], dims: Any
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations, about which a user can do nothing
         program = torch.onnx.export(
-            graph.eval(), args, input_names=inputs, output_names=outputs, dynamic_shapes=dims, dynamo=True, verbose=False
+            graph.eval(),
+            args,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=dims,
+            dynamo=True,
+            verbose=False,
         )
     assert program is not None
     proto = program.model_proto

@@ -17,7 +17,8 @@ class CaptioningModel(nn.Module):
     def __init__(
         self, settings: ModelSettings, vocabulary: int, max_words: int, trained_stages: int = 0, load: bool = True
     ) -> None:
-        """`max_words` bounds a caption; `load=False` leaves the encoder random, for a caller that loads a whole model."""
+        """`max_words` bounds a caption; `load=False` leaves the encoder random, for a caller that loads a whole
+        model."""
         super().__init__()
         self.encoder = Encoder(settings.encoder, trained_stages, load)
         self.decoder: Decoder

@@ -1,7 +1,8 @@
 """What every decoder offers: the seam between a network, its training, its export and its search.
 
-`Tensors` are named tensors whose first dimension is the image: a memory is computed once per image, a state has the rows
-`[B, K]` (images by beams) in front. A decoder sees memory and tokens and nothing else, so any encoder meets any decoder.
+`Tensors` are named tensors whose first dimension is the image: a memory is computed once per image, a state has the
+rows `[B, K]` (images by beams) in front. A decoder sees memory and tokens and nothing else, so any encoder meets any
+decoder.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ CONTAINERS = ("blocks", "stages", "layers", "features")
 class Encoder(nn.Module):
     """Pixels `[B, 3, H, W]` -> regions `[B, S, C]`, in two parts: `early` (frozen, cached) and `late` (trained).
 
-    `stages` counts from the input. Batch-norm statistics never change: captioning batches are small and the backbone's
-    statistics come from a million photos.
+    Batch-norm statistics do not change: captioning batches are small, and the backbone's statistics come from a million
+    photos. Only an encoder that begins at random, which has none, gathers its own.
     """
 
     def __init__(self, settings: EncoderSettings, trained_stages: int = 0, load: bool = True) -> None:
@@ -42,13 +42,20 @@ class Encoder(nn.Module):
         stages, self.channels_last = _stages(backbone)
         if trained_stages > len(stages):
             raise BadConfig(f"train.encoder_stages is {trained_stages}, but {settings.name} has {len(stages)} stages")
+        self.fixed_statistics = not settings.random
         cut = len(stages) - trained_stages
         self.early = nn.Sequential(*stages[:cut]).requires_grad_(False)
         self.late = nn.Sequential(*stages[cut:])
-        with torch.no_grad():
-            size = settings.pixels.size
-            features = self.early.eval()(torch.zeros(1, 3, size, size))
-            height, width, self.channels = self._grid(self.late.eval()(features)).shape[1:]
+        size = settings.pixels.size
+        try:
+            with torch.no_grad():
+                features = self.early.eval()(torch.zeros(1, 3, size, size))
+                height, width, self.channels = self._grid(self.late.eval()(features)).shape[1:]
+        except Exception as error:
+            raise BadConfig(
+                f"model.encoder: {settings.name} cannot be run on {size} x {size} pixels ({_first_line(error)}); another "
+                "model.encoder.pixels.size, or model.encoder.options.img_size, may help"
+            ) from error
         self.cached_shape = tuple(features.shape[1:])
         """Shape of one image's output of `early`."""
         self.grid = (int(height), int(width))
@@ -65,7 +72,7 @@ class Encoder(nn.Module):
         super().train(mode)
         self.early.eval()
         for module in self.late.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if self.fixed_statistics and isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
         return self
 
@@ -84,26 +91,42 @@ class _Whole(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, height, width, C], prefix tokens (class, registers) off."""
         tokens: Tensor = self.backbone.forward_features(pixels)
-        return tokens[:, self.backbone.num_prefix_tokens :].unflatten(1, tuple(self.backbone.patch_embed.grid_size))
+        patches = tokens[:, self.backbone.num_prefix_tokens :]
+        height, width = self.backbone.patch_embed.grid_size
+        return patches.reshape(len(patches), height, width, -1)
 
 
 def _backbone(settings: EncoderSettings, load: bool) -> Any:
     if not timm.is_model(settings.name):
-        raise BadConfig(f"model.encoder.name: timm has no {settings.name!r}" + nearest(settings.name, timm.list_models()))
-    options: dict[str, Any] = dict(settings.options)
+        raise BadConfig(
+            f"model.encoder.name: timm has no {settings.name!r}" + nearest(settings.name, timm.list_models())
+        )
     if not load or settings.random:
-        return timm.create_model(settings.name, num_classes=0, **options)
+        return _create(settings)
     if settings.weights is not None:
-        backbone = timm.create_model(settings.name, num_classes=0, **options)
+        backbone = _create(settings)
         _load(backbone, settings.weights, settings.without)
         return backbone
     try:
-        return timm.create_model(settings.name, pretrained=True, num_classes=0, **options)
-    except Exception as error:  # noqa: BLE001 (whatever the hub's client raises: network, disk, unknown tag)
+        return _create(settings, pretrained=True)
+    except BadConfig:
+        raise
+    except Exception as error:
         raise BadWeights(
             f"timm could not get the weights of {settings.name} ({type(error).__name__}); connect to its hub once, or give "
             "a file: model.encoder.weights=FILE.safetensors"
         ) from error
+
+
+def _create(settings: EncoderSettings, pretrained: bool = False) -> Any:
+    try:
+        return timm.create_model(settings.name, pretrained=pretrained, num_classes=0, **settings.options)
+    except TypeError as error:
+        raise BadConfig(f"model.encoder.options: not for {settings.name} ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _load(backbone: Any, file: Path, without: tuple[str, ...]) -> None:
@@ -142,16 +165,18 @@ def _stages(backbone: Any) -> tuple[list[nn.Module], bool]:
     channels_last = getattr(backbone, "output_fmt", "NCHW") == "NHWC"
     if hasattr(backbone, "num_prefix_tokens"):
         return [_Whole(backbone)], True
-    deepest = backbone.feature_info[-1]["module"]
-    first, rest = [], []
+    # timm names the end of each stage: a child (layer3) or a member of a container (blocks.6).
+    ends = [info["module"] for info in backbone.feature_info]
+    stages: list[nn.Module] = []
+    parts: list[nn.Module] = []
     for name, child in backbone.named_children():
         if name in CONTAINERS:
-            rest = list(child.children())
-            break
-        if name == deepest:
-            rest = [child]
-            break
-        first.append(child)
-    else:
-        raise BadConfig(f"model.encoder.name: found no part {deepest!r} in this backbone; choose another one")
-    return [nn.Sequential(*first), *rest] if first else rest, channels_last
+            stem = [nn.Sequential(*parts)] if parts else []
+            return [*stages, *stem, *child.children()], channels_last
+        parts.append(child)
+        if name in ends:
+            stages.append(nn.Sequential(*parts))
+            parts = []
+        if name == ends[-1]:
+            return stages, channels_last
+    raise BadConfig(f"model.encoder.name: found no part {ends[-1]!r} in this backbone; choose another one")

@@ -1,8 +1,8 @@
 """LSTM with soft attention over image regions (Xu et al. 2015, Show, Attend and Tell).
 
-At every word: attention from the previous hidden state, a gate on the context (section 4.2.1, beta), then one LSTM step on
-[embedding; context]. h0 and c0 come from the mean region. The output is one linear layer on the hidden state, as in the
-field's common code, in place of the paper's deep output (equation 7).
+At every word: attention from the previous hidden state, a gate on the context (section 4.2.1, beta), then one LSTM
+step on [embedding; context]. h0 and c0 come from the mean region. The output is one linear layer on the hidden state,
+as in the field's common code, in place of the paper's deep output (equation 7).
 """
 
 from __future__ import annotations
@@ -67,4 +67,4 @@ class AttentionLSTM(Decoder):
             torch.cat([embedded, gated], -1).flatten(0, 1), (state["hidden"].flatten(0, 1), state["cell"].flatten(0, 1))
         )
         shape = embedded.shape[:2]
-        return {"hidden": hidden.unflatten(0, shape), "cell": cell.unflatten(0, shape)}, weights
+        return {"hidden": hidden.reshape(*shape, -1), "cell": cell.reshape(*shape, -1)}, weights

@@ -1,12 +1,12 @@
 """Transformer decoder with cached keys and values (Vaswani et al. 2017), pre-norm (Xiong et al. 2020).
 
-The words' embedding is also the output layer (Press & Wolf 2017). Each image region has a learned position, for a relation
-such as "left of" is nowhere else in the features.
+The words' embedding is also the output layer (Press & Wolf 2017). Each image region has a learned position, for a
+relation such as "left of" is nowhere else in the features.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,14 +37,14 @@ class TransformerDecoder(Decoder):
         self.layers = nn.ModuleList(DecoderLayer(settings) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(width)
         self.output_bias = nn.Parameter(torch.zeros(vocabulary))
-        # Small, since the embedding is the output layer as well: at the usual std of 1 the untrained network would be sure
-        # that every word repeats the one before.
+        # Small, since the embedding is the output layer as well: at the usual std of 1 the untrained network would be
+        # sure that every word repeats the one before.
         nn.init.normal_(self.words.weight, std=0.02)
 
     def memory(self, regions: Tensor) -> Tensors:
         """[B, S, C] -> keys and values [B, layers, heads, S, d]."""
         seen = self.region_norm(self.dropout(self.regions(regions)) + self.region_positions)
-        pairs = [layer.image_attention.keys_values(seen) for layer in self.layers]
+        pairs = [layer.image_attention.keys_values(seen) for layer in self._layers]
         return {"keys": torch.stack([k for k, _ in pairs], 1), "values": torch.stack([v for _, v in pairs], 1)}
 
     def start(self, memory: Tensors) -> Tensors:
@@ -58,7 +58,7 @@ class TransformerDecoder(Decoder):
         past = state["word_keys"].shape[4]
         x = self.words(tokens) + self.positions[past]  # [B, K, D]
         keys, values = [], []
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self._layers):
             q, k, v = layer.word_attention.project(layer.word_norm(x).view(batch, beams, 1, -1))  # [B, K, heads, 1, d]
             keys.append(torch.cat([state["word_keys"][:, :, i], k], 3))
             values.append(torch.cat([state["word_values"][:, :, i], v], 3))
@@ -73,14 +73,20 @@ class TransformerDecoder(Decoder):
         batch, captions, length = tokens.shape
         x = self.dropout(self.words(tokens) + self.positions[:length])  # [B, N, T, D]
         causal = torch.ones(length, length, dtype=torch.bool, device=tokens.device).tril()
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self._layers):
             q, k, v = layer.word_attention.project(layer.word_norm(x))  # [B, N, heads, T, d]
             attended, _ = dot_product_attention(q, k, v, causal, layer.dropped)
             x = x + self.dropout(layer.word_attention.merge(attended))
-            flat, weights = layer.look(x.view(batch, captions * length, -1), memory["keys"][:, i], memory["values"][:, i])
+            flat, weights = layer.look(
+                x.view(batch, captions * length, -1), memory["keys"][:, i], memory["values"][:, i]
+            )
             x = flat.view(batch, captions, length, -1)
             x = x + self.dropout(layer.think(x))
         return Taught(self.norm(x), weights.mean(1).view(batch, captions, length, -1))
+
+    @property
+    def _layers(self) -> list[DecoderLayer]:
+        return cast("list[DecoderLayer]", list(self.layers))
 
     def logits(self, hidden: Tensor) -> Tensor:
         return functional.linear(hidden, self.words.weight, self.output_bias)
@@ -107,7 +113,8 @@ class DecoderLayer(nn.Module):
         return self.dropout.p if self.training else 0.0
 
     def look(self, x: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries [B, Q, D] over the regions' keys and values [B, heads, S, d] -> [B, Q, D], weights [B, heads, Q, S]."""
+        """Queries [B, Q, D] over the regions' keys and values [B, heads, S, d] -> [B, Q, D], weights [B, heads, Q,
+        S]."""
         queries = self.image_attention.queries(self.image_norm(x))
         attended, weights = dot_product_attention(queries, keys, values, dropout=self.dropped)
         return x + self.dropout(self.image_attention.merge(attended)), weights
@@ -142,4 +149,4 @@ class MultiHeadAttention(nn.Module):
         return merged
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
+        return x.reshape(*x.shape[:-1], self.heads, -1).transpose(-3, -2)

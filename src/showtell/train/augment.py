@@ -1,8 +1,8 @@
 """Augmented views of a training photo, made ahead of the one preprocessing, and what a mirror does to words.
 
-View 0 is the photo itself. Further views are crops of half to all of its area, mildly distorted, and in half of the cases
-mirrored and their colours shifted. A view depends on the seed, the photo's number and the view's number only, so that
-views can be cached and a run repeated.
+View 0 is the photo itself. Further views are crops of half to all of its area, mildly distorted, and in half of the
+cases mirrored and their colours shifted. A view depends on the seed, the photo's number and the view's number only, so
+that views can be cached and a run repeated.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def augment(photo: Image.Image, seed: int, image: int, view: int) -> Image.Image
     aspect = np.sqrt(np.exp(random.uniform(*np.log(CROP_ASPECT))))
     width, height = min(1.0, scale * aspect) * photo.width, min(1.0, scale / aspect) * photo.height
     left, top = random.uniform(0, photo.width - width), random.uniform(0, photo.height - height)
-    photo = photo.crop((round(left), round(top), max(round(left) + 1, round(left + width)), max(round(top) + 1, round(top + height))))
+    photo = photo.crop(
+        (round(left), round(top), max(round(left) + 1, round(left + width)), max(round(top) + 1, round(top + height)))
+    )
     for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         photo = change(photo).enhance(random.uniform(1 - COLOUR, 1 + COLOUR))
     return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else photo

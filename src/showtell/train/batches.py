@@ -61,7 +61,8 @@ class Batch:
 
 
 def batches(photos: Sequence[Photo], text: Text, size: int, views: int, seed: int, epoch: int) -> list[Batch]:
-    """All batches of an epoch: every photo once, in a random view, with all its captions, beside photos of like length."""
+    """All batches of an epoch: every photo once, in a random view, with all its captions, beside photos of like
+    length."""
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(photos))
     chosen = random.integers(views, size=len(photos))

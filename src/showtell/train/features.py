@@ -1,8 +1,8 @@
 """What the frozen part of the encoder makes of each photo, computed once and memory-mapped.
 
-With a frozen encoder these are its regions; with some trained stages, the output of the last frozen one; with none frozen,
-the resized pixels as bytes. The cache's folder is named by a hash of all that they depend on, so that a stale one is
-never found, and extraction goes on where it was interrupted.
+With a frozen encoder these are its regions; with some trained stages, the output of the last frozen one; with none
+frozen, the resized pixels as bytes. The cache's folder is named by a hash of all that they depend on, so that a stale
+one is never found, and extraction goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from showtell.config import EncoderSettings
@@ -33,7 +35,10 @@ Advance = Callable[[int], None]
 
 def cache_folder() -> Path:
     """`SHOWTELL_CACHE`, or showtell's folder in the user's cache."""
-    base = os.environ.get("SHOWTELL_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "showtell"
+    base = (
+        os.environ.get("SHOWTELL_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "showtell"
+    )
     return Path(base)
 
 
@@ -41,8 +46,9 @@ def cache_folder() -> Path:
 class Features:
     """The cached output of the frozen stages for N photos in several views."""
 
-    views: list[np.ndarray]
-    """One memory map `[N, *shape]` per view: float16 features, or uint8 pixels `[N, H, W, 3]` when nothing is frozen."""
+    views: list[NDArray[Any]]
+    """One memory map `[N, *shape]` per view: float16 features, or uint8 pixels `[N, H, W, 3]` when nothing is
+    frozen."""
     settings: EncoderSettings
 
     def __len__(self) -> int:
@@ -66,7 +72,8 @@ def extract(
     advance: Advance,
     folder: Path | None = None,
 ) -> Features:
-    """Compute, or find, the features of `samples`; `advance(n)` is told of every n photos done (found ones included)."""
+    """Compute, or find, the features of `samples`; `advance(n)` is told of every n photos done (found ones
+    included)."""
     place = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed)
     place.mkdir(parents=True, exist_ok=True)
     return Features([_view(place, encoder, settings, samples, view, seed, advance) for view in range(views)], settings)
@@ -100,13 +107,19 @@ def _fingerprint(encoder: Encoder) -> str:
 
 
 def _view(
-    place: Path, encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample], view: int, seed: int, advance: Advance
-) -> np.ndarray:
+    place: Path,
+    encoder: Encoder,
+    settings: EncoderSettings,
+    samples: Sequence[Sample],
+    view: int,
+    seed: int,
+    advance: Advance,
+) -> NDArray[Any]:
     """One view's memory map. While it is made it is called `.part`, with the number of finished photos beside it."""
     path, part, progress = (place / f"view-{view}{suffix}" for suffix in (".npy", ".part.npy", ".done"))
     if path.exists():
         advance(len(samples))
-        return np.load(path, mmap_mode="r")
+        return _open(path)
     frozen = len(encoder.early) > 0
     size = settings.pixels.size
     shape = (len(samples), *(encoder.cached_shape if frozen else (size, size, 3)))
@@ -125,7 +138,9 @@ def _view(
             block = np.stack(list(pool.map(pixels, range(begin, stop))))
             if frozen:
                 tensor = torch.from_numpy(normalise(block, settings.pixels)).to(device)
-                store[begin:stop] = encoder.early(tensor.contiguous(memory_format=torch.channels_last)).half().cpu().numpy()
+                store[begin:stop] = (
+                    encoder.early(tensor.contiguous(memory_format=torch.channels_last)).half().cpu().numpy()
+                )
             else:
                 store[begin:stop] = block
             store.flush()
@@ -134,4 +149,9 @@ def _view(
     del store
     part.replace(path)
     progress.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r")
+    return _open(path)
+
+
+def _open(path: Path) -> NDArray[Any]:
+    view: NDArray[Any] = np.load(path, mmap_mode="r")
+    return view

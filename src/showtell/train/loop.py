@@ -7,11 +7,13 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.tensorboard import SummaryWriter
 
 from showtell.config import Recipe
 from showtell.core.text import Text
@@ -60,8 +62,9 @@ class Trainer:
         loss = CaptionLoss(model, recipe.model.decoder, settings, text.pad, text.unknown)
         self.loss, self.optimizer = self.fabric.setup(loss, _optimizer(model, recipe))
         self.average = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average)) if settings.average else None
+            AveragedModel(model, multi_avg_fn=_moving_average(settings.average)) if settings.average else None
         )
+        self.board = SummaryWriter(str(run.path / "tensorboard"))
         self.position = Position()
         if run.state.exists():
             self.position = load_state(run.state, model, self.optimizer, self.average)
@@ -116,20 +119,24 @@ class Trainer:
         position.step += 1
         position.batch += 1
         if position.step % LOG_EVERY == 0:
-            self.run.log(
-                kind="train",
-                epoch=position.epoch + 1,
-                step=position.step,
-                loss=round(float(loss), 4),
-                cross_entropy=round(float(entropy), 4),
-                gradient_norm=round(float(norm), 4),
-                lr=self.optimizer.param_groups[0]["lr"],
-            )
+            self._log_step(float(loss.detach()), float(entropy), float(cast(Tensor, norm)))
         return float(entropy)
+
+    def _log_step(self, loss: float, entropy: float, norm: float) -> None:
+        position = self.position
+        entry = {
+            "loss": round(loss, 4),
+            "cross_entropy": round(entropy, 4),
+            "gradient_norm": round(norm, 4),
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
+        self.run.log(kind="train", epoch=position.epoch + 1, step=position.step, **entry)
+        for name, value in entry.items():
+            self.board.add_scalar(f"train/{name}", value, position.step)
 
     def _validate(self) -> None:
         """Caption the dev split, log the scores, keep the model when it is the best so far."""
-        model: CaptioningModel = self.model if self.average is None else self.average.module
+        model = self.model if self.average is None else cast(CaptioningModel, self.average.module)
         names = list(dict.fromkeys(sample.name for sample in self.dev))
         languages = self.recipe.text.languages
 
@@ -144,6 +151,10 @@ class Trainer:
         self.run.log(
             kind="dev", epoch=position.epoch + 1, step=position.step, seconds=round(position.seconds), scores=scores
         )
+        for language in languages:
+            for name, value in scores[language].items():
+                self.board.add_scalar(f"dev {language}/{name}", value, position.step)
+        self.board.flush()
         improved = scores["CIDEr"] > position.best_score
         self.reporter.say(_summary(position.epoch + 1, scores, languages) + (" (best)" if improved else ""))
         if improved:
@@ -156,6 +167,11 @@ class Trainer:
 
     def _save(self) -> None:
         save_state(self.run.state, self.position, self.model, self.optimizer, self.average)
+
+
+def _moving_average(decay: float) -> Callable[..., None]:
+    average: Callable[..., None] = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return average
 
 
 def _optimizer(model: CaptioningModel, recipe: Recipe) -> torch.optim.Optimizer:
@@ -172,7 +188,10 @@ def _optimizer(model: CaptioningModel, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _summary(epoch: int, scores: dict[str, Any], languages: Sequence[str]) -> str:
-    parts = [f"{language}: " + ", ".join(f"{k} {scores[language][k]:.4f}" for k in ("CIDEr", "BLEU-4")) for language in languages]
+    parts = [
+        f"{language}: " + ", ".join(f"{k} {scores[language][k]:.4f}" for k in ("CIDEr", "BLEU-4"))
+        for language in languages
+    ]
     return f"epoch {epoch}: dev {'; '.join(parts)}"
 
 

@@ -13,7 +13,9 @@ from showtell.nets.captioning_model import CaptioningModel
 class CaptionLoss(nn.Module):
     """Cross-entropy of the true next word with label smoothing (Szegedy et al. 2016), over all words of a batch."""
 
-    def __init__(self, model: CaptioningModel, decoder: DecoderSettings, train: TrainSettings, pad: int, unknown: int) -> None:
+    def __init__(
+        self, model: CaptioningModel, decoder: DecoderSettings, train: TrainSettings, pad: int, unknown: int
+    ) -> None:
         super().__init__()
         self.model = model
         self.pad, self.unknown = pad, unknown

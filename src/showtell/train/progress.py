@@ -31,7 +31,13 @@ class Reporter:
 
     @contextlib.contextmanager
     def _bar(self, title: str, total: int, done: int) -> Iterator[Advance]:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         with Progress(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task(title, total=total, completed=done, note="")
             yield lambda n, note="": bar.update(task, advance=n, note=note)

@@ -37,7 +37,9 @@ class RunFolder:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise BadConfig(f"{folder}: cannot be made ({error.strerror}); give another folder with --run") from error
+                raise BadConfig(
+                    f"{folder}: cannot be made ({error.strerror}); give another folder with --run"
+                ) from error
         write_text(self.config, dump_recipe(recipe))
 
     def recipe(self) -> Recipe:

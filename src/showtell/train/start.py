@@ -30,11 +30,15 @@ def start(
 ) -> Trainer:
     """A trainer for a new run, or for one that stands in its folder already. Raises what its parts raise."""
     settings = recipe.train
-    train = [s for s in samples if s.split == "train"][: settings.max_images and settings.max_images * len(recipe.text.languages)]
+    train = [s for s in samples if s.split == "train"][
+        : settings.max_images and settings.max_images * len(recipe.text.languages)
+    ]
     dev = [s for s in samples if s.split == "dev"]
     for split, found in (("train", train), ("dev", dev)):
         if not found:
-            raise BadData(recipe.data, f"no image in split {split!r}", "images to train on (train) and to choose by (dev)")
+            raise BadData(
+                recipe.data, f"no image in split {split!r}", "images to train on (train) and to choose by (dev)"
+            )
     lightning.fabric.seed_everything(settings.seed, verbose=False)
     text = _text(run, recipe, train)
     model = CaptioningModel(recipe.model, text.size, _longest(recipe), settings.encoder_stages)
@@ -47,9 +51,7 @@ def start(
     dev_features = _features(model, recipe, _one_each(dev), 1, "dev", reporter)
     train_photos = photos(train, text, recipe.text.max_words)
     torch.manual_seed(settings.seed)  # extraction may have drawn numbers, or been skipped
-    return Trainer(
-        recipe, run, model, text, train_photos, features, dev, dev_features, score, reporter, after_epoch
-    )
+    return Trainer(recipe, run, model, text, train_photos, features, dev, dev_features, score, reporter, after_epoch)
 
 
 def _text(run: RunFolder, recipe: Recipe, train: Sequence[Sample]) -> Text:

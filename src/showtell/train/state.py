@@ -1,4 +1,5 @@
-"""The full state of a run in one safetensors file: weights, optimiser, average, random generators, position, best score.
+"""The full state of a run in one safetensors file: weights, optimiser, average, random generators, position, best
+score.
 
 One file, so that replacing it is one rename: an interrupted save leaves the last state whole.
 """

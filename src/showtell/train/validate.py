@@ -37,7 +37,8 @@ def caption_features(
         images = np.arange(begin, min(begin + batch_size, len(names)))
         batch: Tensor = features.batch(images).to(device)
         found = decode(stepper, stepper.encode(batch), len(images), text, language, settings)
-        captions |= {names[i]: text.decode(hypotheses[0].words) for i, hypotheses in zip(images, found, strict=True)}
+        batch_names = names[begin : begin + batch_size]
+        captions |= {name: text.decode(best.words) for name, (best, *_) in zip(batch_names, found, strict=True)}
         advance(len(images))
     return captions
 

@@ -1,0 +1,38 @@
+# Two environments: .venv-light has what captioning needs and no torch, .venv has everything.
+PYTHON ?= python3
+LIGHT := .venv-light
+FULL := .venv
+
+# Where `make model` finds the photos, the captions and the encoder's ImageNet weights; see docs/training.md.
+FLICKR8K ?= ../shared/flickr8k
+ENCODER ?= ../shared/weights/tf_efficientnet_b4.in1k_trunk.safetensors
+
+.PHONY: demo test lint model clean
+
+demo: $(LIGHT)/installed
+	$(LIGHT)/bin/showtell caption examples
+
+test: lint
+	$(FULL)/bin/python -m pytest
+
+lint: $(FULL)/installed
+	$(FULL)/bin/ruff format --check .
+	$(FULL)/bin/ruff check .
+	$(FULL)/bin/mypy
+
+model: $(FULL)/installed
+	$(FULL)/bin/showtell train default --run runs/default data=flickr:$(FLICKR8K) model.encoder_weights=$(ENCODER)
+	$(FULL)/bin/showtell export runs/default src/showtell/models/default --card docs/model_card.md
+
+$(LIGHT)/installed: pyproject.toml $(shell find src -name '*.py' -o -name '*.yaml' -o -name '*.onnx')
+	$(PYTHON) -m venv $(LIGHT)
+	$(LIGHT)/bin/pip install --quiet --disable-pip-version-check .
+	touch $@
+
+$(FULL)/installed: pyproject.toml
+	$(PYTHON) -m venv $(FULL)
+	$(FULL)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(LIGHT) $(FULL) build dist

@@ -1,0 +1,3 @@
+from showtell.cli.main import main
+
+main()

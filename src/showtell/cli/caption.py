@@ -1,0 +1,110 @@
+"""`showtell caption`"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from showtell.cli.output import RowFile
+    from showtell.records import CaptionRow
+
+
+def caption(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PHOTO_OR_FOLDER...", help="Photos, folders (searched below, too), or - for paths on stdin."
+        ),
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="A folder that `showtell export` wrote; else the built-in model.")
+    ] = None,
+    lang: Annotated[
+        str | None, typer.Option(help="Language of the captions: en or ar, as far as the model writes it.")
+    ] = None,
+    beam: Annotated[
+        int | None, typer.Option(help="Width of the beam search; 1 is greedy. The model says what is usual.")
+    ] = None,
+    num: Annotated[int, typer.Option(min=1, help="Captions per photo, best first; at most the beam.")] = 1,
+    max_length: Annotated[int | None, typer.Option(help="Most words in a caption.")] = None,
+    min_score: Annotated[
+        float, typer.Option(min=0, max=1, help="Write no caption whose confidence (0 to 1) is lower.")
+    ] = 0.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Photos that are captioned together.")] = 32,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0: all cores.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(help="Write rows to a .jsonl or .csv file instead of the terminal.")
+    ] = None,
+) -> None:
+    """Caption photos.
+
+    Prints path, tab, caption, as it goes. With --output every input has its row, failed ones with an error code.
+    """
+    from showtell.cli.output import RowFile
+    from showtell.core.captioner import Captioner
+    from showtell.core.sources import find_images
+
+    with contextlib.ExitStack() as stack:
+        # The file first: that it cannot be written must be known before the model loads.
+        file = stack.enter_context(RowFile(output, num, min_score)) if output else None
+        captioner = Captioner.load(model, threads)
+        if hasattr(sys.stdin, "reconfigure"):
+            sys.stdin.reconfigure(errors="surrogateescape")  # paths that are not UTF-8 are paths all the same
+        if num > 1:
+            beam = max(num, beam or captioner.settings().beam)
+        settings = captioner.settings(beam=beam, max_length=max_length)
+        images = find_images(inputs, sys.stdin)
+        rows = captioner.caption_many(images, batch_size=batch_size, language=lang, num=num, decode=settings)
+        failed = _write(rows, file, min_score)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _write(rows: Iterator[CaptionRow], file: RowFile | None, min_score: float) -> int:
+    """Write every row as it comes; how many inputs failed."""
+    from showtell.cli.output import path_of
+
+    done = failed = 0
+    with _bar() as advance:
+        for row in rows:
+            done += 1
+            if not row.ok:
+                failed += 1
+                print(f"showtell: {path_of(row)}: {row.error}: {row.detail}", file=sys.stderr)
+            if file is not None:
+                file.write(row)
+            else:
+                _print(row, min_score)
+            advance()
+    if done > 1 and (failed or file is not None):
+        print(f"showtell: {done - failed} captioned, {failed} failed", file=sys.stderr)
+    return failed
+
+
+def _print(row: CaptionRow, min_score: float) -> None:
+    from showtell.cli.output import is_sure, path_of
+
+    for each in row.captions:
+        print(f"{path_of(row)}\t{each.text if is_sure(each, min_score) else ''}", flush=True)
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator:  # type: ignore[type-arg]
+    """A counter on stderr when a person watches, and their captions do not scroll past on the same terminal."""
+    if not sys.stderr.isatty() or sys.stdout.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} photos"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("captioning", total=None)
+        yield lambda: bar.update(task, advance=1)

@@ -1,0 +1,25 @@
+"""`showtell export`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `showtell train` wrote.")],
+    bundle: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle to write: new, empty, or an old bundle.")],
+    card: Annotated[Path | None, typer.Option(help="A model card (Markdown) instead of the generated one.")] = None,
+) -> None:
+    """Write the best model of a run as a bundle that captions without torch.
+
+    Refuses when ONNX and torch do not say the same about sample images.
+    """
+    from showtell.cli.extras import needs
+
+    with needs("train"):
+        from showtell.export.bundle import export_run
+    parity = export_run(run, bundle, card)
+    typer.echo(f"{bundle}: {parity}", err=True)

@@ -1,0 +1,101 @@
+"""Caption rows as lines: on the terminal, as JSONL, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from showtell.core.sources import Found
+from showtell.errors import BadConfig
+from showtell.records import Caption, CaptionRow
+
+FORMATS = (".jsonl", ".csv")
+
+
+def path_of(row: CaptionRow) -> str:
+    return row.source.path if isinstance(row.source, Found) else str(row.source)
+
+
+def is_sure(caption: Caption, min_score: float) -> bool:
+    return caption.confidence >= min_score
+
+
+def as_record(row: CaptionRow, min_score: float) -> dict[str, Any]:
+    """One row as JSON says it. A caption below `min_score` is null, and its scores stand beside it."""
+    record: dict[str, Any] = {"image": path_of(row), "caption": None}
+    if not row.ok:
+        return {**record, "error": row.error, "detail": row.detail}
+    best, *others = row.captions
+    record |= {
+        "caption": best.text if is_sure(best, min_score) else None,
+        "score": round(best.score, 4),
+        "confidence": round(best.confidence, 4),
+        "language": best.language,
+        "words": [[word.text, round(word.log_probability, 4)] for word in best.words],
+    }
+    if others:
+        record["alternatives"] = [
+            {"caption": c.text, "score": round(c.score, 4), "confidence": round(c.confidence, 4)} for c in others
+        ]
+    return record
+
+
+class RowFile:
+    """A JSONL or CSV file of rows, which has its name only when it is complete.
+
+    Until then it is `NAME.partial`, which an interruption leaves behind: hours of captions are not thrown away.
+    """
+
+    def __init__(self, path: Path, num: int, min_score: float) -> None:
+        """Raises BadConfig when the format is unknown or the file cannot be written."""
+        if path.suffix not in FORMATS:
+            raise BadConfig(f"--output {path}: found {path.suffix or 'no ending'}; expected {' or '.join(FORMATS)}")
+        if path.is_dir():
+            raise BadConfig(f"--output {path}: is a folder; expected a file name")
+        self.path, self.partial, self.min_score = path, path.with_name(path.name + ".partial"), min_score
+        try:
+            self.file: TextIO = self.partial.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise BadConfig(f"--output {path}: cannot be written ({error.strerror}); give another place") from error
+        self.write = self._jsonl() if path.suffix == ".jsonl" else self._csv(num)
+
+    def __enter__(self) -> RowFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        if kind is None:
+            self.partial.replace(self.path)
+        elif self.partial.stat().st_size:
+            print(f"showtell: the rows so far are in {self.partial}", file=sys.stderr)
+        else:
+            self.partial.unlink()
+
+    def _jsonl(self) -> Callable[[CaptionRow], None]:
+        def write(row: CaptionRow) -> None:
+            self.file.write(json.dumps(as_record(row, self.min_score), ensure_ascii=False) + "\n")
+
+        return write
+
+    def _csv(self, num: int) -> Callable[[CaptionRow], None]:
+        more = [f"caption_{n}" for n in range(2, num + 1)]
+        columns = ["image", "caption", *more, "score", "confidence", "language", "error", "detail"]
+        writer = csv.DictWriter(self.file, columns, extrasaction="ignore")
+        writer.writeheader()
+
+        def write(row: CaptionRow) -> None:
+            record = as_record(row, self.min_score)
+            others = zip(more, record.get("alternatives", []), strict=False)
+            writer.writerow({**record, **{name: other["caption"] for name, other in others}})
+
+        return write

@@ -1,0 +1,169 @@
+"""Photos to captions: the class that a program uses, and the pipeline behind `showtell caption`.
+
+Threads load and resize the next photos while the network works on a batch. No more than two batches wait at a time, so
+memory does not depend on the number of photos.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from showtell.config import DecodeSettings
+from showtell.core.bundle import Bundle, builtin, load_bundle
+from showtell.core.decode import decode
+from showtell.core.image import load_image
+from showtell.core.onnx_stepper import OnnxStepper
+from showtell.core.pixels import normalise, resize
+from showtell.core.search import Hypothesis
+from showtell.core.sources import Found
+from showtell.core.stepper import Stepper
+from showtell.core.text import Text
+from showtell.errors import BadBundle, BadConfig, BadImage
+from showtell.records import Caption, CaptionRow, Word
+
+LOADERS = 2
+"""Threads that load photos; decoding a JPEG takes a tenth of the network's time for it."""
+
+
+class Captioner:
+    """Writes captions with one model. Not for several threads at once: make one each, or batch."""
+
+    def __init__(self, bundle: Bundle, stepper: Stepper) -> None:
+        self.bundle, self.stepper = bundle, stepper
+
+    @classmethod
+    def load(cls, model: str | Path | None = None, threads: int = 0) -> Captioner:
+        """The built-in model, or one that `showtell export` wrote to a folder. `threads` 0: all cores.
+
+        Raises BadBundle, naming the first thing that is wrong with the folder.
+        """
+        bundle = load_bundle(builtin() if model is None else Path(model))
+        stepper = OnnxStepper(bundle.encoder, bundle.decoder, threads)
+        if stepper.vocabulary != bundle.text.size:
+            raise BadBundle(
+                f"{bundle.decoder}: the network has {stepper.vocabulary} words, the tokenizer {bundle.text.size}; "
+                "export the model again"
+            )
+        return cls(bundle, stepper)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return self.bundle.manifest.languages
+
+    def settings(self, **changes: Any) -> DecodeSettings:
+        """The bundle's decode settings with those changes that are not None. Raises BadConfig for a bad value."""
+        wanted = {key: value for key, value in changes.items() if value is not None}
+        try:
+            return DecodeSettings.model_validate({**self.bundle.manifest.decode.model_dump(), **wanted})
+        except ValueError as error:
+            problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())  # type: ignore[attr-defined]
+            raise BadConfig(f"{problem}, found {wanted}") from error
+
+    def caption(
+        self,
+        image: Any,
+        *,
+        language: str | None = None,
+        attention: bool = False,
+        decode: DecodeSettings | None = None,
+    ) -> Caption:
+        """The caption of one image: a path, bytes, a file object, a PIL image or an array [H, W, 3] of uint8.
+
+        Raises BadImage when the image cannot be used; see `caption_many` for the rest.
+        """
+        prepared = self._prepare(image)
+        if isinstance(prepared, BadImage):
+            raise prepared
+        return self._network([prepared], self._language(language), decode or self.settings(), 1, attention)[0][0]
+
+    def caption_many(
+        self,
+        images: Iterable[Any],
+        *,
+        batch_size: int = 32,
+        language: str | None = None,
+        num: int = 1,
+        attention: bool = False,
+        decode: DecodeSettings | None = None,
+    ) -> Iterator[CaptionRow]:
+        """One row per image, lazily and in order; an image that cannot be used is a row with an error code.
+
+        `num` captions each, at most as many as `decode.beam`. Raises BadConfig for a language that the model does not
+        write and for `num` or `batch_size` out of range, before it looks at an image.
+        """
+        settings = decode or self.settings()
+        if not 1 <= num <= settings.beam:
+            raise BadConfig(
+                f"found num {num} with beam {settings.beam}; expected 1 to {settings.beam}, or a wider beam"
+            )
+        if batch_size < 1:
+            raise BadConfig(f"found batch size {batch_size}; expected 1 or more")
+        return self._rows(iter(images), batch_size, self._language(language), settings, num, attention)
+
+    def _rows(
+        self, images: Iterator[Any], batch_size: int, language: str, settings: DecodeSettings, num: int, attention: bool
+    ) -> Iterator[CaptionRow]:
+        pool = ThreadPoolExecutor(LOADERS, thread_name_prefix="showtell-load")
+        waiting: deque[tuple[Any, Future[np.ndarray | BadImage]]] = deque()
+        try:
+            while True:
+                room = 2 * batch_size - len(waiting)
+                waiting.extend((image, pool.submit(self._prepare, image)) for image in itertools.islice(images, room))
+                if not waiting:
+                    return
+                taken = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
+                prepared = [(image, future.result()) for image, future in taken]
+                good = [pixels for _, pixels in prepared if not isinstance(pixels, BadImage)]
+                captions = iter(self._network(good, language, settings, num, attention) if good else [])
+                for image, pixels in prepared:
+                    if isinstance(pixels, BadImage):
+                        yield CaptionRow(image, error=pixels.code, detail=pixels.detail)
+                    else:
+                        yield CaptionRow(image, next(captions))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _prepare(self, image: Any) -> np.ndarray | BadImage:
+        """uint8 [H, W, 3], or what is wrong; in a loader's thread."""
+        settings = self.bundle.manifest.pixels
+        try:
+            if isinstance(image, Found):
+                if image.error is not None:
+                    return image.error
+                image = image.path
+            return resize(load_image(image, hint_size=settings.size), settings)
+        except BadImage as error:
+            return error
+
+    def _network(
+        self, images: list[np.ndarray], language: str, settings: DecodeSettings, num: int, attention: bool
+    ) -> list[tuple[Caption, ...]]:
+        memory = self.stepper.encode(normalise(np.stack(images), self.bundle.manifest.pixels))
+        found = decode(self.stepper, memory, len(images), self.bundle.text, language, settings, num, attention)
+        return [tuple(self._caption(hypothesis, language) for hypothesis in each) for each in found]
+
+    def _caption(self, hypothesis: Hypothesis, language: str) -> Caption:
+        text: Text = self.bundle.text
+        words = text.spell(hypothesis.words)
+        attention = hypothesis.attention
+        return Caption(
+            text=text.decode(hypothesis.words),
+            score=hypothesis.score,
+            words=tuple(Word(w, float(p)) for w, p in zip(words, hypothesis.log_probs[:-1], strict=True)),
+            language=language,
+            attention=None if attention is None else attention.reshape(len(words), *self.bundle.manifest.grid),
+        )
+
+    def _language(self, language: str | None) -> str:
+        if language is None:
+            return self.languages[0]
+        if language not in self.languages:
+            raise BadConfig(f"found language {language!r}; this model writes {', '.join(self.languages)}")
+        return language

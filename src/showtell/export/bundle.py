@@ -1,0 +1,128 @@
+"""From a run folder to a bundle, with the check that both say the same."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from showtell import __version__
+from showtell.config import Recipe
+from showtell.core.bundle import write_bundle
+from showtell.core.decode import decode
+from showtell.core.onnx_stepper import OnnxStepper
+from showtell.core.stepper import Stepper
+from showtell.core.text import Text
+from showtell.errors import BadConfig, ExportMismatch
+from showtell.export.card import model_card
+from showtell.export.graphs import export_graphs, round_to_half
+from showtell.export.samples import sample_pixels
+from showtell.nets.captioning_model import CaptioningModel
+from showtell.nets.torch_stepper import TorchStepper
+from showtell.train.run_folder import RunFolder
+
+TOLERANCE = 1e-3
+"""Largest difference of a log-probability between torch and ONNX; float32 in another order differs by some 1e-5."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How torch and ONNX agree on sample images."""
+
+    images: int
+    same: int
+    largest: float
+    """Difference of a word's log-probability, over the captions that both write."""
+
+    def __str__(self) -> str:
+        return (
+            f"torch and ONNX write the same on {self.same} of {self.images} sample images "
+            f"(log-probabilities within {self.largest:.1e})"
+        )
+
+
+def load_run(run: RunFolder) -> tuple[CaptioningModel, Text, Recipe]:
+    """The best model of a run, as the bundle will hold it (weights rounded to half precision)."""
+    recipe, text = run.recipe(), run.text()
+    if not run.best.exists():
+        raise BadConfig(f"{run.path}: no best model yet; training writes one after its first epoch")
+    words = max(recipe.text.max_words, recipe.decode.max_length)
+    model = CaptioningModel(recipe.model, text.size, words, recipe.train.encoder_stages, load=False)
+    try:
+        model.load_state_dict(load_file(str(run.best)))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise BadConfig(f"{run.best}: does not fit {run.config} ({str(error).splitlines()[0]}); train again") from error
+    round_to_half(model)
+    return model.eval(), text, recipe
+
+
+def export_run(run_path: Path, bundle: Path, card: Path | None = None) -> Parity:
+    """Write the bundle. Raises ExportMismatch, and writes nothing, when ONNX and torch disagree on sample images."""
+    run = RunFolder(run_path)
+    model, text, recipe = load_run(run)
+    pixels = recipe.model.encoder.pixels
+    with tempfile.TemporaryDirectory() as name:
+        parts = Path(name)
+        export_graphs(model, pixels.size, parts)
+        text.save(parts / "tokenizer.json")
+        parity = compare(
+            TorchStepper(model),
+            OnnxStepper(parts / "encoder.onnx", parts / "decoder.onnx"),
+            sample_pixels(pixels),
+            text,
+            recipe,
+        )
+        (parts / "README.md").write_text(_card(card, recipe, run, str(parity)), encoding="utf-8")
+        manifest = {
+            "showtell": __version__,
+            "languages": recipe.text.languages,
+            "vocabulary": text.size,
+            "grid": model.encoder.grid,
+            "pixels": pixels,
+            "decode": recipe.decode,
+            # Where the weights were read from is a path on one machine and means nothing to anybody else.
+            "model": recipe.model.model_dump(mode="json", exclude={"encoder": {"weights"}}),
+        }
+        write_bundle(bundle, manifest, parts)
+    return parity
+
+
+def compare(torch_stepper: Stepper, onnx_stepper: Stepper, pixels: np.ndarray, text: Text, recipe: Recipe) -> Parity:
+    """Let both caption `pixels` [B, 3, H, W]. Raises ExportMismatch when they write differently."""
+    images, same, largest = 0, 0, 0.0
+    for language in recipe.text.languages:
+        ours, theirs = (
+            decode(stepper, stepper.encode(pixels), len(pixels), text, language, recipe.decode)
+            for stepper in (torch_stepper, onnx_stepper)
+        )
+        for image, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            images += 1
+            if not np.array_equal(a[0].words, b[0].words):
+                if abs(a[0].score - b[0].score) <= TOLERANCE:
+                    continue  # a near tie: either is right
+                raise ExportMismatch(
+                    f"sample image {image}: torch writes {text.decode(a[0].words)!r}, ONNX {text.decode(b[0].words)!r}; "
+                    "nothing was written; please report this with the recipe"
+                )
+            largest = max(largest, float(np.abs(a[0].log_probs - b[0].log_probs).max()))
+            same += 1
+    if largest > TOLERANCE:
+        raise ExportMismatch(
+            f"log-probabilities of torch and ONNX differ by {largest:.1e}; expected at most {TOLERANCE:.0e}; nothing was "
+            "written; please report this with the recipe"
+        )
+    return Parity(images, same, largest)
+
+
+def _card(file: Path | None, recipe: Recipe, run: RunFolder, parity: str) -> str:
+    if file is None:
+        return model_card(recipe, json.loads(run.best_scores.read_text(encoding="utf-8")), parity)
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"--card {file}: cannot be read ({error}); expected a Markdown file") from error

@@ -1,0 +1,66 @@
+"""The generated model card: what a bundle was made of and how well it does, as far as the run knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from showtell.config import Recipe, dump_recipe
+
+TEMPLATE = """# A showtell captioning model
+
+{description}
+
+| | |
+|---|---|
+| encoder | `{encoder}` (timm), {stages} |
+| decoder | {decoder} |
+| languages | {languages} |
+| trained on | `{data}`, split train; chosen by CIDEr on split dev |
+| best epoch | {epoch} of {epochs} |
+| parity | {parity} |
+
+## Scores on dev
+
+By showtell's own metrics while it trained, weights in full precision, beam {beam}; figures for print come from
+`showtell evaluate` on this bundle.
+
+{scores}
+
+## Licence and limits
+
+A model can be used as its data allows: say here what licence the photos and captions have. It knows what its training
+photos show, and calls everything else by the nearest thing it knows.
+
+## Recipe
+
+```yaml
+{recipe}```
+"""
+
+
+def model_card(recipe: Recipe, best: dict[str, Any], parity: str) -> str:
+    """Markdown. `best` is the run's `best/scores.json`."""
+    model, train = recipe.model, recipe.train
+    # A path belongs to one machine; what it named is said by the encoder's name.
+    shown = recipe.model_copy(
+        update={"model": model.model_copy(update={"encoder": model.encoder.model_copy(update={"weights": None})})}
+    )
+    names = ("CIDEr", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L")
+    rows = [f"| language | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for language in recipe.text.languages:
+        values = best["scores"][language]
+        rows.append(f"| {language} | " + " | ".join(f"{values.get(name, float('nan')):.4f}" for name in names) + " |")
+    return TEMPLATE.format(
+        description=recipe.description or "Trained with showtell.",
+        encoder=model.encoder.name,
+        stages=f"last {train.encoder_stages} stages fine-tuned" if train.encoder_stages else "frozen",
+        decoder=", ".join(f"{key} {value}" for key, value in model.decoder.model_dump().items()),
+        languages=", ".join(recipe.text.languages),
+        data=recipe.data,
+        epoch=best["epoch"],
+        epochs=train.epochs,
+        parity=parity,
+        beam=recipe.decode.beam,
+        scores="\n".join(rows),
+        recipe=dump_recipe(shown),
+    )

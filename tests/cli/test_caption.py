@@ -1,0 +1,168 @@
+"""`showtell caption` as a user runs it: a process, its two streams and its exit code."""
+
+import csv
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from showtell.core.bundle import builtin
+from tests import bad_images
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DOG = str(EXAMPLES / "dog.jpg")
+
+
+def showtell(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "showtell", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_a_photo() -> None:
+    done = showtell("caption", DOG)
+    assert (done.returncode, done.stderr) == (0, "")
+    path, caption = done.stdout.rstrip("\n").split("\t")
+    assert path == DOG and "dog" in caption
+
+
+def test_every_bad_image_is_named_and_the_rest_is_captioned(tmp_path: Path) -> None:
+    expected = bad_images.write_all(tmp_path)
+    output = tmp_path / "rows.jsonl"
+    done = showtell("caption", *expected, tmp_path / "gone.jpg", "--output", output)
+    assert done.returncode == 1
+    rows = {row["image"]: row for row in map(json.loads, output.read_text(encoding="utf-8").splitlines())}
+    assert {path: row.get("error") for path, row in rows.items()} == {
+        **{str(path): code for path, code in expected.items()},
+        str(tmp_path / "gone.jpg"): "missing",
+    }
+    for path, row in rows.items():
+        assert (row["caption"] is None) == ("error" in row)
+        assert ("error" in row) == (f"{path}: {row.get('error')}:" in done.stderr)
+    good = sum("error" not in row for row in rows.values())
+    assert f"{good} captioned, {len(rows) - good} failed" in done.stderr
+
+
+def test_folders_are_searched_below_and_the_same_file_twice_is_two_rows(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    shutil.copy(DOG, tmp_path / "a" / "b" / "كلب 犬.JPG")
+    shutil.copy(DOG, tmp_path / "z.jpg")
+    (tmp_path / "notes.txt").write_text("no photo", encoding="utf-8")
+    done = showtell("caption", tmp_path, tmp_path / "z.jpg")
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert [Path(path).name for path, _ in lines] == ["كلب 犬.JPG", "z.jpg", "z.jpg"]
+    assert len({caption for _, caption in lines}) == 1
+
+
+def test_an_empty_folder_and_no_input(tmp_path: Path) -> None:
+    done = showtell("caption", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"showtell: {tmp_path}: missing: no images in this folder\n"
+    assert showtell("caption").returncode == 2
+
+
+def test_paths_from_standard_input() -> None:
+    done = showtell("caption", "-", stdin=f"{DOG}\n{DOG}\n")
+    assert done.returncode == 0
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [DOG, DOG]
+
+
+def test_jsonl_says_everything(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    assert showtell("caption", DOG, "--num", 3, "--output", output).returncode == 0
+    (row,) = map(json.loads, output.read_text(encoding="utf-8").splitlines())
+    assert row["caption"] == " ".join(word for word, _ in row["words"])
+    assert 0 < row["confidence"] < 1 and row["score"] < 0 and row["language"] == "en"
+    assert len(row["alternatives"]) == 2
+    assert os.listdir(tmp_path) == ["out.jsonl"]  # no partial file stays
+
+
+def test_csv_has_a_column_per_caption_and_a_row_per_input(tmp_path: Path) -> None:
+    output = tmp_path / "out.csv"
+    assert showtell("caption", DOG, "gone.jpg", "--num", 2, "--output", output).returncode == 1
+    with output.open(encoding="utf-8", newline="") as file:
+        good, bad = csv.DictReader(file)
+    assert "dog" in good["caption"] and good["caption_2"] not in ("", good["caption"]) and good["error"] == ""
+    assert (bad["image"], bad["caption"], bad["error"]) == ("gone.jpg", "", "missing")
+
+
+def test_min_score_withholds_what_is_unsure(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    assert showtell("caption", DOG, "--min-score", 1, "--output", output).returncode == 0
+    (row,) = map(json.loads, output.read_text(encoding="utf-8").splitlines())
+    assert row["caption"] is None and row["confidence"] > 0 and "error" not in row
+    assert showtell("caption", DOG, "--min-score", 1).stdout == f"{DOG}\t\n"
+
+
+def test_lengths_and_beams() -> None:
+    done = showtell("caption", DOG, "--max-length", 4, "--beam", 2, "--batch-size", 1, "--threads", 1)
+    assert done.returncode == 0
+    assert len(done.stdout.split("\t")[1].split()) <= 4
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--model", "nowhere"], "nowhere: no such model folder"),
+        (["--lang", "fr"], "this model writes en"),
+        (["--beam", 0], "beam"),
+        (["--output", "rows.txt"], "expected .jsonl or .csv"),
+        (["--output", "no/such/folder/rows.csv"], "cannot be written"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(options: list[object], problem: str) -> None:
+    done = showtell("caption", DOG, *options)
+    assert done.returncode == 2 and done.stdout == ""
+    assert problem in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_output_that_cannot_be_written_is_known_before_the_model_loads(tmp_path: Path) -> None:
+    """With both wrong, the complaint is about the output."""
+    done = showtell("caption", DOG, "--model", "nowhere", "--output", tmp_path / "none" / "rows.csv")
+    assert "cannot be written" in done.stderr
+
+
+def test_a_failure_leaves_the_old_output(tmp_path: Path) -> None:
+    output = tmp_path / "rows.csv"
+    output.write_text("old", encoding="utf-8")
+    assert showtell("caption", DOG, "--model", "nowhere", "--output", output).returncode == 2
+    assert output.read_text(encoding="utf-8") == "old" and os.listdir(tmp_path) == ["rows.csv"]
+
+
+def test_a_damaged_model_is_one_line(tmp_path: Path) -> None:
+    model = Path(shutil.copytree(builtin(), tmp_path / "model"))
+    with (model / "encoder.onnx").open("r+b") as file:
+        file.seek(1000)
+        byte = file.read(1)
+        file.seek(1000)
+        file.write(bytes([byte[0] ^ 4]))
+    done = showtell("caption", DOG, "--model", model)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "encoder.onnx" in done.stderr
+
+
+def test_a_counter_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "showtell", "caption", DOG, "--output", str(tmp_path / "rows.csv")]
+    controller, terminal = pty.openpty()
+    with (tmp_path / "out").open("w") as out:
+        subprocess.run(command, stdout=out, stderr=terminal, env={**os.environ, "TERM": "xterm"}, check=True)
+    os.close(terminal)
+    assert "1 photos" in os.read(controller, 100_000).decode()
+    os.close(controller)
+    assert "photos" not in showtell(*command[3:]).stderr
+
+
+def test_help_and_version() -> None:
+    assert "PHOTO_OR_FOLDER" in showtell("caption", "--help").stdout
+    assert showtell("--version").stdout.startswith("showtell 0.")

@@ -1,0 +1,153 @@
+"""Bundles: whole ones load, damaged ones are refused with the first damage named."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from showtell import Captioner
+from showtell.core.bundle import MANIFEST, PARTS, builtin, load_bundle, write_bundle
+from showtell.errors import BadBundle
+from showtell.files import sha256
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(builtin(), tmp_path / "model"))
+
+
+def change_manifest(bundle: Path, **changes: Any) -> None:
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    (bundle / MANIFEST).write_text(json.dumps({**manifest, **changes}), encoding="utf-8")
+
+
+def rehash(bundle: Path, name: str) -> None:
+    """Make the manifest believe in a changed file, so that later checks are reached."""
+    files = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["files"]
+    files[name] = {"sha256": sha256(bundle / name), "size": (bundle / name).stat().st_size}
+    change_manifest(bundle, files=files)
+
+
+def test_the_builtin_model_is_whole_and_small() -> None:
+    bundle = load_bundle(builtin())
+    assert sum(file.stat().st_size for file in builtin().iterdir()) <= 60e6
+    assert bundle.manifest.languages == ("en",)
+    assert {file.name for file in builtin().iterdir()} == {*PARTS, MANIFEST}
+
+
+def test_a_copy_captions(bundle: Path) -> None:
+    assert Captioner.load(bundle).languages == ("en",)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_one_flipped_bit_is_found(bundle: Path, name: str) -> None:
+    data = bytearray((bundle / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / name).write_bytes(data)
+    with pytest.raises(BadBundle, match=rf"{name}.*sha256"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    with pytest.raises(BadBundle, match=name):
+        load_bundle(bundle)
+
+
+def test_a_cut_file_says_how_much_is_there(bundle: Path) -> None:
+    whole = (bundle / "decoder.onnx").read_bytes()
+    (bundle / "decoder.onnx").write_bytes(whole[:1000])
+    with pytest.raises(BadBundle, match=f"found 1000 bytes, expected {len(whole)}"):
+        load_bundle(bundle)
+
+
+def test_another_format_is_refused(bundle: Path) -> None:
+    change_manifest(bundle, format=99)
+    with pytest.raises(BadBundle, match="found format 99, expected 1"):
+        load_bundle(bundle)
+
+
+def test_a_manifest_with_an_unknown_key_is_refused(bundle: Path) -> None:
+    change_manifest(bundle, surprise=1)
+    with pytest.raises(BadBundle, match="surprise"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\ud800".encode("utf-16", "surrogatepass").decode("latin-1")])
+def test_a_broken_manifest_is_one_line(bundle: Path, text: str) -> None:
+    (bundle / MANIFEST).write_text(text, encoding="utf-8")
+    with pytest.raises(BadBundle) as raised:
+        load_bundle(bundle)
+    assert "\n" not in str(raised.value) and MANIFEST in str(raised.value)
+
+
+def test_a_tokenizer_of_another_model_is_found(bundle: Path) -> None:
+    tokenizer = json.loads((bundle / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer["model"]["vocab"]["zebra-crossing"] = len(tokenizer["model"]["vocab"])
+    (bundle / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    rehash(bundle, "tokenizer.json")
+    with pytest.raises(BadBundle, match="tokenizer has"):
+        load_bundle(bundle)
+
+
+def test_a_network_with_other_words_is_found(bundle: Path) -> None:
+    manifest = load_bundle(bundle).manifest
+    tokenizer = json.loads((bundle / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer["model"]["vocab"]["zebra-crossing"] = manifest.vocabulary
+    (bundle / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    rehash(bundle, "tokenizer.json")
+    change_manifest(bundle, vocabulary=manifest.vocabulary + 1)
+    with pytest.raises(BadBundle, match=f"network has {manifest.vocabulary} words"):
+        Captioner.load(bundle)
+
+
+def test_a_file_that_is_no_network_is_found(bundle: Path) -> None:
+    (bundle / "encoder.onnx").write_bytes(b"not a graph")
+    rehash(bundle, "encoder.onnx")
+    with pytest.raises(BadBundle, match=r"encoder\.onnx: ONNX Runtime cannot load it"):
+        Captioner.load(bundle)
+
+
+@pytest.mark.parametrize("place", ["nowhere", "a_file"])
+def test_no_such_model_folder(tmp_path: Path, place: str) -> None:
+    (tmp_path / "a_file").write_text("x", encoding="utf-8")
+    with pytest.raises(BadBundle, match="no such model folder"):
+        load_bundle(tmp_path / place)
+
+
+def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(BadBundle, match=f"no {MANIFEST}"):
+        load_bundle(tmp_path)
+
+
+def parts_and_manifest() -> tuple[Path, dict[str, Any]]:
+    manifest = load_bundle(builtin()).manifest.model_dump(exclude={"files"})
+    return builtin(), manifest
+
+
+def test_writing_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
+    parts, manifest = parts_and_manifest()
+    target = tmp_path / "new" / "model"
+    write_bundle(target, manifest, parts)
+    write_bundle(target, {**manifest, "showtell": "9.9"}, parts)
+    assert load_bundle(target).manifest.showtell == "9.9"
+    assert [p.name for p in target.parent.iterdir()] == ["model"]  # no litter
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "mine.jpg").write_bytes(b"precious")
+    with pytest.raises(BadBundle, match="holds other things"):
+        write_bundle(tmp_path / "photos", manifest, parts)
+    assert (tmp_path / "photos" / "mine.jpg").read_bytes() == b"precious"
+
+
+def test_a_failed_write_leaves_the_old_bundle(bundle: Path, tmp_path: Path) -> None:
+    _, manifest = parts_and_manifest()
+    before = load_bundle(bundle).manifest
+    incomplete = tmp_path / "parts"
+    incomplete.mkdir()
+    with pytest.raises(FileNotFoundError):
+        write_bundle(bundle, manifest, incomplete)
+    assert load_bundle(bundle).manifest == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "parts"]

@@ -1,0 +1,134 @@
+"""The captioner with the built-in model, on real photos and on odd ones."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from showtell import Captioner
+from showtell.core.sources import Found
+from showtell.errors import BadConfig, BadImage
+from tests import bad_images
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def captioner() -> Captioner:
+    return Captioner.load(threads=1)
+
+
+def test_it_sees_what_is_on_the_photos(captioner: Captioner) -> None:
+    captions = {path.stem: captioner.caption(path).text for path in EXAMPLES}
+    assert "dog" in captions["dog"] and "dogs" in captions["two_dogs"]
+    assert len(set(captions.values())) >= 4
+
+
+def test_a_caption_says_how_sure_it_is(captioner: Captioner) -> None:
+    caption = captioner.caption(EXAMPLES[0])
+    assert caption.text == " ".join(word.text for word in caption.words)
+    assert caption.language == "en"
+    assert caption.confidence == pytest.approx(math.exp(caption.score)) and 0 < caption.confidence < 1
+    # The end counts as a word, and its probability is at most 1.
+    assert caption.score * (len(caption.words) + 1) <= sum(word.log_probability for word in caption.words) + 1e-5
+    assert caption.attention is None
+
+
+def test_attention_is_a_distribution_over_the_grid_for_every_word(captioner: Captioner) -> None:
+    caption = captioner.caption(EXAMPLES[0], attention=True)
+    assert caption.attention is not None
+    assert caption.attention.shape == (len(caption.words), 7, 7)
+    np.testing.assert_allclose(caption.attention.sum((1, 2)), 1, atol=1e-4)
+    assert caption.text == captioner.caption(EXAMPLES[0]).text
+
+
+def test_every_kind_of_source_gives_the_same_caption(captioner: Captioner) -> None:
+    path = EXAMPLES[0]
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    with path.open("rb") as file:
+        sources = [path, str(path), path.read_bytes(), file, Image.fromarray(pixels), pixels, Found(str(path))]
+        assert len({row.captions[0].text for row in captioner.caption_many(sources)}) == 1
+
+
+def test_rows_come_in_order_with_bad_images_between(captioner: Captioner, tmp_path: Path) -> None:
+    expected = bad_images.write_all(tmp_path)
+    rows = list(captioner.caption_many(expected, batch_size=4))
+    assert {row.source: row.error for row in rows} == expected
+    assert [row.source for row in rows] == list(expected)
+    assert all(len(row.captions) == 1 and row.captions[0].text for row in rows if row.ok)
+    assert all(row.detail and not row.captions for row in rows if not row.ok)
+
+
+def test_one_bad_image_raises(captioner: Captioner, tmp_path: Path) -> None:
+    with pytest.raises(BadImage) as raised:
+        captioner.caption(tmp_path / "none.jpg")
+    assert raised.value.code == "missing"
+
+
+def test_an_image_turned_by_its_camera_has_the_caption_of_the_upright_one(captioner: Captioner) -> None:
+    with Image.open(EXAMPLES[0]) as image:
+        turned = bad_images.rotated_jpeg(6, image.convert("RGB"))
+        upright = bad_images.encode(image.convert("RGB"), "JPEG", quality=75)
+    a, b = (row.captions[0] for row in captioner.caption_many([turned, upright]))
+    assert a.text == b.text
+    assert a.score == pytest.approx(b.score, abs=0.05)
+
+
+def test_a_caption_does_not_depend_on_the_batch_it_came_in(captioner: Captioner) -> None:
+    alone = [captioner.caption(path) for path in EXAMPLES]
+    for size in (2, len(EXAMPLES)):
+        together = [row.captions[0] for row in captioner.caption_many(EXAMPLES, batch_size=size)]
+        assert [c.text for c in together] == [c.text for c in alone]
+        assert [c.score for c in together] == pytest.approx([c.score for c in alone], abs=1e-3)
+
+
+def test_it_is_lazy_and_holds_two_batches_at_most(captioner: Captioner) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield EXAMPLES[0]
+
+    rows = captioner.caption_many(endless(), batch_size=2)
+    assert taken == 0
+    next(rows)
+    assert taken <= 4
+    for _ in range(3):
+        next(rows)
+    assert taken <= 6
+    rows.close()  # type: ignore[attr-defined]
+
+
+def test_several_captions_come_best_first_and_differ(captioner: Captioner) -> None:
+    (row,) = captioner.caption_many([EXAMPLES[0]], num=3, decode=captioner.settings(length_exponent=1.0))
+    assert len({c.text for c in row.captions}) == 3
+    assert [c.score for c in row.captions] == sorted((c.score for c in row.captions), reverse=True)
+
+
+def test_settings_hold(captioner: Captioner) -> None:
+    short = captioner.settings(max_length=3)
+    assert all(len(row.captions[0].words) <= 3 for row in captioner.caption_many(EXAMPLES, decode=short))
+    long = captioner.settings(min_length=9)
+    assert all(len(row.captions[0].words) >= 9 for row in captioner.caption_many(EXAMPLES, decode=long))
+    assert captioner.settings(beam=None) == captioner.bundle.manifest.decode
+
+
+@pytest.mark.parametrize("options", [{"num": 9}, {"num": 0}, {"batch_size": 0}, {"language": "fr"}])
+def test_what_cannot_be_done_is_said_before_the_first_image(captioner: Captioner, options: dict[str, object]) -> None:
+    def never() -> Iterator[Path]:
+        raise AssertionError("looked at an image")
+        yield
+
+    with pytest.raises(BadConfig, match="found"):
+        captioner.caption_many(never(), **options)  # type: ignore[arg-type]
+
+
+def test_a_wrong_setting_names_itself(captioner: Captioner) -> None:
+    with pytest.raises(BadConfig, match="beam"):
+        captioner.settings(beam=0)

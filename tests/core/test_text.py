@@ -1,0 +1,165 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from showtell.core.text import END, PAD, UNKNOWN, Text
+from showtell.errors import BadBundle
+
+DOGS = ["A dog runs.", "A dog, a dog!", "the CAT", "a cat"]
+
+
+def words_of(*captions: str) -> list[str]:
+    """The vocabulary of these captions, special tokens aside."""
+    text = Text.build(captions, ["en"], min_frequency=1)
+    return text.spell(range(4, text.size))
+
+
+def test_ids_begin_with_the_special_tokens_and_one_start_per_language() -> None:
+    text = Text.build(DOGS, ["en", "ar"], min_frequency=1)
+    assert text.spell(range(6)) == [PAD, UNKNOWN, END, "<en>", "<ar>", "a"]
+    assert (text.pad, text.unknown, text.end, text.starts) == (0, 1, 2, {"en": 3, "ar": 4})
+    assert text.special_ids == [0, 1, 3, 4] and text.languages == ("en", "ar")
+
+
+def test_words_stand_in_order_of_frequency_then_of_the_alphabet() -> None:
+    assert words_of(*DOGS) == ["a", "dog", "cat", "runs", "the"]
+    assert words_of("e d c b a", "a b c d e") == ["a", "b", "c", "d", "e"]
+    assert words_of("b a c b") == words_of("c b b a") == ["b", "a", "c"]
+
+
+def test_min_frequency() -> None:
+    for min_frequency, words in ((2, ["a", "dog", "cat"]), (3, ["a", "dog"]), (4, ["a"]), (5, [])):
+        text = Text.build(DOGS, ["en"], min_frequency)
+        assert text.spell(range(4, text.size)) == words and text.size == 4 + len(words)
+
+
+def test_encode_and_decode_by_hand() -> None:
+    text = Text.build(DOGS, ["en", "ar"], min_frequency=2)
+    a, dog, cat = text.ids(["a", "dog", "cat"])
+    assert text.encode("A cat, the dog.", "en") == [3, a, cat, text.unknown, dog, 2]
+    assert text.encode("a dog", "ar") == [4, a, dog, 2]
+    assert text.encode(" ?! ", "en") == text.encode("", "en") == [3, 2]
+    assert text.decode([a, cat]) == "a cat" and text.decode([]) == ""
+    assert text.spell([a, text.unknown]) == ["a", UNKNOWN]
+
+
+def test_max_words_keeps_the_end() -> None:
+    text = Text.build(DOGS, ["en"], min_frequency=1)
+    a, dog = text.ids(["a", "dog"])
+    assert text.encode("a dog a", "en", max_words=2) == [3, a, dog, 2]
+    assert text.encode("a dog a", "en", max_words=0) == [3, 2]
+    for enough in (3, 99, None):
+        assert text.encode("a dog a", "en", max_words=enough) == [3, a, dog, a, 2]
+
+
+def test_ids_leaves_out_unknown_words() -> None:
+    text = Text.build(DOGS, ["en"], min_frequency=1)
+    assert text.ids(["cat", "zebra", "a"]) == [6, 4] and text.ids([]) == []
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        ("Two DOGS; one (brown) cat...", ["two", "dogs", "one", "brown", "cat"]),
+        ("a t-shirt, well - worn -- or not-", ["a", "t-shirt", "well", "worn", "or", "not"]),
+        ("the dog's dogs' don't 'n' rock", ["the", "dog's", "dogs", "don't", "n", "rock"]),
+        ("a dog’s ‘toy’", ["a", "dog’s", "toy"]),
+        ("3 men, 2nd 4x4 1,000", ["3", "men", "2nd", "4x4", "1", "000"]),
+        ("snake_case a/b c&d e@f", ["snake", "case", "a", "b", "c", "d", "e", "f"]),
+        # NFKC: ligature, full width, fraction, composed and decomposed letters, no-break space
+        (
+            "ﬁsh ＡＢＣ x² caf\u00e9 cafe\u0301 one\u00a0two",
+            ["fish", "abc", "x2", "caf\u00e9", "caf\u00e9", "one", "two"],
+        ),
+        ("İstanbul ÉCOLE", ["istanbul", "école"]),
+        ("a 😀 dog\n\tand\r\ncat", ["a", "dog", "and", "cat"]),
+        ("<end> a <pad>", ["end", "a", "pad"]),
+    ],
+)
+def test_what_a_word_is(caption: str, words: list[str]) -> None:
+    assert sorted(words_of(caption)) == sorted(set(words))
+    text = Text.build([caption], ["en"], min_frequency=1)
+    assert text.spell(text.encode(caption, "en")) == ["<en>", *words, "<end>"]
+
+
+def test_arabic_is_written_without_diacritics() -> None:
+    vowelled, plain = "كَلْبٌ يَرْكُضُ، عَلَى الشَّاطِئِ؟", "كلب يركض على الشاطئ"
+    assert sorted(words_of(vowelled)) == sorted(words_of(plain)) == sorted(plain.split())
+    text = Text.build([plain], ["ar"], min_frequency=1)
+    assert text.encode(vowelled, "ar") == text.encode(plain, "ar") and text.unknown not in text.encode(vowelled, "ar")
+    assert text.decode(text.encode(vowelled, "ar")[1:-1]) == plain
+    # Presentation forms, as PDFs have them, are the same letters; hamza and madda belong to theirs.
+    assert words_of("ﻛﻠﺐ") == ["كلب"]
+    assert words_of("أ", "آ", "ا") == sorted(["أ", "آ", "ا"])
+
+
+def test_special_tokens_cannot_be_written_into_a_caption() -> None:
+    text = Text.build(DOGS, ["en"], min_frequency=1)
+    assert text.encode("<end> <pad> <en>", "en") == [3, *[text.unknown] * 3, 2]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(captions=st.lists(st.text() | st.text("aAbé'’- 1ﬁكَلْـ.", min_size=3), max_size=6), data=st.data())
+def test_what_it_writes_it_spells_back(captions: list[str], data: st.DataObject) -> None:
+    text = Text.build(captions, ["en", "ar"], min_frequency=1)
+    words = range(5, text.size)
+    ids = data.draw(st.lists(st.sampled_from(words), max_size=12)) if words else []
+    assert text.encode(text.decode(ids), "ar") == [4, *ids, 2]
+    for caption in captions:
+        written = text.encode(caption, "en")[1:-1]
+        assert text.unknown not in written and text.encode(text.decode(written), "en")[1:-1] == written
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    text = Text.build([*DOGS, "كلبٌ"], ["en", "ar"], min_frequency=1)
+    file = tmp_path / "tokenizer.json"
+    text.save(file)
+    loaded = Text.load(file, ["en", "ar"])
+    assert loaded.size == text.size and loaded.spell(range(text.size)) == text.spell(range(text.size))
+    assert (loaded.starts, loaded.special_ids, loaded.end) == (text.starts, text.special_ids, text.end)
+    for caption in ("A DOG-like ﬁsh's cat", "كَلْبٌ", ""):
+        assert loaded.encode(caption, "en", 4) == text.encode(caption, "en", 4)
+    assert loaded.tokenizer.to_str() == text.tokenizer.to_str()
+    loaded.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("missing", [PAD, UNKNOWN, END, "<en>", "<ar>"])
+def test_a_tokenizer_without_a_special_token_is_refused(missing: str, tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    Text.build(DOGS, ["en", "ar"], min_frequency=1).save(file)
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    raw["model"]["vocab"][f"not {missing}"] = raw["model"]["vocab"].pop(missing)
+    file.write_text(json.dumps(raw), encoding="utf-8")
+    with pytest.raises(BadBundle, match=f"the tokenizer has no {missing}; "):
+        Text.load(file, ["en", "ar"])
+
+
+def test_a_language_that_the_tokenizer_does_not_know(tmp_path: Path) -> None:
+    Text.build(DOGS, ["en"], min_frequency=1).save(tmp_path / "tokenizer.json")
+    with pytest.raises(BadBundle, match="no <ar>"):
+        Text.load(tmp_path / "tokenizer.json", ["en", "ar"])
+
+
+@pytest.mark.parametrize("broken", [b"", b"{", b"{}", b"[]", b"null", b'{"model": {}}', b"\xff\xfe\x00", b"PK\x03\x04"])
+def test_a_file_that_is_no_tokenizer(broken: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    file.write_bytes(broken)
+    with pytest.raises(BadBundle, match=r"tokenizer\.json: no tokenizer \(") as caught:
+        Text.load(file, ["en"])
+    assert caught.value.__cause__ is not None and "\n" not in str(caught.value)
+
+
+def test_a_truncated_file_and_none_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    with pytest.raises(BadBundle, match="no tokenizer"):
+        Text.load(file, ["en"])
+    Text.build(DOGS, ["en"], min_frequency=1).save(file)
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(BadBundle, match="no tokenizer"):
+        Text.load(file, ["en"])
+    with pytest.raises(BadBundle, match="no tokenizer"):
+        Text.load(tmp_path, ["en"])

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import pytest
+
+from showtell.metrics.diversity import bad_endings, different
+
+
+def test_different_is_the_share_without_repetitions() -> None:
+    assert different([["a", "dog"], ["a", "cat"], ["a", "dog"], []]) == pytest.approx(3 / 4)
+
+
+def test_bad_endings_is_the_share_that_breaks_off() -> None:
+    assert bad_endings([["a", "dog", "on"], ["on", "a", "dog"], [], ["the"]]) == pytest.approx(2 / 4)

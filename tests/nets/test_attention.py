@@ -1,0 +1,103 @@
+"""Both kinds of attention against torch's own product and against loops over their equations."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from showtell.nets.attention import AdditiveAttention, dot_product_attention
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def causal(length: int) -> Tensor:
+    return torch.ones(length, length, dtype=torch.bool).tril()
+
+
+@pytest.fixture
+def additive() -> AdditiveAttention:
+    torch.manual_seed(0)
+    return AdditiveAttention(channels=5, width=4, attention=7).double()
+
+
+@pytest.mark.parametrize("mask", [None, causal(6)], ids=["free", "causal"])
+def test_dot_product_equals_torch(mask: Tensor | None) -> None:
+    queries, keys, values = random(2, 3, 6, 4), random(2, 3, 6, 4).flip(0), random(2, 3, 6, 4).flip(2)
+    attended, weights = dot_product_attention(queries, keys, values, mask)
+    expected = functional.scaled_dot_product_attention(queries, keys, values, mask)
+    torch.testing.assert_close(attended, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(weights @ values, attended, rtol=0, atol=1e-12)
+
+
+def test_dot_product_by_hand() -> None:
+    queries, keys = torch.tensor([[2.0, 0, 0, 0]]), torch.tensor([[math.log(3), 9, 9, 9], [0, 5, 5, 5]])
+    attended, weights = dot_product_attention(queries, keys, torch.tensor([[1.0], [5.0]]))
+    torch.testing.assert_close(weights, torch.tensor([[0.75, 0.25]]))  # softmax of log(3) and 0
+    torch.testing.assert_close(attended, torch.tensor([[2.0]]))
+
+
+def test_masked_places_have_no_weight() -> None:
+    _, weights = dot_product_attention(random(6, 4), random(6, 4), random(6, 4), causal(6))
+    assert (weights[~causal(6)] == 0).all()
+    torch.testing.assert_close(weights.sum(-1), torch.ones(6, dtype=torch.float64))
+
+
+def test_dropout_thins_the_product_but_not_the_reported_weights() -> None:
+    torch.manual_seed(0)
+    queries, keys, ones = random(400, 4), random(9, 4), torch.ones(9, 1, dtype=torch.float64)
+    whole, weights = dot_product_attention(queries, keys, ones)
+    thinned, reported = dot_product_attention(queries, keys, ones, dropout=0.3)
+    torch.testing.assert_close(reported, weights)
+    torch.testing.assert_close(whole, torch.ones(400, 1, dtype=torch.float64))
+    assert (thinned != 1).all()
+    assert abs(thinned.mean() - 1) < 0.05  # what is left is scaled up
+
+
+def test_additive_equals_loops_over_the_equations(additive: AdditiveAttention) -> None:
+    hidden, regions = random(2, 3, 4), random(2, 6, 5)
+    context, weights = additive(hidden, additive.keys(regions), regions)
+    assert context.shape == (2, 3, 5) and weights.shape == (2, 3, 6)
+    own = dict(additive.named_parameters())
+    for b in range(2):
+        for k in range(3):
+            energies = torch.stack(
+                [
+                    own["energy.weight"][0]
+                    @ (
+                        own["of_regions.weight"] @ region
+                        + own["of_regions.bias"]
+                        + own["of_hidden.weight"] @ hidden[b, k]
+                        + own["of_hidden.bias"]
+                    ).clamp(min=0)
+                    + own["energy.bias"][0]
+                    for region in regions[b]
+                ]
+            )
+            alphas = energies.exp() / energies.exp().sum()
+            torch.testing.assert_close(weights[b, k], alphas)
+            torch.testing.assert_close(
+                context[b, k], sum(a * region for a, region in zip(alphas, regions[b], strict=True))
+            )
+
+
+@pytest.mark.parametrize("mask", [None, causal(3)], ids=["free", "causal"])
+def test_gradients_of_dot_product(mask: Tensor | None) -> None:
+    inputs = [random(2, 3, 4).add(i).sin().requires_grad_() for i in range(3)]
+    assert torch.autograd.gradcheck(lambda q, k, v: dot_product_attention(q, k, v, mask), inputs)
+
+
+def test_gradients_of_additive(additive: AdditiveAttention) -> None:
+    names, parameters = zip(*additive.named_parameters(), strict=True)
+
+    def attend(hidden: Tensor, regions: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+        own = dict(zip(names, weights, strict=True))
+        keys = functional.linear(regions, own["of_regions.weight"], own["of_regions.bias"])
+        context, alphas = torch.func.functional_call(additive, own, (hidden, keys, regions))
+        return context, alphas
+
+    inputs = [random(2, 2, 4).requires_grad_(), random(2, 3, 5).requires_grad_(), *parameters]
+    assert torch.autograd.gradcheck(attend, inputs)

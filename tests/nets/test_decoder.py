@@ -1,0 +1,129 @@
+"""What every decoder promises, whatever it is made of."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from showtell.config import AttentionLSTMSettings, TransformerSettings
+from showtell.nets.decoder import Decoder, Tensors
+from showtell.nets.recurrent import AttentionLSTM
+from showtell.nets.transformer import TransformerDecoder
+
+CHANNELS, REGIONS, VOCABULARY, LONGEST, PAD = 6, 5, 11, 8, 0
+
+
+def transformer() -> Decoder:
+    settings = TransformerSettings(width=12, layers=2, heads=3, feed_forward=16)
+    return TransformerDecoder(settings, CHANNELS, REGIONS, VOCABULARY, LONGEST)
+
+
+def attention_lstm() -> Decoder:
+    return AttentionLSTM(AttentionLSTMSettings(width=12, embedding=10, attention=9), CHANNELS, VOCABULARY)
+
+
+@pytest.fixture(params=[transformer, attention_lstm], ids=["transformer", "attention_lstm"])
+def decoder(request: pytest.FixtureRequest) -> Decoder:
+    decoder = request.param().double().eval().requires_grad_(False)
+    torch.manual_seed(0)
+    for parameter in decoder.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return decoder
+
+
+@pytest.fixture
+def memory(decoder: Decoder) -> Tensors:
+    generator = torch.Generator().manual_seed(1)
+    return decoder.memory(torch.randn(3, REGIONS, CHANNELS, dtype=torch.float64, generator=generator))
+
+
+@pytest.fixture
+def tokens() -> Tensor:
+    return torch.randint(1, VOCABULARY, (3, 4, LONGEST), generator=torch.Generator().manual_seed(2))
+
+
+def logits(decoder: Decoder, tokens: Tensor, memory: Tensors) -> Tensor:
+    return decoder.logits(decoder.teach(tokens, memory).hidden)
+
+
+def only(memory: Tensors, image: int) -> Tensors:
+    return {name: tensor[image : image + 1] for name, tensor in memory.items()}
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_word_by_word_equals_all_at_once(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
+    taught = decoder.teach(tokens, memory)
+    expected = decoder.logits(taught.hidden)
+    state = {name: rows.expand(-1, 4, *rows.shape[2:]) for name, rows in decoder.start(memory).items()}
+    for t in range(LONGEST):
+        found, state, attention = decoder.step(tokens[:, :, t], memory, state)
+        close(found, expected[:, :, t])
+        close(attention, taught.attention[:, :, t])
+
+
+def test_a_later_word_changes_no_earlier_logits(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
+    before = logits(decoder, tokens, memory)
+    for t in range(1, LONGEST):
+        changed = tokens.clone()
+        changed[:, :, t] = changed[:, :, t] % (VOCABULARY - 1) + 1
+        difference = (logits(decoder, changed, memory) - before).abs().amax((0, 1, 3))
+        assert (difference[:t] == 0).all()
+        assert (difference[t:] > 1e-6).all()  # but every later one: nothing is forgotten
+
+
+def test_padding_changes_nothing(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
+    padded = tokens.clone()
+    padded[:, :, 5:] = PAD
+    close(logits(decoder, padded, memory)[:, :, :5], logits(decoder, tokens[:, :, :5], memory))
+
+
+def test_captions_do_not_see_each_other(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
+    together = logits(decoder, tokens, memory)
+    for image in range(3):
+        for caption in range(4):
+            alone = logits(decoder, tokens[image : image + 1, caption : caption + 1], only(memory, image))
+            close(together[image, caption], alone[0, 0])
+
+
+def test_images_do_not_see_each_other(decoder: Decoder) -> None:
+    regions = torch.randn(3, REGIONS, CHANNELS, dtype=torch.float64)
+    together = decoder.memory(regions)
+    for image in range(3):
+        for name, tensor in decoder.memory(regions[image : image + 1]).items():
+            close(together[name][image], tensor[0])
+
+
+def test_the_photo_matters(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
+    others = {name: tensor.roll(1, 0) for name, tensor in memory.items()}
+    assert (logits(decoder, tokens, memory) - logits(decoder, tokens, others)).abs().max() > 0.01
+
+
+def test_attention_is_a_distribution_over_regions(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
+    attention = decoder.teach(tokens, memory).attention
+    assert attention.shape == (3, 4, LONGEST, REGIONS) and (attention >= 0).all()
+    close(attention.sum(-1), torch.ones(3, 4, LONGEST, dtype=torch.float64))
+
+
+def test_state_grows_where_it_says_so(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
+    """The export marks these dimensions, and no others, as changing from word to word."""
+    state = decoder.start(memory)
+    first = {name: tensor.shape for name, tensor in state.items()}
+    for t in range(3):
+        _, state, _ = decoder.step(tokens[:, :1, t], memory, state)
+        assert list(state) == list(first)
+        for name, tensor in state.items():
+            growing = decoder.growing.get(name, ())
+            expected = [t + 1 if d in growing else size for d, size in enumerate(first[name])]
+            assert list(tensor.shape) == expected
+    assert set(decoder.growing) <= set(first)
+    assert all(tensor.shape[:2] == (3, 1) for tensor in decoder.start(memory).values())
+    assert all(len(tensor) == 3 for tensor in memory.values())
+
+
+def test_a_step_leaves_the_old_state_as_it_was(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
+    _, state, _ = decoder.step(tokens[:, :1, 0], memory, decoder.start(memory))
+    kept = {name: tensor.clone() for name, tensor in state.items()}
+    decoder.step(tokens[:, :1, 1], memory, state)
+    assert all(torch.equal(state[name], kept[name]) for name in kept)

@@ -1,0 +1,276 @@
+"""Every cut of every kind of backbone against what timm itself says are its features."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from showtell.config import EncoderSettings, PixelSettings
+from showtell.errors import BadConfig, BadWeights, ShowtellError
+from showtell.nets.encoder import Encoder
+
+STAGES = {"test_resnet": 5, "test_efficientnet": 6, "test_convnext": 5, "test_vit": 1}
+CUTS = [(name, trained) for name, stages in STAGES.items() for trained in range(stages + 1)]
+WITH_BATCH_NORM = {"test_resnet", "test_efficientnet"}
+SIZE = 160  # what test_vit was made for
+
+
+def settings(name: str, **more: object) -> EncoderSettings:
+    return EncoderSettings(name=name, random="weights" not in more, pixels=PixelSettings(size=SIZE), **more)
+
+
+def randomised(module: nn.Module) -> dict[str, Tensor]:
+    """Weights and statistics that differ from one another, unlike fresh ones."""
+    torch.manual_seed(1)
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand_like(tensor) + 0.5 if "running_var" in name else torch.randn_like(tensor) * 0.2)
+    return module.state_dict()
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Callable[..., Path]:
+    """A file of random weights of a backbone in timm's names, some changed (or, with None, left out)."""
+
+    def make(name: str, changes: dict[str, Tensor | None] | None = None) -> Path:
+        tensors = {**randomised(timm.create_model(name)), **(changes or {})}
+        file = tmp_path / f"{name}.safetensors"
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items() if tensor is not None}, str(file))
+        return file
+
+    return make
+
+
+@pytest.fixture
+def pixels() -> Tensor:
+    return torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+
+
+def timms_features(name: str, file: Path, pixels: Tensor) -> Tensor:
+    """The deepest feature map, [B, C, height, width], by timm's own means."""
+    model = timm.create_model(name, checkpoint_path=str(file)).eval()
+    # A vision Transformer's map is normalised, as its own classifier would see it; the other families have no such norm.
+    return model.forward_intermediates(pixels, indices=1, norm=name == "test_vit", intermediates_only=True)[-1]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "trained"), CUTS)
+def test_every_cut_equals_timms_features(name: str, trained: int, weights: Callable[..., Path], pixels: Tensor) -> None:
+    file = weights(name)
+    encoder = Encoder(settings(name, weights=file), trained).eval()
+    expected = timms_features(name, file, pixels)
+    assert expected.std() > 1e-3
+    assert (len(encoder.early), len(encoder.late)) == (STAGES[name] - trained, trained)
+    assert encoder.grid == expected.shape[2:] and encoder.channels == expected.shape[1]
+    regions = encoder(pixels)
+    # Row by row, as a page is read: the attention's picture is made of it.
+    torch.testing.assert_close(regions, expected.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-5)
+    cached = encoder.early(pixels)
+    assert cached.shape == (2, *encoder.cached_shape)
+    torch.testing.assert_close(encoder.finish(cached), regions, rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("trained", [0, 1, 4])
+def test_a_swin_gives_channels_last(trained: int) -> None:
+    """Its feature maps are [B, height, width, C] in timm."""
+    options = {"img_size": 64, "embed_dim": 24, "window_size": 2}
+    swin = EncoderSettings(
+        name="swin_tiny_patch4_window7_224", random=True, options=options, pixels=PixelSettings(size=64)
+    )
+    torch.manual_seed(0)
+    encoder = Encoder(swin, trained).eval()
+    torch.manual_seed(0)
+    timms = timm.create_model(swin.name, num_classes=0, **options).eval()
+    pixels = torch.randn(2, 3, 64, 64)
+    expected = timms.forward_intermediates(pixels, indices=1, intermediates_only=True)[-1]
+    assert encoder.grid == (2, 2) and encoder.channels == 192
+    torch.testing.assert_close(encoder(pixels), expected.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-5)
+
+
+def copied(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in named}
+
+
+def train(encoder: Encoder, pixels: Tensor, steps: int = 3) -> None:
+    optimizer = torch.optim.SGD([p for p in encoder.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(steps):
+        encoder.train()
+        loss = encoder(pixels).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize(("name", "trained"), [cut for cut in CUTS if cut[1]])
+def test_training_moves_the_weights_of_the_late_part_only(
+    name: str, trained: int, weights: Callable[..., Path], pixels: Tensor
+) -> None:
+    encoder = Encoder(settings(name, weights=weights(name)), trained)
+    parameters, buffers = copied(encoder.named_parameters()), copied(encoder.named_buffers())
+    train(encoder, pixels)
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in encoder.early.parameters())
+    changed = {key for key, tensor in encoder.named_parameters() if not torch.equal(tensor, parameters[key])}
+    assert changed and all(key.startswith("late.") for key in changed)
+    assert all(torch.equal(tensor, buffers[key]) for key, tensor in encoder.named_buffers())
+    assert name not in WITH_BATCH_NORM or any("running_mean" in key for key in buffers)
+
+
+@pytest.mark.parametrize("name", sorted(WITH_BATCH_NORM))
+def test_a_random_encoder_gathers_statistics_in_its_late_part(name: str, pixels: Tensor) -> None:
+    encoder = Encoder(settings(name), 2)
+    before = copied(encoder.named_buffers())
+    train(encoder, pixels)
+    changed = {key.split(".")[0] for key, tensor in encoder.named_buffers() if not torch.equal(tensor, before[key])}
+    assert changed == {"late"}
+
+
+def test_batch_norm_uses_its_statistics_while_training(weights: Callable[..., Path], pixels: Tensor) -> None:
+    encoder = Encoder(settings("test_resnet", weights=weights("test_resnet")), 3)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.train()(pixels), encoder.eval()(pixels))
+
+
+def test_a_frozen_part_builds_no_graph(pixels: Tensor) -> None:
+    encoder = Encoder(settings("test_efficientnet"), 2).train()
+    assert not encoder.early(pixels).requires_grad
+    assert encoder(pixels).requires_grad
+    assert not Encoder(settings("test_efficientnet"), 0).train()(pixels).requires_grad
+
+
+def test_more_stages_than_there_are() -> None:
+    with pytest.raises(BadConfig, match=r"^train.encoder_stages is 7, but test_efficientnet has 6 stages$"):
+        Encoder(settings("test_efficientnet"), 7)
+
+
+def test_a_missing_tensor_is_named(weights: Callable[..., Path]) -> None:
+    file = weights("test_resnet", {"layer2.0.conv1.weight": None, "layer3.0.conv1.weight": None})
+    with pytest.raises(BadWeights, match=r"2 of \d+ tensors are missing, first layer2\.0\.conv1\.weight") as caught:
+        Encoder(settings("test_resnet", weights=file))
+    one_line(caught.value, file)
+
+
+def test_a_tensor_of_another_shape_is_named(weights: Callable[..., Path]) -> None:
+    file = weights("test_resnet", {"layer1.0.conv1.weight": torch.zeros(5, 3, 3, 3)})
+    with pytest.raises(
+        BadWeights, match=r"layer1\.0\.conv1\.weight has shape \(5, 3, 3, 3\); expected \(\d+, "
+    ) as caught:
+        Encoder(settings("test_resnet", weights=file))
+    one_line(caught.value, file)
+
+
+def test_a_file_that_is_no_safetensors(tmp_path: Path) -> None:
+    for name, content in (("empty", b""), ("text", b"hello" * 100), ("pickle", b"\x80\x02}q\x00.")):
+        file = tmp_path / name
+        file.write_bytes(content)
+        with pytest.raises(BadWeights, match=r"no readable \.safetensors file") as caught:
+            Encoder(settings("test_resnet", weights=file))
+        one_line(caught.value, file)
+
+
+@pytest.mark.parametrize("name", ["nowhere.safetensors", "."])
+def test_a_file_that_is_not_there(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    with pytest.raises(BadWeights, match=r"no readable \.safetensors file") as caught:
+        Encoder(settings("test_resnet", weights=file))
+    one_line(caught.value, file)
+
+
+def one_line(error: ShowtellError, file: Path) -> None:
+    assert str(error).startswith(f"{file}: ") and "\n" not in str(error)
+    assert len(str(error)) < 300 + len(str(file))
+
+
+def test_the_classifier_may_be_missing_or_another(weights: Callable[..., Path]) -> None:
+    Encoder(settings("test_resnet", weights=weights("test_resnet", {"fc.weight": None, "fc.bias": torch.zeros(3)})))
+
+
+def test_weights_in_half_precision_are_read_as_floats(weights: Callable[..., Path]) -> None:
+    half = {key: tensor.half() for key, tensor in randomised(timm.create_model("test_convnext")).items()}
+    encoder = Encoder(settings("test_convnext", weights=weights("test_convnext", half)))
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+    torch.testing.assert_close(encoder.early[0][0][0].weight, half["stem.0.weight"].float())
+
+
+@torch.no_grad()
+def test_a_block_can_be_left_out(weights: Callable[..., Path], pixels: Tensor) -> None:
+    """It passes on what it is given, and its weights may be missing."""
+    whole = timm.create_model("test_convnext")
+    randomised(whole)
+    blocks = whole.stages[2].blocks
+    gone = {f"stages.2.blocks.1.{key}": None for key in blocks[1].state_dict()}
+    encoder = Encoder(settings("test_convnext", weights=weights("test_convnext", gone), without=("stages.2.blocks.1",)))
+    del blocks[1]
+    expected = whole.eval().forward_intermediates(pixels, indices=1, intermediates_only=True)[-1]
+    torch.testing.assert_close(encoder.eval()(pixels), expected.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-5)
+
+
+def test_only_blocks_that_are_left_out_may_miss_weights(weights: Callable[..., Path]) -> None:
+    gone = {"stages.2.blocks.1.gamma": None, "stages.2.blocks.2.gamma": None}
+    with pytest.raises(BadWeights, match=r"1 of \d+ tensors are missing, first stages\.2\.blocks\.2\.gamma"):
+        Encoder(settings("test_convnext", weights=weights("test_convnext", gone), without=("stages.2.blocks.1",)))
+
+
+def test_an_unknown_block(pixels: Tensor) -> None:
+    with pytest.raises(BadConfig, match=r"^model\.encoder\.without: the backbone has no module 'blocks\.9\.1'$"):
+        Encoder(settings("test_efficientnet", without=("blocks.9.1",)))
+
+
+def test_an_unknown_backbone() -> None:
+    with pytest.raises(BadConfig, match=r"timm has no 'test_resnett'; did you mean 'test_resnet'\?$"):
+        Encoder(settings("test_resnett"))
+
+
+def test_an_unknown_backbone_like_no_other_does_not_list_a_thousand() -> None:
+    with pytest.raises(BadConfig, match="timm has no 'qqqqqqqqqqqqqqqq'") as caught:
+        Encoder(settings("qqqqqqqqqqqqqqqq"))
+    assert len(str(caught.value)) < 400
+
+
+def test_unreachable_timm_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def create_model(name: str, pretrained: bool = False, **options: object) -> nn.Module:
+        raise ConnectionError("no\nnetwork")
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+    with pytest.raises(BadWeights, match=r"could not get the weights of test_resnet \(ConnectionError\)") as caught:
+        Encoder(EncoderSettings(name="test_resnet"))
+    assert "model.encoder.weights=FILE" in str(caught.value) and "\n" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, ConnectionError)
+
+
+def test_pretrained_weights_are_asked_for_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    create_model = timm.create_model
+
+    def remember(name: str, pretrained: bool = False, **options: object) -> nn.Module:
+        asked.append((name, pretrained))
+        return create_model(name, **options)
+
+    monkeypatch.setattr(timm, "create_model", remember)
+    Encoder(EncoderSettings(name="test_resnet", pixels=PixelSettings(size=64)))
+    Encoder(EncoderSettings(name="test_resnet", pixels=PixelSettings(size=64)), load=False)
+    assert asked == [("test_resnet", True), ("test_resnet", False)]
+
+
+def test_an_option_that_the_backbone_does_not_take() -> None:
+    with pytest.raises(BadConfig, match=r"^model\.encoder\.options: .*'colour'"):
+        Encoder(settings("test_resnet", options={"colour": 3}))
+
+
+def test_options_reach_timm() -> None:
+    assert Encoder(settings("test_resnet", options={"output_stride": 8})).grid == (20, 20)
+
+
+def test_a_size_that_the_backbone_does_not_take() -> None:
+    pixels = PixelSettings(size=64)
+    with pytest.raises(BadConfig, match="test_vit cannot be run on 64 x 64 pixels") as caught:
+        Encoder(EncoderSettings(name="test_vit", random=True, pixels=pixels))
+    assert "\n" not in str(caught.value)
+    assert Encoder(EncoderSettings(name="test_vit", random=True, pixels=pixels, options={"img_size": 64})).grid == (
+        4,
+        4,
+    )

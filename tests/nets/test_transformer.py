@@ -1,0 +1,199 @@
+"""The decoder against torch's own TransformerDecoderLayer, which is given the same weights and takes part in the same
+graph, so that gradients can be compared parameter by parameter."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from showtell.config import TransformerSettings
+from showtell.errors import BadConfig
+from showtell.nets.attention import dot_product_attention
+from showtell.nets.transformer import DecoderLayer, MultiHeadAttention, TransformerDecoder
+
+SETTINGS = TransformerSettings(width=16, layers=3, heads=4, feed_forward=24, dropout=0.25)
+CHANNELS, REGIONS, VOCABULARY, LONGEST = 6, 5, 11, 7
+
+
+def scrambled(module: nn.Module) -> nn.Module:
+    """With weights far from their gentle beginning (norms of 1, biases of 0), so that no mistake hides."""
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    return module
+
+
+@pytest.fixture
+def decoder() -> TransformerDecoder:
+    decoder = TransformerDecoder(SETTINGS, CHANNELS, REGIONS, VOCABULARY, LONGEST)
+    return scrambled(decoder).eval()
+
+
+@pytest.fixture
+def regions() -> Tensor:
+    return torch.randn(2, REGIONS, CHANNELS, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def tokens() -> Tensor:
+    return torch.randint(VOCABULARY, (2, 3, LONGEST), generator=torch.Generator().manual_seed(2))
+
+
+def torch_attention(own: MultiHeadAttention) -> dict[str, Tensor]:
+    """Our projections under the names of nn.MultiheadAttention."""
+    inward = own.query, own.key, own.value
+    return {
+        "in_proj_weight": torch.cat([linear.weight for linear in inward]),
+        "in_proj_bias": torch.cat([linear.bias for linear in inward]),
+        "out_proj.weight": own.output.weight,
+        "out_proj.bias": own.output.bias,
+    }
+
+
+def torch_layer(own: DecoderLayer) -> dict[str, Tensor]:
+    """Our layer's parameters under the names of nn.TransformerDecoderLayer."""
+    plain = {
+        "norm1": own.word_norm,
+        "norm2": own.image_norm,
+        "norm3": own.think_norm,
+        "linear1": own.inner,
+        "linear2": own.outer,
+    }
+    return {
+        **{f"self_attn.{name}": tensor for name, tensor in torch_attention(own.word_attention).items()},
+        **{f"multihead_attn.{name}": tensor for name, tensor in torch_attention(own.image_attention).items()},
+        **{f"{name}.{kind}": getattr(module, kind) for name, module in plain.items() for kind in ("weight", "bias")},
+    }
+
+
+def reference_logits(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> Tensor:
+    """The whole decoder, assembled from torch's parts."""
+    own = dict(decoder.named_parameters())
+    captions, length = tokens.shape[1:]
+    seen = functional.layer_norm(regions, (CHANNELS,), own["regions.0.weight"], own["regions.0.bias"])
+    seen = functional.linear(seen, own["regions.1.weight"], own["regions.1.bias"]) + own["region_positions"]
+    seen = functional.layer_norm(seen, (SETTINGS.width,), own["region_norm.weight"], own["region_norm.bias"])
+    seen = seen.repeat_interleave(captions, 0)
+    x = functional.embedding(tokens.flatten(0, 1), own["words.weight"]) + own["positions"][:length]
+    mask = nn.Transformer.generate_square_subsequent_mask(length, dtype=x.dtype)
+    for layer in decoder.layers:
+        theirs = nn.TransformerDecoderLayer(
+            SETTINGS.width,
+            SETTINGS.heads,
+            SETTINGS.feed_forward,
+            SETTINGS.dropout,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+            dtype=x.dtype,
+        ).eval()
+        x = functional_call(theirs, torch_layer(layer), (x, seen), {"tgt_mask": mask, "tgt_is_causal": True})
+    x = functional.layer_norm(x, (SETTINGS.width,), own["norm.weight"], own["norm.bias"])
+    return functional.linear(x, own["words.weight"], own["output_bias"]).unflatten(0, (-1, captions))
+
+
+def own_logits(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> Tensor:
+    return decoder.logits(decoder.teach(tokens, decoder.memory(regions)).hidden)
+
+
+def test_forward_equals_torch(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> None:
+    with torch.no_grad():
+        found, expected = own_logits(decoder, regions, tokens), reference_logits(decoder, regions, tokens)
+    assert expected.std() > 0.5
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_gradients_equal_torch(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> None:
+    decoder.double()
+    regions = regions.double().requires_grad_()
+    wanted = {"photo": regions, **dict(decoder.named_parameters())}
+
+    def gradients(logits: Tensor) -> dict[str, Tensor]:
+        loss = functional.cross_entropy(logits[:, :, :-1].flatten(0, 2), tokens[:, :, 1:].flatten())
+        return dict(zip(wanted, torch.autograd.grad(loss, list(wanted.values())), strict=True))
+
+    found = gradients(own_logits(decoder, regions, tokens))
+    expected = gradients(reference_logits(decoder, regions, tokens))
+    for name in wanted:
+        # A key's bias shifts all scores of a query alike: its true gradient is 0.
+        assert name.endswith("key.bias") or expected[name].abs().max() > 1e-6, name
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-9, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_multi_head_attention_equals_torch_with_its_weights(causal: bool) -> None:
+    own = scrambled(MultiHeadAttention(16, 4))
+    theirs = nn.MultiheadAttention(16, 4, batch_first=True)
+    theirs.load_state_dict(torch_attention(own))
+    x, y = torch.randn(2, 6, 16), torch.randn(2, 6, 16)
+    mask = torch.ones(6, 6, dtype=torch.bool).tril() if causal else None
+    product, weights = dot_product_attention(own.queries(x), *own.keys_values(y), mask)
+    # torch's masks are true where looking is forbidden.
+    expected, expected_weights = theirs(x, y, y, attn_mask=None if mask is None else ~mask, average_attn_weights=False)
+    torch.testing.assert_close(own.merge(product), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(weights, expected_weights, rtol=0, atol=1e-5)
+
+
+def test_attention_is_the_last_layers_mean_over_heads(
+    decoder: TransformerDecoder, regions: Tensor, tokens: Tensor
+) -> None:
+    asked = []
+    decoder.layers[-1].image_attention.query.register_forward_hook(lambda module, inputs, output: asked.append(output))
+    memory = decoder.memory(regions)
+    attention = decoder.teach(tokens, memory).attention
+    queries = asked[0].unflatten(-1, (SETTINGS.heads, -1)).transpose(1, 2)  # [B, heads, N * T, d]
+    scores = queries @ memory["keys"][:, -1].transpose(-1, -2) / 2  # the root of d = 4
+    torch.testing.assert_close(attention.flatten(1, 2), scores.softmax(-1).mean(1))
+
+
+def test_gradcheck(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> None:
+    decoder.double()
+    names, parameters = zip(*decoder.named_parameters(), strict=True)
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.decoder = decoder
+
+        def forward(self, photo: Tensor) -> Tensor:
+            return own_logits(self.decoder, photo, tokens[:1, :2, :3])
+
+    def logits(photo: Tensor, *weights: Tensor) -> Tensor:
+        return functional_call(Whole(), {f"decoder.{n}": w for n, w in zip(names, weights, strict=True)}, (photo,))
+
+    photo = regions[:1].double().requires_grad_()
+    assert torch.autograd.gradcheck(logits, (photo, *parameters), fast_mode=True)
+    assert torch.autograd.gradcheck(lambda photo: logits(photo, *parameters), (photo,))
+
+
+def test_words_are_embedded_and_written_by_the_same_weights(decoder: TransformerDecoder) -> None:
+    with_vocabulary = [name for name, tensor in decoder.named_parameters() if VOCABULARY in tensor.shape]
+    assert with_vocabulary == ["output_bias", "words.weight"] or with_vocabulary == ["words.weight", "output_bias"]
+    hidden = torch.randn(2, 16)
+    torch.testing.assert_close(decoder.logits(hidden), hidden @ decoder.words.weight.T + decoder.output_bias)
+
+
+def test_an_untrained_decoder_is_unsure_of_every_word() -> None:
+    torch.manual_seed(0)
+    decoder = TransformerDecoder(TransformerSettings(), 64, 49, 2000, 20).eval()
+    with torch.no_grad():
+        logits = own_logits(decoder, torch.randn(2, 49, 64), torch.randint(2000, (2, 2, 20)))
+    entropy = torch.distributions.Categorical(logits=logits).entropy()
+    assert entropy.min() > 0.97 * torch.tensor(2000.0).log()
+
+
+def test_regions_have_places(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> None:
+    swapped = regions[:, [1, 0, 2, 3, 4]]
+    assert (own_logits(decoder, regions, tokens) - own_logits(decoder, swapped, tokens)).abs().max() > 0.01
+
+
+def test_dropout_acts_in_training_only(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> None:
+    torch.testing.assert_close(own_logits(decoder, regions, tokens), own_logits(decoder, regions, tokens))
+    decoder.train()
+    assert (own_logits(decoder, regions, tokens) - own_logits(decoder, regions, tokens)).abs().max() > 0.01
+
+
+def test_width_must_be_a_multiple_of_heads() -> None:
+    with pytest.raises(BadConfig, match="width 16 is no multiple of heads 5"):
+        TransformerDecoder(TransformerSettings(width=16, heads=5), CHANNELS, REGIONS, VOCABULARY, LONGEST)

@@ -1,0 +1,118 @@
+"""The table of DESIGN: which room may import which, and what must not be loaded when."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import showtell
+
+SOURCE = Path(showtell.__file__).parent
+SHARED = {"errors", "config", "records", "files"}
+THIRD_PARTY_EVERYWHERE = {"pydantic", "yaml"}
+
+# Room -> the rooms it may import, and the third-party packages.
+ROOMS: dict[str, tuple[set[str], set[str]]] = {
+    "data": (set(), {"PIL"}),
+    "core": (set(), {"numpy", "PIL", "tokenizers", "onnxruntime"}),
+    "nets": ({"core"}, {"numpy", "torch", "timm", "safetensors"}),
+    "train": ({"data", "core", "nets"}, {"numpy", "torch", "lightning", "safetensors", "PIL", "rich"}),
+    "export": ({"core", "nets", "train"}, {"numpy", "torch", "onnx", "safetensors", "PIL"}),
+    "metrics": (set(), {"numpy"}),
+    "view": ({"core"}, {"numpy", "PIL", "matplotlib"}),
+    "recipes": (set(), set()),
+    "cli": ({"data", "core", "nets", "train", "export", "metrics", "view", "recipes", "cli"}, {"typer", "rich"}),
+}
+
+
+def imports(file: Path) -> set[str]:
+    """Every module that a file imports anywhere, inside functions and for type checkers as well."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            found |= {f"{node.module}.{a.name}" if node.module == "showtell" else str(node.module) for a in node.names}
+    return found
+
+
+def room_files() -> list[tuple[str, Path]]:
+    return [(room, file) for room in ROOMS for file in sorted((SOURCE / room).rglob("*.py"))]
+
+
+@pytest.mark.parametrize(("room", "file"), room_files(), ids=lambda value: getattr(value, "name", value))
+def test_a_room_imports_only_what_the_table_allows(room: str, file: Path) -> None:
+    rooms, packages = ROOMS[room]
+    for module in imports(file):
+        top, _, rest = module.partition(".")
+        if top == "showtell":
+            place = rest.split(".")[0]
+            assert place in SHARED | rooms | {room, "__version__"}, f"{file}: {room} must not import {module}"
+        elif top not in sys.stdlib_module_names:
+            assert top in packages | THIRD_PARTY_EVERYWHERE, f"{file}: {room} must not import {top}"
+
+
+def test_every_folder_of_the_package_is_a_room_of_the_table() -> None:
+    folders = {p.parent.relative_to(SOURCE).parts[0] for p in SOURCE.rglob("*.py") if p.parent != SOURCE}
+    assert folders == set(ROOMS)
+
+
+def test_only_one_file_knows_onnx_runtime() -> None:
+    assert [f.name for _, f in room_files() if "onnxruntime" in imports(f)] == ["onnx_stepper.py"]
+
+
+def test_search_knows_only_stepper_and_rules() -> None:
+    allowed = {f"showtell.core.{name}" for name in ("stepper", "rules", "search")}
+    for name in ("stepper", "rules", "search", "beam"):
+        ours = {m for m in imports(SOURCE / "core" / f"{name}.py") if m.startswith("showtell")}
+        assert ours <= allowed, name
+
+
+def loaded_after(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after running `code`."""
+    program = f"import sys\n{code}\nprint('\\n'.join({{m.split('.')[0] for m in sys.modules}}))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+def test_help_loads_neither_torch_nor_onnxruntime() -> None:
+    loaded = loaded_after("import showtell.cli.main, typer\ntyper.main.get_command(showtell.cli.main.app)")
+    assert "typer" in loaded
+    assert not loaded & {"torch", "onnxruntime", "numpy", "PIL", "tokenizers"}
+
+
+def test_captioning_loads_no_torch() -> None:
+    loaded = loaded_after(
+        "from showtell import Captioner\n"
+        "from PIL import Image\n"
+        "print(Captioner.load().caption(Image.new('RGB', (64, 64), 'green')).text)"
+    )
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "timm", "lightning", "matplotlib"}
+
+
+def test_captioning_works_where_there_is_no_torch() -> None:
+    """Every package of the training extra is made impossible to import."""
+    program = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'torch', 'timm', 'lightning', 'safetensors', 'onnx', 'matplotlib'}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "sys.argv = ['showtell', *sys.argv[1:]]\n"
+        "from showtell.cli.main import main\n"
+        "main()\n"
+    )
+    photo = str(Path(__file__).parents[1] / "examples" / "dog.jpg")
+    done = subprocess.run([sys.executable, "-c", program, "caption", photo], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{photo}\t") and "dog" in done.stdout
+    done = subprocess.run(
+        [sys.executable, "-c", program, "train", "default", "data=shapes:9"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "pip install 'showtell[train]'" in done.stderr and "Traceback" not in done.stderr
