@@ -177,11 +177,14 @@ def test_dump_and_read_give_the_same_recipe(tmp_path: Path, recipe: Recipe) -> N
     path = tmp_path / "config.yaml"
     path.write_text(dump_recipe(recipe), encoding="utf-8")
     assert parse_recipe(read_recipe(path), str(path)) == recipe
+    assert ("وصف" in path.read_text(encoding="utf-8")) == ("وصف" in recipe.description)  # readable, not escaped
 
 
 def test_a_dumped_recipe_says_everything() -> None:
     def keys(section: dict[str, Any]) -> set[str]:
-        return {key for key in section} | {k for value in section.values() if isinstance(value, dict) for k in keys(value)}
+        return {key for key in section} | {
+            k for value in section.values() if isinstance(value, dict) for k in keys(value)
+        }
 
     assert {"seed", "heads", "interpolation", "min_frequency", "length_exponent", "options"} <= keys(
         yaml.safe_load(dump_recipe(Recipe()))

@@ -19,7 +19,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "core": (set(), {"numpy", "PIL", "tokenizers", "onnxruntime"}),
     "nets": ({"core"}, {"numpy", "torch", "timm", "safetensors"}),
     "train": ({"data", "core", "nets"}, {"numpy", "torch", "lightning", "safetensors", "PIL", "rich"}),
-    "export": ({"core", "nets", "train"}, {"numpy", "torch", "onnx", "safetensors", "PIL"}),
+    "export": ({"core", "nets", "train"}, {"numpy", "torch", "onnx", "onnxscript", "safetensors", "PIL"}),
     "metrics": (set(), {"numpy"}),
     "view": ({"core"}, {"numpy", "PIL", "matplotlib"}),
     "recipes": (set(), set()),

@@ -94,9 +94,7 @@ class ModelSettings(Settings):
         rest = {key: value for key, value in raw.items() if key != "encoder" and not str(key).startswith("encoder_")}
         if not isinstance(encoder, dict):
             return raw
-        short = {
-            key.removeprefix("encoder_"): value for key, value in raw.items() if str(key).startswith("encoder_")
-        }
+        short = {key.removeprefix("encoder_"): value for key, value in raw.items() if str(key).startswith("encoder_")}
         return {**rest, "encoder": {**encoder, **short}}
 
 
@@ -135,6 +133,12 @@ class DecodeSettings(Settings):
     max_length: int = Field(30, ge=1, description="words")
     no_repeat_ngram: int = Field(3, ge=0, description="an n-gram of this length occurs once per caption; 0: no limit")
     bad_endings: tuple[str, ...] = Field((), description="words that a caption may not end in")
+
+    @model_validator(mode="after")
+    def _some_length_is_left(self) -> DecodeSettings:
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
+        return self
 
 
 class Recipe(Settings):

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import bad_images
 
 from showtell.core.bundle import builtin
-from tests import bad_images
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DOG = str(EXAMPLES / "dog.jpg")
@@ -86,7 +86,7 @@ def test_jsonl_says_everything(tmp_path: Path) -> None:
     assert row["caption"] == " ".join(word for word, _ in row["words"])
     assert 0 < row["confidence"] < 1 and row["score"] < 0 and row["language"] == "en"
     assert len(row["alternatives"]) == 2
-    assert os.listdir(tmp_path) == ["out.jsonl"]  # no partial file stays
+    assert [p.name for p in tmp_path.iterdir()] == ["out.jsonl"]  # no partial file stays
 
 
 def test_csv_has_a_column_per_caption_and_a_row_per_input(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_failure_leaves_the_old_output(tmp_path: Path) -> None:
     output = tmp_path / "rows.csv"
     output.write_text("old", encoding="utf-8")
     assert showtell("caption", DOG, "--model", "nowhere", "--output", output).returncode == 2
-    assert output.read_text(encoding="utf-8") == "old" and os.listdir(tmp_path) == ["rows.csv"]
+    assert output.read_text(encoding="utf-8") == "old" and [p.name for p in tmp_path.iterdir()] == ["rows.csv"]
 
 
 def test_a_damaged_model_is_one_line(tmp_path: Path) -> None:

@@ -224,16 +224,20 @@ def test_temperature_and_top_p_by_hand(settings: dict[str, Any], expected: dict[
     assert found == pytest.approx(expected, abs=0.025)
 
 
-def test_sampled_log_probabilities_are_the_network_s_own() -> None:
-    random = np.random.default_rng(3)
-    stepper = FakeStepper([random_ngram(random, 6, 3) for _ in range(3)])
-    rules, starts = [NoRepeatNgram(2), MaxLength(6, END)], np.array([1, 2, 3])
-    found = sample(stepper, stepper.encode(range(3)), starts, END, rules, 7, random, 1.5, 0.9, attention=True)
-    assert [len(hypotheses) for hypotheses in found] == [7, 7, 7]
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_sampled_words_keep_the_network_s_own_log_probabilities(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    stepper = FakeStepper([random_ngram(random, 6, 3) for _ in range(4)])
+    rules, starts = [NoRepeatNgram(2), MaxLength(9, END)], np.array([1, 2, 3, 4])
+    found = sample(stepper, stepper.encode(range(4)), starts, END, rules, 3, random, 1.5, 0.9, attention=True)
     for image, hypotheses in enumerate(found):
-        assert len({tuple(hypothesis.words.tolist()) for hypothesis in hypotheses}) > 1, "rows are drawn one by one"
+        assert len(hypotheses) == 3
         for hypothesis in hypotheses:
             check(hypothesis, image, stepper.networks[image], starts[image])
+        longest = max(len(hypothesis.words) for hypothesis in hypotheses)
+        assert sum(image in seen for seen in stepper.seen) == longest + 1, "an image leaves with its last sentence"
+    assert len({tuple(h.words.tolist()) for hypotheses in found for h in hypotheses}) > 4, "rows are drawn one by one"
 
 
 @pytest.mark.parametrize("num", [1, 5])

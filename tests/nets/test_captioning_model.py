@@ -39,7 +39,7 @@ def test_the_longest_caption_fits_with_its_start_token_and_no_more() -> None:
         model.decoder.step(torch.ones(1, 1, dtype=torch.long), memory, state)
 
 
-def test_load_false_asks_for_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_false_asks_for_no_weights() -> None:
     """A caller that loads a whole model must not need the encoder's own file."""
     encoder = EncoderSettings(name="test_resnet", weights="/nowhere.safetensors", pixels=PixelSettings(size=64))
     CaptioningModel(ModelSettings(encoder=encoder, decoder=LSTM), vocabulary=17, max_words=6, load=False)

@@ -53,7 +53,7 @@ def pixels() -> Tensor:
 def timms_features(name: str, file: Path, pixels: Tensor) -> Tensor:
     """The deepest feature map, [B, C, height, width], by timm's own means."""
     model = timm.create_model(name, checkpoint_path=str(file)).eval()
-    # A vision Transformer's map is normalised, as its own classifier would see it; the other families have no such norm.
+    # A vision Transformer's map is normalised, as its own classifier would see it; the others here have no such norm.
     return model.forward_intermediates(pixels, indices=1, norm=name == "test_vit", intermediates_only=True)[-1]
 
 
@@ -197,13 +197,15 @@ def test_weights_in_half_precision_are_read_as_floats(weights: Callable[..., Pat
 
 
 @torch.no_grad()
-def test_a_block_can_be_left_out(weights: Callable[..., Path], pixels: Tensor) -> None:
-    """It passes on what it is given, and its weights may be missing."""
+@pytest.mark.parametrize("published", [True, False])
+def test_a_block_can_be_left_out(weights: Callable[..., Path], pixels: Tensor, published: bool) -> None:
+    """It passes on what it is given, whether or not its weights are in the file."""
     whole = timm.create_model("test_convnext")
     randomised(whole)
     blocks = whole.stages[2].blocks
-    gone = {f"stages.2.blocks.1.{key}": None for key in blocks[1].state_dict()}
-    encoder = Encoder(settings("test_convnext", weights=weights("test_convnext", gone), without=("stages.2.blocks.1",)))
+    gone = {} if published else {f"stages.2.blocks.1.{key}": None for key in blocks[1].state_dict()}
+    file = weights("test_convnext", gone)
+    encoder = Encoder(settings("test_convnext", weights=file, without=("stages.2.blocks.1",)))
     del blocks[1]
     expected = whole.eval().forward_intermediates(pixels, indices=1, intermediates_only=True)[-1]
     torch.testing.assert_close(encoder.eval()(pixels), expected.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-5)
@@ -261,13 +263,24 @@ def test_an_option_that_the_backbone_does_not_take() -> None:
         Encoder(settings("test_resnet", options={"colour": 3}))
 
 
+def test_a_wrong_option_is_no_matter_of_weights() -> None:
+    with pytest.raises(BadConfig, match=r"^model\.encoder\.options: .*'colour'"):
+        Encoder(EncoderSettings(name="test_resnet", options={"colour": 3}))
+
+
+def test_a_backbone_that_is_no_sequence_of_stages() -> None:
+    with pytest.raises(BadConfig, match="mixer_s32_224 does not run in stages on 224 x 224 pixels") as caught:
+        Encoder(EncoderSettings(name="mixer_s32_224", random=True, pixels=PixelSettings(size=224)))
+    assert "\n" not in str(caught.value)
+
+
 def test_options_reach_timm() -> None:
     assert Encoder(settings("test_resnet", options={"output_stride": 8})).grid == (20, 20)
 
 
 def test_a_size_that_the_backbone_does_not_take() -> None:
     pixels = PixelSettings(size=64)
-    with pytest.raises(BadConfig, match="test_vit cannot be run on 64 x 64 pixels") as caught:
+    with pytest.raises(BadConfig, match="test_vit does not run in stages on 64 x 64 pixels") as caught:
         Encoder(EncoderSettings(name="test_vit", random=True, pixels=pixels))
     assert "\n" not in str(caught.value)
     assert Encoder(EncoderSettings(name="test_vit", random=True, pixels=pixels, options={"img_size": 64})).grid == (

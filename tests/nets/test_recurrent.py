@@ -82,8 +82,12 @@ def test_equals_the_equations(decoder: AttentionLSTM, regions: Tensor, tokens: T
 def test_gradients_equal_those_of_the_equations(decoder: AttentionLSTM, regions: Tensor, tokens: Tensor) -> None:
     regions.requires_grad_()
     wanted = [regions, *decoder.parameters()]
-    by_hand = [[reference(decoder, photo, list(ids))[0] for ids in rows] for photo, rows in zip(regions, tokens)]
-    expected = torch.stack([torch.stack([torch.stack(caption) for caption in image]) for image in by_hand])
+    expected = torch.stack(
+        [
+            torch.stack([torch.stack(reference(decoder, photo, ids)[0]) for ids in rows])
+            for photo, rows in zip(regions, tokens.tolist(), strict=True)
+        ]
+    )
     direction = torch.randn_like(expected)
     found = torch.autograd.grad((logits_of(decoder, regions, tokens) * direction).sum(), wanted)
     for one, other in zip(found, torch.autograd.grad((expected * direction).sum(), wanted), strict=True):

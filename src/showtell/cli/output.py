@@ -63,7 +63,12 @@ class RowFile:
             self.file: TextIO = self.partial.open("w", encoding="utf-8", newline="")
         except OSError as error:
             raise BadConfig(f"--output {path}: cannot be written ({error.strerror}); give another place") from error
-        self.write = self._jsonl() if path.suffix == ".jsonl" else self._csv(num)
+        self._put = self._jsonl() if path.suffix == ".jsonl" else self._csv(num)
+        self._rows = 0
+
+    def write(self, row: CaptionRow) -> None:
+        self._put(row)
+        self._rows += 1
 
     def __enter__(self) -> RowFile:
         return self
@@ -76,7 +81,7 @@ class RowFile:
         self.file.close()
         if kind is None:
             self.partial.replace(self.path)
-        elif self.partial.stat().st_size:
+        elif self._rows:
             print(f"showtell: the rows so far are in {self.partial}", file=sys.stderr)
         else:
             self.partial.unlink()

@@ -1,8 +1,8 @@
 """Words to ids and back, one `tokenizer.json` (Hugging Face tokenizers) per bundle.
 
 Captions are normalised by one rule for every language: NFKC, lower case, combining marks (Arabic diacritics among them)
-off. A word is a run of letters and digits, with hyphens and apostrophes inside it; punctuation is not written. Words
-that training saw too seldom become `<unk>`. The language is a start token, `<en>` or `<ar>`.
+off, apostrophes straight. A word is a run of letters and digits, with hyphens and apostrophes inside it; punctuation
+is not written. Words that training saw too seldom become `<unk>`. The language is a start token, `<en>` or `<ar>`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from showtell.errors import BadBundle
 
 PAD, UNKNOWN, END = "<pad>", "<unk>", "<end>"
-WORD = r"[\p{L}\p{N}]+(?:[-'’][\p{L}\p{N}]+)*"
+WORD = r"[\p{L}\p{N}]+(?:[-'][\p{L}\p{N}]+)*"
 
 
 class Text:
@@ -33,7 +33,12 @@ class Text:
     def build(cls, captions: Iterable[str], languages: Sequence[str], min_frequency: int) -> Text:
         """The vocabulary of all words that occur at least `min_frequency` times, most frequent first."""
         normalizer = normalizers.Sequence(
-            [normalizers.NFKC(), normalizers.Lowercase(), normalizers.Replace(Regex(r"\p{Mn}"), "")]
+            [
+                normalizers.NFKC(),
+                normalizers.Lowercase(),
+                normalizers.Replace(Regex(r"\p{Mn}"), ""),
+                normalizers.Replace("’", "'"),
+            ]
         )
         splitter = pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True)
         counts: Counter[str] = Counter()

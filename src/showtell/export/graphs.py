@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from onnxscript import optimizer
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -107,12 +108,27 @@ def _export(
             dynamic_shapes=dims,
             dynamo=True,
             verbose=False,
+            optimize=False,
         )
     assert program is not None
+    # Constants are folded but batch norms are not merged into convolutions, as `optimize=True` would: merged weights
+    # are no longer those that torch rounded, and rounding them again moves log-probabilities by 3e-3. ONNX Runtime
+    # merges them when it loads the graph, in single precision.
+    optimizer.fold_constants(program.model)
+    optimizer.remove_unused_nodes(program.model)
     proto = program.model_proto
+    _forget_origin(proto)
     _store_in_half(proto.graph)
     onnx.checker.check_model(proto)
     path.write_bytes(proto.SerializeToString())
+
+
+def _forget_origin(proto: Any) -> None:
+    """Take out the exporter's notes, which hold source paths of the machine that exported."""
+    graph = proto.graph
+    for part in [proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]:
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 def _store_in_half(graph: Any) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 LONGEST: Final = 4
 SIGMA: Final = 6.0
-"""Standard deviation of the Gaussian, in bigrams: pycocoevalcap measures lengths in those."""
+"""Standard deviation of the Gaussian, in words."""
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -36,8 +36,8 @@ def cider(candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Seq
     per_image = [len(captions_of_image) for captions_of_image in references]
     image = np.concatenate([np.arange(images), np.repeat(np.arange(images), per_image)])  # [B + R]
 
-    bigrams = np.array([max(0, len(words) - 1) for words in captions])
-    difference = (bigrams[image] - bigrams)[images:]  # [R]
+    length = np.array([len(words) for words in captions])
+    difference = (length[image] - length)[images:]  # [R]
     cosines = sum((_clipped_cosine(ngrams, image, images) for ngrams in _count_ngrams(captions)), np.zeros(()))
     similarity = cosines / LONGEST * np.exp(-(difference**2) / (2 * SIGMA**2))
     return np.asarray(10 * np.bincount(image[images:], similarity) / per_image, np.float64)
@@ -73,9 +73,8 @@ def _count_ngrams(captions: Sequence[Sequence[str]]) -> Iterator[_Ngrams]:
             ngram = ngram[whole] * len(numbers) + word[last[whole]]
         # Numbered anew each time, since powers of the vocabulary's size would soon not fit into 64 bits.
         known, ngram = np.unique(ngram, return_inverse=True)
-        different = max(1, len(known))
-        pairs, times = np.unique(caption[start] * different + ngram, return_counts=True)
-        yield _Ngrams(*np.divmod(pairs, different), times, different)
+        pairs, times = np.unique(caption[start] * len(known) + ngram, return_counts=True)
+        yield _Ngrams(*np.divmod(pairs, len(known)), times, len(known))
 
 
 def _clipped_cosine(ngrams: _Ngrams, image: Integers, images: int) -> Floats:

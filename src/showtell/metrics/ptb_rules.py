@@ -190,7 +190,7 @@ RULES: Final = (
     Rule("(?i:[cf]#|c[+][+])"),
     # The contractions themselves.
     Rule(CLITIC, before="[^A-Za-z]", write=in_ascii),
-    Rule(NOT, before="[^A-Za-z]", write=in_ascii),
+    Rule(NOT, write=in_ascii),
     # Dates, numbers, telephones, money.
     Rule(f"{DIGIT}{{1,2}}[-/]{DIGIT}{{1,2}}[-/]{DIGIT}{{2,4}}"),
     Rule(NUMBER, write=without_soft_hyphens),
@@ -239,7 +239,6 @@ RULES: Final = (
     Rule('"|(?i:&quot;)', write=in_ascii),
     Rule("'", before=r"[A-Za-z][^ \t\n\r\u00A0]"),
     Rule(CLITIC, write=in_ascii),
-    Rule(NOT, write=in_ascii),
     Rule(f"[`‘-‟\u0091-\u0094‹›«»]{{1,2}}|''|{APOSTROPHE}", write=in_ascii),
     Rule("<<|>>"),
     Rule(SYMBOL),

@@ -46,6 +46,7 @@ class Encoder(nn.Module):
         cut = len(stages) - trained_stages
         self.early = nn.Sequential(*stages[:cut]).requires_grad_(False)
         self.late = nn.Sequential(*stages[cut:])
+        self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
         size = settings.pixels.size
         try:
             with torch.no_grad():
@@ -53,8 +54,8 @@ class Encoder(nn.Module):
                 height, width, self.channels = self._grid(self.late.eval()(features)).shape[1:]
         except Exception as error:
             raise BadConfig(
-                f"model.encoder: {settings.name} cannot be run on {size} x {size} pixels ({_first_line(error)}); another "
-                "model.encoder.pixels.size, or model.encoder.options.img_size, may help"
+                f"model.encoder: {settings.name} does not run in stages on {size} x {size} pixels "
+                f"({_first_line(error)}); choose another backbone, pixels.size, or options.img_size={size}"
             ) from error
         self.cached_shape = tuple(features.shape[1:])
         """Shape of one image's output of `early`."""
@@ -62,10 +63,17 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, S, C]"""
-        return self.finish(self.early(pixels.contiguous(memory_format=torch.channels_last)))
+        return self.finish(self.begin(pixels))
+
+    def begin(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> the output of `early`, [B, *cached_shape]"""
+        features: Tensor = self.early(pixels.contiguous(memory_format=torch.channels_last))
+        return features
 
     def finish(self, features: Tensor) -> Tensor:
         """The output of `early` -> [B, S, C]"""
+        if features.ndim == 4:
+            features = features.contiguous(memory_format=torch.channels_last)
         return self._grid(self.late(features)).flatten(1, 2)
 
     def train(self, mode: bool = True) -> Encoder:
@@ -113,14 +121,15 @@ def _backbone(settings: EncoderSettings, load: bool) -> Any:
         raise
     except Exception as error:
         raise BadWeights(
-            f"timm could not get the weights of {settings.name} ({type(error).__name__}); connect to its hub once, or give "
-            "a file: model.encoder.weights=FILE.safetensors"
+            f"timm could not get the weights of {settings.name} ({type(error).__name__}); connect to its hub once, or "
+            "give a file: model.encoder.weights=FILE.safetensors"
         ) from error
 
 
 def _create(settings: EncoderSettings, pretrained: bool = False) -> Any:
+    options: dict[str, Any] = dict(settings.options)
     try:
-        return timm.create_model(settings.name, pretrained=pretrained, num_classes=0, **settings.options)
+        return timm.create_model(settings.name, pretrained=pretrained, num_classes=0, **options)
     except TypeError as error:
         raise BadConfig(f"model.encoder.options: not for {settings.name} ({_first_line(error)})") from error
 
@@ -144,8 +153,8 @@ def _load(backbone: Any, file: Path, without: tuple[str, ...]) -> None:
     missing = [k for k in own if k not in weights and not k.startswith(left_out) and "num_batches_tracked" not in k]
     if missing:
         raise BadWeights(
-            f"{file}: {len(missing)} of {len(own)} tensors are missing, first {missing[0]}; expected timm's names; a residual "
-            "block can be left out: model.encoder.without=[blocks.6.1]"
+            f"{file}: {len(missing)} of {len(own)} tensors are missing, first {missing[0]}; expected timm's names; a "
+            "residual block can be left out: model.encoder.without=[blocks.6.1]"
         )
     backbone.load_state_dict({k: v.float() for k, v in weights.items() if k in own}, strict=False)
 
@@ -165,6 +174,10 @@ def _stages(backbone: Any) -> tuple[list[nn.Module], bool]:
     channels_last = getattr(backbone, "output_fmt", "NCHW") == "NHWC"
     if hasattr(backbone, "num_prefix_tokens"):
         return [_Whole(backbone)], True
+    if (own := next((name for name, _ in backbone.named_parameters(recurse=False)), None)) is not None:
+        raise BadConfig(
+            f"model.encoder.name: this backbone is no plain sequence of parts (it has {own}); choose another one"
+        )
     # timm names the end of each stage: a child (layer3) or a member of a container (blocks.6).
     ends = [info["module"] for info in backbone.feature_info]
     stages: list[nn.Module] = []

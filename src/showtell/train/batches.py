@@ -14,7 +14,7 @@ from showtell.records import Sample
 from showtell.train.augment import is_mirrored, mirror_words
 
 POOL = 16
-"""Batches that are sorted by length together: more wastes less padding, fewer mixes better."""
+"""Batches, at most, that are sorted by length together: more wastes less padding, fewer mixes better."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,10 @@ def batches(photos: Sequence[Photo], text: Text, size: int, views: int, seed: in
     chosen = random.integers(views, size=len(photos))
     lengths = np.array([photo.length for photo in photos])
     groups = []
-    for begin in range(0, len(order), size * POOL):
-        pool = order[begin : begin + size * POOL]
+    # At least four pools, or a small set would make the same batches in every epoch.
+    length = size * max(1, min(POOL, len(photos) // (4 * size)))
+    for begin in range(0, len(order), length):
+        pool = order[begin : begin + length]
         pool = pool[np.argsort(lengths[pool], kind="stable")]
         groups += [pool[i : i + size] for i in range(0, len(pool), size)]
     return [_batch(photos, groups[g], chosen, text, seed) for g in random.permutation(len(groups))]

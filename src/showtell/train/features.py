@@ -24,6 +24,7 @@ from torch import Tensor
 from showtell.config import EncoderSettings
 from showtell.core.image import load_image
 from showtell.core.pixels import normalise, resize
+from showtell.errors import BadData, BadImage
 from showtell.files import sha256, write_text
 from showtell.nets.encoder import Encoder
 from showtell.records import Sample
@@ -72,8 +73,10 @@ def extract(
     advance: Advance,
     folder: Path | None = None,
 ) -> Features:
-    """Compute, or find, the features of `samples`; `advance(n)` is told of every n photos done (found ones
-    included)."""
+    """Compute, or find, the features of `samples`; `advance(n)` is told of every n photos done, or found.
+
+    Raises BadData, naming the photo, for one that cannot be read.
+    """
     place = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed)
     place.mkdir(parents=True, exist_ok=True)
     return Features([_view(place, encoder, settings, samples, view, seed, advance) for view in range(views)], settings)
@@ -129,7 +132,12 @@ def _view(
     advance(done)
 
     def pixels(i: int) -> np.ndarray:
-        return resize(augment(load_image(samples[i].image), seed, i, view), settings.pixels)
+        try:
+            photo = load_image(samples[i].image)
+        except BadImage as error:
+            found, wanted = f"{error.code} ({error.detail})", "an image; `showtell data check` lists all that are not"
+            raise BadData(samples[i].name, found, wanted) from error
+        return resize(augment(photo, seed, i, view), settings.pixels)
 
     device = next(encoder.parameters()).device
     with ThreadPoolExecutor(2) as pool, torch.inference_mode():
@@ -138,9 +146,7 @@ def _view(
             block = np.stack(list(pool.map(pixels, range(begin, stop))))
             if frozen:
                 tensor = torch.from_numpy(normalise(block, settings.pixels)).to(device)
-                store[begin:stop] = (
-                    encoder.early(tensor.contiguous(memory_format=torch.channels_last)).half().cpu().numpy()
-                )
+                store[begin:stop] = encoder.begin(tensor).half().cpu().numpy()
             else:
                 store[begin:stop] = block
             store.flush()

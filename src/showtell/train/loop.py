@@ -109,7 +109,7 @@ class Trainer:
             group["lr"] = group["base_lr"] * factor
         self.loss.train()
         features = self.fabric.to_device(self.features.batch(batch.images, batch.views))
-        loss, entropy = self.loss(features, self.fabric.to_device(batch.slots), train_encoder)
+        loss, entropy = self.loss(lambda: features, self.fabric.to_device(batch.slots), train_encoder)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         norm = self.fabric.clip_gradients(self.loss, self.optimizer, max_norm=settings.clip, error_if_nonfinite=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,10 +25,19 @@ class CaptionLoss(nn.Module):
         self.label_smoothing, self.word_dropout = train.label_smoothing, train.word_dropout
         self.doubly_stochastic = decoder.doubly_stochastic if isinstance(decoder, AttentionLSTMSettings) else 0.0
 
-    def forward(self, features: Tensor, slots: list[Tensor], train_encoder: bool) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, get_features: Callable[[], Tensor], slots: list[Tensor], train_encoder: bool
+    ) -> tuple[Tensor, Tensor]:
         """The encoder's cached features [B, ...] and captions [B, N, T] in slots of like length (see `Batch`)
-        -> the loss, and the plain cross-entropy per word in nats."""
-        with torch.set_grad_enabled(train_encoder and torch.is_grad_enabled()):
+        -> the loss, and the plain cross-entropy per word in nats.
+
+        The features come from a function because Fabric rounds tensors that it passes on to bfloat16, which nobody does
+        to an image when the model is used.
+        """
+        features = get_features()
+        # On a CPU the backward pass of depthwise convolutions is slower in bfloat16 than in float32.
+        precision = contextlib.nullcontext() if features.is_cuda else torch.autocast("cpu", enabled=False)
+        with precision, torch.set_grad_enabled(train_encoder and torch.is_grad_enabled()):
             regions = self.model.encoder.finish(features)
         memory = self.model.decoder.memory(regions)
         hidden, targets, penalties = [], [], []

@@ -24,13 +24,17 @@ class RunFolder:
         self.best_scores = path / "best" / "scores.json"
 
     def open(self, recipe: Recipe) -> None:
-        """Make the folder, or take up one that holds the same recipe. Raises BadConfig when it holds another."""
-        if self.config.exists():
+        """Make the folder, or take up one that holds the same recipe. Raises BadConfig when it holds another.
+
+        A run of which nothing is saved yet (its first command may have had a wrong setting) gives way to another
+        recipe.
+        """
+        if self.state.exists():
             there = self.recipe()
             if there != recipe:
                 raise BadConfig(
-                    f"{self.path} holds a run with other settings ({_difference(there, recipe)}); give the same ones to go "
-                    "on, or another folder with --run"
+                    f"{self.path} holds a run with other settings ({_difference(there, recipe)}); give the same ones "
+                    "to go on, or another folder with --run"
                 )
             return
         for folder in (self.path, self.state.parent, self.best.parent):
@@ -40,6 +44,8 @@ class RunFolder:
                 raise BadConfig(
                     f"{folder}: cannot be made ({error.strerror}); give another folder with --run"
                 ) from error
+        if self.config.exists() and self.recipe() != recipe:
+            self.tokenizer.unlink(missing_ok=True)
         write_text(self.config, dump_recipe(recipe))
 
     def recipe(self) -> Recipe:

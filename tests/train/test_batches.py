@@ -1,0 +1,150 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from showtell.core.text import Text
+from showtell.records import Sample
+from showtell.train.augment import is_mirrored
+from showtell.train.batches import POOL, Batch, Photo, batches, photos
+
+WORDS = ["a", "dog", "left", "of", "right", "cat", "the", "on", "and", "big", "small", "red", "blue", "runs"]
+
+
+def sample(name: str, captions: list[str], language: str = "en") -> Sample:
+    return Sample(name, Path(name), tuple(captions), "train", language)
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    """120 photos with one to five captions of one to eleven words, some of left and right."""
+    random = np.random.default_rng(0)
+    return [
+        sample(f"{i}.jpg", [" ".join(random.choice(WORDS, random.integers(1, 12))) for _ in range(1 + i % 5)])
+        for i in range(120)
+    ]
+
+
+@pytest.fixture(scope="module")
+def text(samples: list[Sample]) -> Text:
+    return Text.build((caption for s in samples for caption in s.captions), ["en", "ar"], 1)
+
+
+@pytest.fixture(scope="module")
+def taken(samples: list[Sample], text: Text) -> list[Photo]:
+    return photos(samples, text, max_words=8)
+
+
+def plan(taken: list[Photo], text: Text, **changes: int) -> list[Batch]:
+    return batches(taken, text, **{"size": 7, "views": 3, "seed": 5, "epoch": 2, **changes})
+
+
+def equal(one: Batch, other: Batch) -> bool:
+    return (
+        np.array_equal(one.images, other.images)
+        and np.array_equal(one.views, other.views)
+        and len(one.slots) == len(other.slots)
+        and all(map(torch.equal, one.slots, other.slots))
+    )
+
+
+def captions(batch: Batch, row: int, pad: int) -> list[list[int]]:
+    """What is written in one photo's row of all slots."""
+    rows = [[token for token in slot[row, 0].tolist() if token != pad] for slot in batch.slots]
+    return [ids for ids in rows if ids]
+
+
+# --- photos
+
+
+def test_captions_in_several_languages_come_together(text: Text) -> None:
+    both = [sample("1.jpg", ["a dog"]), sample("2.jpg", ["a cat"]), sample("1.jpg", ["a red"], "ar")]
+    first, second = photos(both, text, 8)
+    assert first.sample.name == "1.jpg" and second.sample.name == "2.jpg"
+    assert [ids[0] for ids in first.tokens] == [text.starts["en"], text.starts["ar"]]
+    assert [text.decode(ids[1:-1]) for ids in first.tokens] == ["a dog", "a red"]
+
+
+def test_captions_begin_and_end_and_are_cut_off(text: Text) -> None:
+    (photo,) = photos([sample("1.jpg", ["a dog runs left and right on and on", "left cat"])], text, 4)
+    assert photo.tokens == [
+        [text.starts["en"], *text.ids(["a", "dog", "runs", "left"]), text.end],
+        [text.starts["en"], *text.ids(["left", "cat"]), text.end],
+    ]
+    assert photo.length == 6 + 4
+    assert [text.decode(ids[1:-1]) for ids in photo.mirrored] == ["a dog runs right", "right cat"]
+
+
+# --- batches
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 500])
+def test_every_photo_comes_once_in_an_epoch(taken: list[Photo], text: Text, size: int) -> None:
+    epoch = plan(taken, text, size=size)
+    assert sorted(np.concatenate([batch.images for batch in epoch])) == list(range(120))
+    assert len(epoch) == -(-120 // size)  # what the schedule counts on
+    assert all(0 < len(batch.images) <= size for batch in epoch)
+
+
+def test_an_epoch_depends_on_seed_and_number_alone(taken: list[Photo], text: Text) -> None:
+    first = plan(taken, text)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    assert all(map(equal, first, plan(taken, text)))
+    for change in ({"epoch": 3}, {"seed": 6}):
+        other = plan(taken, text, **change)
+        assert not any(map(equal, first, other))
+        company = [{frozenset(batch.images.tolist()) for batch in epoch} for epoch in (first, other)]
+        assert len(company[0] & company[1]) < len(first) / 2
+
+
+def test_every_caption_is_there_mirrored_exactly_where_the_photo_is(taken: list[Photo], text: Text) -> None:
+    seen, turned = 0, 0
+    for batch in plan(taken, text):
+        for row, (image, view) in enumerate(zip(batch.images, batch.views, strict=True)):
+            mirrored = is_mirrored(5, int(image), int(view))
+            wanted = taken[image].mirrored if mirrored else taken[image].tokens
+            assert sorted(captions(batch, row, text.pad)) == sorted(wanted)
+            seen, turned = seen + 1, turned + (mirrored and taken[image].mirrored != taken[image].tokens)
+    assert seen == 120 and turned > 20
+
+
+def test_all_views_are_used_and_no_others(taken: list[Photo], text: Text) -> None:
+    views = np.concatenate([batch.views for batch in plan(taken, text)])
+    assert set(views) == {0, 1, 2} and np.bincount(views).min() > 20
+    assert all((batch.views == 0).all() for batch in plan(taken, text, views=1))
+    over_time = {view for epoch in range(20) for b in plan(taken, text, epoch=epoch) for view in b.views[b.images == 3]}
+    assert over_time == {0, 1, 2}
+
+
+def test_slots_are_padded_on_the_right_only(taken: list[Photo], text: Text) -> None:
+    for batch in plan(taken, text):
+        for slot in batch.slots:
+            assert slot.dtype == torch.int64 and slot.shape[:2] == (len(batch.images), 1)
+            real = slot[:, 0] != text.pad
+            assert (real.long().diff(dim=1) <= 0).all()  # once padding begins, it goes on
+            assert real.any(0).all()  # no column of nothing but padding
+            for tokens, count in zip(slot[:, 0], real.sum(1), strict=True):
+                if count:
+                    assert tokens[0] == text.starts["en"] and tokens[count - 1] == text.end
+                    assert (tokens[1 : count - 1] > text.starts["ar"]).all()
+
+
+def test_slot_n_has_the_nth_shortest_caption_of_every_photo(taken: list[Photo], text: Text) -> None:
+    for batch in plan(taken, text):
+        assert len(batch.slots) == max(len(taken[image].tokens) for image in batch.images)
+        for row, image in enumerate(batch.images):
+            lengths = [int((slot[row] != text.pad).sum()) for slot in batch.slots]
+            count = len(taken[image].tokens)
+            assert lengths[:count] == sorted(len(ids) for ids in taken[image].tokens)
+            assert lengths[count:] == [0] * (len(batch.slots) - count)
+
+
+def test_photos_of_like_length_stand_together(taken: list[Photo], text: Text) -> None:
+    epoch = batches(taken[: 7 * POOL], text, size=7, views=1, seed=0, epoch=0)
+    ranges = sorted((min(lengths), max(lengths)) for lengths in ([taken[i].length for i in b.images] for b in epoch))
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(ranges))
+    order = [min(taken[i].length for i in batch.images) for batch in epoch]
+    assert order != sorted(order)  # but not the short ones first

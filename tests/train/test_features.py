@@ -1,0 +1,290 @@
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from showtell.config import EncoderSettings, PixelSettings
+from showtell.core.image import load_image
+from showtell.core.pixels import normalise, resize, to_pixels
+from showtell.errors import BadData, BadImage
+from showtell.nets.encoder import Encoder
+from showtell.records import Sample
+from showtell.train import features as room
+from showtell.train.augment import augment
+from showtell.train.features import Features, cache_folder, extract
+
+SETTINGS = EncoderSettings(name="test_resnet", random=True, pixels=PixelSettings(size=32))
+PHOTOS, BLOCK, STAGES, SEED = 10, 4, 5, 7
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "BLOCK", BLOCK)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    random = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    made = []
+    for i in range(PHOTOS):
+        path = tmp_path / "photos" / f"{i}.png"
+        Image.fromarray(random.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8)).save(path)
+        made.append(Sample(path.name, path, ("a photo",), "train", "en"))
+    return made
+
+
+class Counted(Encoder):
+    """An encoder that counts the photos its frozen part sees."""
+
+    def __init__(self, settings: EncoderSettings = SETTINGS, trained_stages: int = 1, seed: int = 0) -> None:
+        torch.manual_seed(seed)
+        super().__init__(settings, trained_stages)
+        self.seen = 0
+        self.early.register_forward_pre_hook(self._count)
+
+    def _count(self, module: torch.nn.Module, inputs: tuple[Tensor]) -> None:
+        self.seen += len(inputs[0])
+
+
+Extract = Callable[..., Features]
+
+
+@pytest.fixture
+def extracted(tmp_path: Path, samples: list[Sample]) -> Extract:
+    def run(encoder: Encoder, settings: EncoderSettings = SETTINGS, views: int = 2, **changes: object) -> Features:
+        defaults = {"samples": samples, "seed": SEED, "advance": lambda n: None, "folder": tmp_path / "cache"}
+        return extract(encoder, settings, views=views, **{**defaults, **changes})
+
+    return run
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    """As close as half precision comes."""
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_equal_to_direct_computation(extracted: Extract, samples: list[Sample]) -> None:
+    encoder = Counted()
+    features = extracted(encoder)
+    assert len(features) == PHOTOS and [view.shape[1:] for view in features.views] == [encoder.cached_shape] * 2
+    images, views = np.array([3, 9, 0, 3]), np.array([1, 0, 1, 0])
+    with torch.no_grad():
+        direct = torch.cat(
+            [
+                encoder.early(
+                    torch.from_numpy(
+                        to_pixels(augment(load_image(samples[i].image), SEED, int(i), int(v)), SETTINGS.pixels)
+                    )[None]
+                )
+                for i, v in zip(images, views, strict=True)
+            ]
+        )
+        found = features.batch(images, views)
+        assert found.dtype == torch.float32 and direct.std() > 0.05
+        close(found, direct)
+        close(features.batch(images), features.batch(images, np.zeros(4, int)))
+        close(encoder.finish(features.batch(images[1:2])), encoder(torch.from_numpy(photo(samples[9]))[None]))
+
+
+def photo(sample: Sample) -> np.ndarray:
+    return to_pixels(load_image(sample.image), SETTINGS.pixels)
+
+
+def test_with_nothing_frozen_it_is_the_pixels(extracted: Extract, samples: list[Sample]) -> None:
+    encoder = Counted(trained_stages=STAGES)
+    features = extracted(encoder)
+    assert encoder.seen == 0 and features.views[0].dtype == np.uint8
+    images, views = np.array([2, 5]), np.array([0, 1])
+    expected = [
+        normalise(resize(augment(load_image(samples[i].image), SEED, int(i), int(v)), SETTINGS.pixels), SETTINGS.pixels)
+        for i, v in zip(images, views, strict=True)
+    ]
+    np.testing.assert_array_equal(features.batch(images, views).numpy(), np.stack(expected))
+
+
+def test_with_all_frozen_it_is_what_the_decoder_sees(extracted: Extract, samples: list[Sample]) -> None:
+    encoder = Counted(trained_stages=0)
+    with torch.no_grad():
+        regions = encoder.finish(extracted(encoder).batch(np.array([4])))
+        close(regions, encoder(torch.from_numpy(photo(samples[4]))[None]))
+
+
+def test_the_second_time_nothing_is_computed(extracted: Extract) -> None:
+    encoder, advanced = Counted(), []
+    first = extracted(encoder)
+    assert encoder.seen == 2 * PHOTOS
+    again = Counted()
+    second = extracted(again, advance=advanced.append)
+    assert again.seen == 0 and sum(advanced) == 2 * PHOTOS
+    assert all(np.array_equal(one, other) for one, other in zip(first.views, second.views, strict=True))
+    more = Counted()
+    assert len(extracted(more, views=3).views) == 3 and more.seen == PHOTOS  # one view more
+
+
+def test_progress_is_told(extracted: Extract) -> None:
+    advanced: list[int] = []
+    extracted(Counted(), advance=advanced.append, views=1)
+    assert [n for n in advanced if n] == [4, 4, 2]
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("trained", [1, STAGES])
+def test_an_interrupted_extraction_goes_on(extracted: Extract, tmp_path: Path, blocks: int, trained: int) -> None:
+    """Two views of three blocks each, stopped after every possible one of them."""
+    calls = 0
+
+    def stop(n: int) -> None:
+        nonlocal calls
+        calls += n > 0
+        if calls > blocks or (blocks == 0 and n == 0):
+            raise Stop
+
+    expected = extracted(Counted(trained_stages=trained), folder=tmp_path / "whole")
+    first = Counted(trained_stages=trained)
+    if blocks < 6:
+        with pytest.raises(Stop):
+            extracted(first, advance=stop)
+    advanced: list[int] = []
+    second = Counted(trained_stages=trained)
+    features = extracted(second, advance=advanced.append)
+    assert sum(advanced) == 2 * PHOTOS
+    assert first.seen + second.seen == (2 * PHOTOS if trained == 1 else 0)  # no photo twice
+    assert all(np.array_equal(one, other) for one, other in zip(features.views, expected.views, strict=True))
+    assert all(path.suffix == ".npy" and ".part" not in path.name for path in (tmp_path / "cache").rglob("*.*"))
+
+
+def test_a_photo_that_fails_loses_nothing_that_is_done(extracted: Extract, samples: list[Sample]) -> None:
+    """The file is put right again, with its time, as a disk that comes back would."""
+    path = samples[6].image
+    content, times = path.read_bytes(), path.stat()
+    path.write_bytes(b"x" * len(content))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    encoder = Counted()
+    with pytest.raises(BadData, match=r"^6\.png: found not_an_image ") as caught:
+        extracted(encoder, views=1)
+    assert encoder.seen == 4 and isinstance(caught.value.__cause__, BadImage)
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    extracted(encoder, views=1)
+    assert encoder.seen == PHOTOS
+
+
+# --- what makes another cache
+
+
+def caches(tmp_path: Path) -> int:
+    return len(list((tmp_path / "cache" / "features").iterdir()))
+
+
+def test_other_settings_seeds_stages_or_random_weights_make_another_cache(extracted: Extract, tmp_path: Path) -> None:
+    extracted(Counted(), views=1)
+    for count, (change, encoder, settings) in enumerate(
+        [
+            ({"seed": SEED + 1}, Counted(), SETTINGS),
+            ({}, Counted(trained_stages=2), SETTINGS),
+            ({}, Counted(seed=1), SETTINGS),
+            *(
+                ({}, Counted(other), other)
+                for other in (
+                    SETTINGS.model_copy(update={"pixels": PixelSettings(size=64)}),
+                    SETTINGS.model_copy(update={"pixels": PixelSettings(size=32, crop="center")}),
+                    SETTINGS.model_copy(update={"options": {"output_stride": 8}}),
+                    EncoderSettings(name="test_convnext", random=True, pixels=SETTINGS.pixels),
+                )
+            ),
+        ],
+        start=2,
+    ):
+        extracted(encoder, settings, views=1, **change)
+        assert caches(tmp_path) == count
+    extracted(Counted(), views=1)
+    assert caches(tmp_path) == count
+
+
+def test_a_changed_photo_makes_another_cache(extracted: Extract, samples: list[Sample], tmp_path: Path) -> None:
+    before = extracted(Counted(), views=1)
+    Image.new("RGB", (40, 40), "red").save(samples[3].image)
+    after = extracted(Counted(), views=1)
+    assert caches(tmp_path) == 2
+    same = [np.array_equal(before.views[0][i], after.views[0][i]) for i in range(PHOTOS)]
+    assert same == [i != 3 for i in range(PHOTOS)]
+
+
+def test_other_photos_or_another_order_make_another_cache(
+    extracted: Extract, samples: list[Sample], tmp_path: Path
+) -> None:
+    for count, chosen in enumerate((samples, samples[:-1], samples[::-1]), start=1):
+        assert len(extracted(Counted(), views=1, samples=chosen)) == len(chosen)
+        assert caches(tmp_path) == count
+
+
+@pytest.fixture
+def from_file(tmp_path: Path) -> Callable[..., tuple[Counted, EncoderSettings]]:
+    """An encoder whose weights come from a file of the given name, with its settings."""
+
+    def make(name: str, seed: int = 0, trained_stages: int = 1) -> tuple[Counted, EncoderSettings]:
+        torch.manual_seed(seed)
+        weights = timm.create_model(SETTINGS.name, num_classes=0).state_dict()
+        save_file({key: tensor.contiguous() for key, tensor in weights.items()}, tmp_path / name)
+        settings = SETTINGS.model_copy(update={"random": False, "weights": tmp_path / name})
+        return Counted(settings, trained_stages), settings
+
+    return make
+
+
+def test_a_changed_weights_file_makes_another_cache_and_a_copied_one_does_not(
+    extracted: Extract, from_file: Callable[..., tuple[Counted, EncoderSettings]], tmp_path: Path
+) -> None:
+    first = extracted(*from_file("one.safetensors"), views=1)
+    again, settings = from_file("two.safetensors")
+    extracted(again, settings, views=1)
+    assert again.seen == 0 and caches(tmp_path) == 1
+    other = extracted(*from_file("two.safetensors", seed=1), views=1)
+    assert caches(tmp_path) == 2 and not np.array_equal(first.views[0], other.views[0])
+
+
+def test_another_cut_of_the_same_weights_makes_another_cache(
+    extracted: Extract, from_file: Callable[..., tuple[Counted, EncoderSettings]]
+) -> None:
+    shapes = {extracted(*from_file("w", trained_stages=n), views=1).views[0].shape for n in range(STAGES + 1)}
+    assert len(shapes) == STAGES + 1
+
+
+def drawn(colour: str) -> Image.Image:
+    return Image.new("RGB", (32, 32), colour)
+
+
+def test_photos_may_be_drawn(extracted: Extract) -> None:
+    samples = [Sample(c, partial(drawn, c), ("a",), "train", "en") for c in ("red", "blue")]
+    features = extracted(Counted(trained_stages=STAGES), views=1, samples=samples)
+    assert features.views[0][:, 0, 0].tolist() == [[255, 0, 0], [0, 0, 255]]
+
+
+def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SHOWTELL_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "showtell"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "showtell"
+    monkeypatch.setenv("SHOWTELL_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+
+
+def test_the_cache_folder_is_the_default(monkeypatch: pytest.MonkeyPatch, extracted: Extract, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHOWTELL_CACHE", str(tmp_path / "own"))
+    extracted(Counted(), views=1, folder=None)
+    assert len(list((tmp_path / "own" / "features").glob("*/view-0.npy"))) == 1

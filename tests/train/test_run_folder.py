@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from showtell.config import Recipe, apply_overrides, parse_recipe
+from showtell.core.text import Text
+from showtell.errors import BadBundle, BadConfig
+from showtell.train.run_folder import RunFolder
+
+
+def recipe(*overrides: str) -> Recipe:
+    return parse_recipe(apply_overrides({}, ["data=shapes:10", "text.languages=[en, ar]", *overrides]), "test")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    run = RunFolder(tmp_path / "runs" / "first")
+    run.open(recipe())
+    return run
+
+
+def test_a_new_folder_holds_the_recipe_and_room_for_the_rest(folder: RunFolder) -> None:
+    assert folder.recipe() == recipe()
+    assert folder.state.parent.is_dir() and folder.best.parent.is_dir()
+    assert not folder.state.exists()
+
+
+def test_the_same_recipe_goes_on(folder: RunFolder) -> None:
+    folder.state.write_bytes(b"state")
+    before = folder.config.stat()
+    RunFolder(folder.path).open(recipe())
+    assert folder.state.read_bytes() == b"state"
+    assert folder.config.stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize(
+    ("override", "difference"),
+    [
+        ("train.epochs=3", "train.epochs is 10 there, 3 here"),
+        ("data=flickr:DIR", "data is 'shapes:10' there, 'flickr:DIR' here"),
+        ("text.languages=[en]", r"text.languages is \['en', 'ar'\] there, \['en'\] here"),
+        ("model.encoder.options.a=1", "model.encoder.options.a is None there, 1 here"),
+        ("model.encoder.weights=w", "model.encoder.weights is None there, 'w' here"),
+        ("model.decoder.kind=attention_lstm", "model.decoder.kind is 'transformer' there, 'attention_lstm' here"),
+    ],
+)
+def test_another_recipe_is_refused_and_the_difference_named(folder: RunFolder, override: str, difference: str) -> None:
+    folder.state.write_bytes(b"state")
+    config = folder.config.read_bytes()
+    with pytest.raises(BadConfig, match=rf"holds a run with other settings \({difference}\); give the same ones"):
+        folder.open(recipe(override))
+    assert folder.config.read_bytes() == config
+
+
+def test_a_run_of_which_nothing_is_saved_gives_way(folder: RunFolder) -> None:
+    Text.build(["a dog"], ["en", "ar"], 1).save(folder.tokenizer)
+    folder.open(recipe("train.lr=0.5"))
+    assert folder.recipe().train.lr == 0.5 and not folder.tokenizer.exists()
+
+
+def test_an_interrupted_beginning_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "last").mkdir()
+    run = RunFolder(tmp_path)
+    run.open(recipe())
+    assert run.recipe() == recipe()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(BadConfig, match="cannot be made") as caught:
+            RunFolder(path).open(recipe())
+        assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"no run folder \(no config.yaml\)"):
+        RunFolder(tmp_path).recipe()
+
+
+def test_a_config_that_was_spoilt(folder: RunFolder) -> None:
+    folder.config.write_text("train: {epoch: 3}")
+    for read in (folder.recipe, lambda: folder.open(recipe())):
+        with pytest.raises(BadConfig, match=r"train\.epoch is no setting; did you mean 'epochs'") as caught:
+            read()
+        assert str(folder.config) in str(caught.value)
+
+
+def test_words(folder: RunFolder) -> None:
+    with pytest.raises(BadBundle, match="no tokenizer"):
+        folder.text()
+    Text.build(["a dog"], ["en", "ar"], 1).save(folder.tokenizer)
+    text = folder.text()
+    assert text.languages == ("en", "ar") and text.ids(["dog"])
+
+
+def test_the_log_grows_line_by_line(folder: RunFolder) -> None:
+    folder.log(kind="train", loss=2.5)
+    RunFolder(folder.path).log(kind="dev", caption="كلب")
+    lines = folder.log_file.read_text(encoding="utf-8").splitlines()
+    assert "كلب" in lines[1]
+    entries = [json.loads(line) for line in lines]
+    assert entries[0].pop("time") <= entries[1].pop("time")
+    assert entries == [{"kind": "train", "loss": 2.5}, {"kind": "dev", "caption": "كلب"}]

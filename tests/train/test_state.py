@@ -1,0 +1,176 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from showtell.errors import BadConfig
+from showtell.train import state
+from showtell.train.state import Position, load_state, save_state, save_weights
+
+
+class Run(NamedTuple):
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+
+
+def run(seed: int = 0, width: int = 4, averaged: bool = True) -> Run:
+    """A network with everything that a state has to carry: statistics, dropout, weights in another memory layout."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.Dropout(0.3), nn.Flatten(), nn.LazyLinear(2)
+    )
+    model(torch.randn(2, 3, 6, 6))
+    model.to(memory_format=torch.channels_last)
+    groups = [{"params": list(model[0].parameters())}, {"params": list(model[4].parameters()), "weight_decay": 0.5}]
+    optimizer = torch.optim.AdamW(groups, lr=0.1)
+    return Run(model, optimizer, AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9)) if averaged else None)
+
+
+def train(run: Run, steps: int) -> None:
+    for _ in range(steps):
+        loss = run.model(torch.randn(5, 3, 6, 6)).square().mean()
+        run.optimizer.zero_grad()
+        loss.backward()
+        run.optimizer.step()
+        if run.average is not None:
+            run.average.update_parameters(run.model)
+
+
+def tensors(run: Run) -> dict[str, Tensor]:
+    found = {f"model.{name}": tensor for name, tensor in run.model.state_dict().items()}
+    if run.average is not None:
+        found |= {f"average.{name}": tensor for name, tensor in run.average.state_dict().items()}
+    for index, entry in run.optimizer.state_dict()["state"].items():
+        found |= {f"optimizer.{index}.{name}": tensor for name, tensor in entry.items()}
+    return found
+
+
+def same(one: Run, other: Run) -> bool:
+    ours, theirs = tensors(one), tensors(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.safetensors"
+
+
+POSITION = Position(epoch=2, batch=7, step=345, best_score=0.8125, best_epoch=1, seconds=12.5)
+
+
+@pytest.mark.parametrize("averaged", [True, False])
+def test_a_run_goes_on_bit_by_bit_as_if_it_had_not_stopped(path: Path, averaged: bool) -> None:
+    stopped = run(seed=1, averaged=averaged)
+    whole = run(averaged=averaged)
+    train(whole, 3)
+    assert not same(whole, stopped)
+    save_state(path, POSITION, *whole)
+    train(whole, 4)
+    torch.manual_seed(77)
+    assert load_state(path, *stopped) == POSITION
+    train(stopped, 4)  # dropout and data come from the restored generator
+    assert same(whole, stopped)
+
+
+def test_saving_changes_nothing(path: Path) -> None:
+    first, second = run(), run()
+    torch.manual_seed(3)
+    train(first, 2)
+    torch.manual_seed(3)
+    train(second, 1)
+    save_state(path, POSITION, *second)
+    train(second, 1)
+    assert same(first, second)
+    assert second.model[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_run_that_has_not_begun_is_saved_too(path: Path) -> None:
+    save_state(path, Position(), *run())
+    fresh = run(seed=1)
+    assert load_state(path, *fresh) == Position()
+    assert same(fresh, run())
+
+
+def test_shared_weights_are_saved(path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].weight = model[0].weight
+    optimizer = torch.optim.AdamW(model.parameters())
+    save_state(path, Position(), model, optimizer, None)
+    load_state(path, model, optimizer, None)
+    assert model[1].weight is model[0].weight
+
+
+def test_an_interrupted_save_leaves_the_old_state(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    saved = run()
+    save_state(path, POSITION, *saved)
+    save_file = state.save_file
+
+    def interrupted(tensors: dict[str, Tensor], file: str, metadata: dict[str, str]) -> None:
+        save_file(tensors, file, metadata)
+        os.truncate(file, 1000)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "save_file", interrupted)
+    later = run()
+    train(later, 1)
+    with pytest.raises(KeyboardInterrupt):
+        save_state(path, Position(epoch=9), *later)
+    assert list(path.parent.iterdir()) == [path]
+    fresh = run(seed=1)
+    assert load_state(path, *fresh) == POSITION and same(fresh, saved)
+
+
+def rewrite(path: Path, metadata: dict[str, str] | None, without: str | None = None) -> None:
+    kept = {name: tensor for name, tensor in load_file(path).items() if name != without}
+    save_file(kept, path, metadata)
+
+
+POSITION_TEXT = {"position": '{"epoch": 1}'}
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "gone": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut off": lambda path: os.truncate(path, path.stat().st_size - 10),
+    "text": lambda path: path.write_text("no tensors" * 50),
+    "no metadata": lambda path: rewrite(path, None),
+    "no position": lambda path: rewrite(path, {"about": "{}"}),
+    "position no JSON": lambda path: rewrite(path, {"position": "{"}),
+    "another version's position": lambda path: rewrite(path, {"position": '{"epoch": 1, "phase": "moon"}'}),
+    "a weight missing": lambda path: rewrite(path, POSITION_TEXT, without="model.0.weight"),
+    "the average missing": lambda path: rewrite(path, POSITION_TEXT, without="average.module.0.weight"),
+    "the generator missing": lambda path: rewrite(path, POSITION_TEXT, without="random.cpu"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file(path: Path, damage: str) -> None:
+    save_state(path, POSITION, *run())
+    DAMAGES[damage](path)
+    with pytest.raises(BadConfig) as caught:
+        load_state(path, *run())
+    message = str(caught.value)
+    assert message.startswith(f"{path}: not a state of this run (") and "\n" not in message
+    assert message.endswith("; remove the folder to begin anew") and caught.value.__cause__ is not None
+
+
+def test_the_state_of_another_network(path: Path) -> None:
+    save_state(path, POSITION, *run(width=5))
+    with pytest.raises(BadConfig, match="not a state of this run"):
+        load_state(path, *run(width=4))
+
+
+def test_save_weights(path: Path) -> None:
+    model = run().model
+    save_weights(path, model, {"epoch": 3, "scores": {"en": {"CIDEr": 0.5}}})
+    weights = load_file(path)
+    assert weights.keys() == model.state_dict().keys()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in model.state_dict().items())
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == {"about": '{"epoch": 3, "scores": {"en": {"CIDEr": 0.5}}}'}

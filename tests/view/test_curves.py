@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("matplotlib", reason="pictures of runs need showtell[train]")
+
+from showtell.view.curves import draw_curves
+
+LOG = """\
+{"kind": "train", "epoch": 1, "step": 20, "cross_entropy": 5.0}
+{"kind": "train", "epoch": 1, "step": 40, "cross_entropy": 3.0}
+{"kind": "dev", "epoch": 1, "step": 40, "scores": {"en": {"CIDEr": 0.3, "BLEU-4": 0.1}, "CIDEr": 0.3}}
+"""
+
+
+def test_a_picture_of_a_run_replaces_the_last_one(tmp_path: Path) -> None:
+    log, picture = tmp_path / "log.jsonl", tmp_path / "curves.png"
+    log.write_text("", encoding="utf-8")
+    draw_curves(log, picture)
+    empty = picture.read_bytes()
+    log.write_text(LOG, encoding="utf-8")
+    draw_curves(log, picture)
+    with Image.open(picture) as image:
+        assert image.size == (1080, 420)
+        colours = {colour for _, colour in image.convert("RGB").getcolors(100_000)}
+    assert (31, 119, 180) in colours  # the curve is there
+    assert picture.read_bytes() != empty
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.png", "log.jsonl"]
