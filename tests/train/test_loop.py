@@ -144,7 +144,7 @@ def test_the_encoder_waits_for_its_epoch(tmp_path: Path) -> None:
 def test_other_settings_do_not_go_on_in_the_same_folder(tmp_path: Path) -> None:
     RunFolder(tmp_path / "run").open(recipe())
     RunFolder(tmp_path / "run").state.write_bytes(b"state")
-    with pytest.raises(BadConfig, match=r"train\.lr is 0\.002 there, 0\.5 here"):
+    with pytest.raises(BadConfig, match=r"train\.lr is 0\.003 there, 0\.5 here"):
         RunFolder(tmp_path / "run").open(recipe("train.lr=0.5"))
 
 

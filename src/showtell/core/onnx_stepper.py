@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 from showtell.core.stepper import Floats, Ids, Step
 from showtell.errors import BadBundle
 
+ENCODED_TOGETHER = 4
+"""Images in one run of the encoder. Its first layers take some 25 MB for each, so that 32 at once would need 1.7 GB, and
+what fits the processor's cache runs faster: 4 beat 8 and 16 (`benchmarks/throughput.py`)."""
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -43,7 +47,9 @@ class OnnxStepper:
         self.vocabulary = next(o.shape[2] for o in self._decoder.get_outputs() if o.name == "log_probs")
 
     def encode(self, pixels: Floats) -> Arrays:
-        return dict(zip(self._memories, self._encoder.run(None, {"pixels": pixels}), strict=True))
+        blocks = [pixels[begin : begin + ENCODED_TOGETHER] for begin in range(0, len(pixels), ENCODED_TOGETHER)]
+        parts = [self._encoder.run(None, {"pixels": block}) for block in blocks]
+        return {name: np.concatenate(each) for name, each in zip(self._memories, zip(*parts, strict=True), strict=True)}
 
     def start(self, memory: Arrays) -> State:
         batch = len(memory[self._memories[0]])
