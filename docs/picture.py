@@ -1,4 +1,4 @@
-"""Draws docs/examples.png: the example photos with the captions that the built-in model writes for them.
+"""Draws docs/examples.jpg: the example photos with the captions that the built-in model writes for them.
 
 python docs/picture.py
 """
@@ -11,6 +11,7 @@ from showtell import Captioner
 
 ROOT = Path(__file__).parents[1]
 WIDTH, HEIGHT, TEXT, GAP, COLUMNS = 420, 280, 64, 18, 3
+NOTE = 40  # of the width, for the confidence
 PAPER, INK, FAINT = "#ffffff", "#1a1a1a", "#777777"
 
 
@@ -38,11 +39,11 @@ def main() -> None:
         with Image.open(photos[n]) as photo:
             sheet.paste(ImageOps.fit(photo.convert("RGB"), (WIDTH, HEIGHT)), (left, top))
         caption = row.captions[0]
-        for k, line in enumerate(lines(caption.text, large, WIDTH)[:2]):
+        for k, line in enumerate(lines(caption.text, large, WIDTH - NOTE)[:2]):
             draw.text((left, top + HEIGHT + 8 + 24 * k), line, INK, large)
         note = f"{caption.confidence:.2f}"
         draw.text((left + WIDTH - small.getlength(note), top + HEIGHT + 12), note, FAINT, small)
-    sheet.quantize(200).save(ROOT / "docs" / "examples.png", optimize=True)
+    sheet.save(ROOT / "docs" / "examples.jpg", quality=85, optimize=True)
 
 
 if __name__ == "__main__":
