@@ -20,8 +20,8 @@ from showtell.core.stepper import Floats, Ids, Step
 from showtell.errors import BadBundle
 
 ENCODED_TOGETHER = 4
-"""Images in one run of the encoder. Its first layers take some 25 MB for each, so that 32 at once would need 1.7 GB, and
-what fits the processor's cache runs faster: 4 beat 8 and 16 (`benchmarks/throughput.py`)."""
+"""Images in one run of the encoder. Its first layers take some 25 MB for each, so that 32 at once would need 1.7 GB;
+and what fits the processor's cache runs faster: 4 beat 8 and 16 (`benchmarks/throughput.py`)."""
 
 Arrays = dict[str, NDArray[Any]]
 
