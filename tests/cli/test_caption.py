@@ -106,6 +106,26 @@ def test_min_score_withholds_what_is_unsure(tmp_path: Path) -> None:
     assert showtell("caption", DOG, "--min-score", 1).stdout == f"{DOG}\t\n"
 
 
+def test_min_score_holds_for_the_alternatives_too(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    showtell("caption", DOG, "--num", 2, "--min-score", 1, "--output", output)
+    (row,) = map(json.loads, output.read_text(encoding="utf-8").splitlines())
+    assert [other["caption"] for other in row["alternatives"]] == [None]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no file names that are not UTF-8")
+def test_a_name_that_is_not_utf8_reads_back_from_the_file(tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(str(tmp_path)) + b"/\xff.jpg")
+    shutil.copy(DOG, name)
+    output = tmp_path / "out.jsonl"
+    assert showtell("caption", name, tmp_path, "--output", output).returncode == 0
+    assert [json.loads(line)["image"] for line in output.read_text(encoding="utf-8").splitlines()] == [name, name]
+    printed = subprocess.run(
+        [sys.executable, "-m", "showtell", "caption", name], capture_output=True, check=True
+    ).stdout
+    assert printed.startswith(os.fsencode(name) + b"\t")
+
+
 def test_lengths_and_beams() -> None:
     done = showtell("caption", DOG, "--max-length", 4, "--beam", 2, "--batch-size", 1, "--threads", 1)
     assert done.returncode == 0
@@ -118,6 +138,7 @@ def test_lengths_and_beams() -> None:
         (["--model", "nowhere"], "nowhere: no such model folder"),
         (["--lang", "fr"], "this model writes en"),
         (["--beam", 0], "beam"),
+        (["--max-length", 1000], "at most 22 words"),
         (["--output", "rows.txt"], "expected .jsonl or .csv"),
         (["--output", "no/such/folder/rows.csv"], "cannot be written"),
     ],
@@ -155,8 +176,7 @@ def test_a_damaged_model_is_one_line(tmp_path: Path) -> None:
 def test_a_counter_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "showtell", "caption", DOG, "--output", str(tmp_path / "rows.csv")]
     controller, terminal = pty.openpty()
-    with (tmp_path / "out").open("w") as out:
-        subprocess.run(command, stdout=out, stderr=terminal, env={**os.environ, "TERM": "xterm"}, check=True)
+    subprocess.run(command, stdout=terminal, stderr=terminal, env={**os.environ, "TERM": "xterm"}, check=True)
     os.close(terminal)
     assert "1 photos" in os.read(controller, 100_000).decode()
     os.close(controller)

@@ -142,12 +142,20 @@ def test_writing_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "photos" / "mine.jpg").read_bytes() == b"precious"
 
 
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    parts, manifest = parts_and_manifest()
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    for place in (tmp_path / "file" / "model", Path("/proc/model")):
+        with pytest.raises(BadBundle, match="cannot be written"):
+            write_bundle(place, manifest, parts)
+
+
 def test_a_failed_write_leaves_the_old_bundle(bundle: Path, tmp_path: Path) -> None:
     _, manifest = parts_and_manifest()
     before = load_bundle(bundle).manifest
     incomplete = tmp_path / "parts"
     incomplete.mkdir()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(BadBundle, match="cannot be written"):
         write_bundle(bundle, manifest, incomplete)
     assert load_bundle(bundle).manifest == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "parts"]

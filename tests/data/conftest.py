@@ -1,5 +1,6 @@
 """Tiny data sets on disk."""
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +13,13 @@ Write = Callable[[str, str], Path]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Photos:
-    """Makes real image files of one pixel, by their paths below the test's folder."""
+    """Makes small real image files, each of another colour, by their paths below the test's folder."""
 
     def make(*names: str) -> None:
         for name in names:
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (1, 1)).save(path)
+            Image.new("RGB", (8, 8), (zlib.crc32(name.encode()) % 256, 80, 80)).save(path, quality=100)
 
     return make
 

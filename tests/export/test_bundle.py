@@ -32,7 +32,12 @@ DECODERS = {
 def recipe(decoder: str) -> Recipe:
     encoder = {"name": "test_efficientnet", "random": True, "pixels": {"size": 96}}
     decoding = {"beam": 3, "max_length": 8}
-    raw = {"model": {"encoder": encoder, "decoder": DECODERS[decoder]}, "text": {"max_words": 10}, "decode": decoding}
+    raw = {
+        "data": "folder:/home/alice/photos",
+        "model": {"encoder": encoder, "decoder": DECODERS[decoder]},
+        "text": {"max_words": 10},
+        "decode": decoding,
+    }
     return parse_recipe(raw, "test")
 
 
@@ -109,6 +114,7 @@ def test_no_path_of_this_machine_is_in_the_bundle(exported: tuple[RunFolder, Pat
     home = str(Path(__file__).parents[2]).encode()
     for file in exported[1].iterdir():
         content = file.read_bytes()
+        assert b"alice" not in content, file.name
         assert home not in content and str(exported[0].path).encode() not in content, file.name
 
 

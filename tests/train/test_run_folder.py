@@ -80,6 +80,7 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
 
 
 def test_a_config_that_was_spoilt(folder: RunFolder) -> None:
+    folder.state.write_bytes(b"state")
     folder.config.write_text("train: {epoch: 3}")
     for read in (folder.recipe, lambda: folder.open(recipe())):
         with pytest.raises(BadConfig, match=r"train\.epoch is no setting; did you mean 'epochs'") as caught:

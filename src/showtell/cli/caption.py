@@ -32,7 +32,7 @@ def caption(
     beam: Annotated[
         int | None, typer.Option(help="Width of the beam search; 1 is greedy. The model says what is usual.")
     ] = None,
-    num: Annotated[int, typer.Option(min=1, help="Captions per photo, best first; at most the beam.")] = 1,
+    num: Annotated[int, typer.Option(min=1, max=64, help="Captions per photo, best first; at most the beam.")] = 1,
     max_length: Annotated[int | None, typer.Option(help="Most words in a caption.")] = None,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Write no caption whose confidence (0 to 1) is lower.")
@@ -57,6 +57,8 @@ def caption(
         captioner = Captioner.load(model, threads)
         if hasattr(sys.stdin, "reconfigure"):
             sys.stdin.reconfigure(errors="surrogateescape")  # paths that are not UTF-8 are paths all the same
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="surrogateescape")
         if num > 1:
             beam = max(num, beam or captioner.settings().beam)
         settings = captioner.settings(beam=beam, max_length=max_length)
@@ -72,7 +74,7 @@ def _write(rows: Iterator[CaptionRow], file: RowFile | None, min_score: float) -
     from showtell.cli.output import path_of
 
     done = failed = 0
-    with _bar() as advance:
+    with _bar(captions_scroll_by=file is None and sys.stdout.isatty()) as advance:
         for row in rows:
             done += 1
             if not row.ok:
@@ -96,9 +98,9 @@ def _print(row: CaptionRow, min_score: float) -> None:
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator:  # type: ignore[type-arg]
-    """A counter on stderr when a person watches, and their captions do not scroll past on the same terminal."""
-    if not sys.stderr.isatty() or sys.stdout.isatty():
+def _bar(captions_scroll_by: bool) -> Iterator:  # type: ignore[type-arg]
+    """A counter on stderr when a person watches, unless the captions themselves show how far it is."""
+    if captions_scroll_by or not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.console import Console

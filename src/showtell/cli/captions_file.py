@@ -15,6 +15,7 @@ def read_captions(file: Path, names: Sequence[str]) -> dict[str, str]:
     Raises BadData, with the line, for what is no row; and when a name has no row.
     """
     captions: dict[str, str] = {}
+    by_file_name: dict[str, list[str]] = {}
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -27,7 +28,11 @@ def read_captions(file: Path, names: Sequence[str]) -> dict[str, str]:
             image, caption = str(row["image"]), row["caption"]
         except (ValueError, KeyError, TypeError) as error:
             raise BadData(file, f"{line[:60]!r}", "a JSON object with image and caption", number) from error
-        captions[image] = captions[Path(image).name] = caption or ""
+        captions[image] = caption or ""
+        by_file_name.setdefault(Path(image).name, []).append(caption or "")
+    for file_name, found in by_file_name.items():
+        if len(set(found)) == 1:  # photos of one name in several folders are known by their whole path only
+            captions.setdefault(file_name, found[0])
     missing = [name for name in names if name not in captions]
     if missing:
         raise BadData(

@@ -14,13 +14,19 @@ Languages = Annotated[list[str], typer.Option("--lang", help="Language of the ca
 
 @app.command()
 def check(spec: Spec, lang: Languages = ["en"]) -> None:  # noqa: B006 (typer copies it)
-    """Read everything and name what is wrong."""
+    """Read every caption and photo, and name what is wrong with the photos.
+
+    A caption file that makes no sense stops it, with the line.
+    """
+    from showtell.core.image import load_image
     from showtell.data.checks import check as find
     from showtell.data.spec import read_samples
 
-    found = find(read_samples(spec, lang))
+    found = find(read_samples(spec, lang), load_image)
     for problem in found.unreadable:
         typer.echo(f"{problem.name}: unreadable: {problem.reason}")
+    for names in found.identical:
+        typer.echo(f"{', '.join(names)}: the same file")
     for name in found.repeated:
         typer.echo(f"{name}: more than once in its split")
     for name in found.in_several_splits:

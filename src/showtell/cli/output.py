@@ -41,7 +41,12 @@ def as_record(row: CaptionRow, min_score: float) -> dict[str, Any]:
     }
     if others:
         record["alternatives"] = [
-            {"caption": c.text, "score": round(c.score, 4), "confidence": round(c.confidence, 4)} for c in others
+            {
+                "caption": c.text if is_sure(c, min_score) else None,
+                "score": round(c.score, 4),
+                "confidence": round(c.confidence, 4),
+            }
+            for c in others
         ]
     return record
 
@@ -59,8 +64,9 @@ class RowFile:
         if path.is_dir():
             raise BadConfig(f"--output {path}: is a folder; expected a file name")
         self.path, self.partial, self.min_score = path, path.with_name(path.name + ".partial"), min_score
+        # A name that is not UTF-8 is a JSON escape that reads back as the same name.
         try:
-            self.file: TextIO = self.partial.open("w", encoding="utf-8", newline="")
+            self.file: TextIO = self.partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
         except OSError as error:
             raise BadConfig(f"--output {path}: cannot be written ({error.strerror}); give another place") from error
         self._put = self._jsonl() if path.suffix == ".jsonl" else self._csv(num)

@@ -44,6 +44,8 @@ class Manifest(BaseModel):
     """The version of showtell that wrote the bundle."""
     languages: Annotated[tuple[Language, ...], Field(min_length=1)]
     vocabulary: int
+    longest: int | None
+    """Words of the longest caption that the network has positions for; None: it has no limit."""
     grid: tuple[int, int]
     """Rows and columns of image regions."""
     pixels: PixelSettings
@@ -94,12 +96,25 @@ def load_bundle(path: Path) -> Bundle:
 def write_bundle(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
     """Make a bundle of the files in the folder `parts`; `path` must be new, empty, or a bundle to replace.
 
-    The bundle comes into being under a temporary name beside `path`. Raises BadBundle when `path` is something else.
+    The bundle comes into being under a temporary name beside `path`. Raises BadBundle when `path` is something else or
+    cannot be written.
     """
+    check_destination(path)
+    try:
+        _write(path.resolve(), manifest, parts)
+    except OSError as error:
+        raise BadBundle(f"{path}: cannot be written ({error.strerror or error}); give another folder") from error
+
+
+def check_destination(path: Path) -> None:
+    """Raises BadBundle unless a bundle may be written to `path`: before hours of work, not after."""
     if path.exists() and not path.is_dir():
         raise BadBundle(f"{path}: is a file; expected a folder to write the bundle to")
     if path.exists() and any(path.iterdir()) and not (path / MANIFEST).exists():
         raise BadBundle(f"{path}: holds other things; expected a new or empty folder, or a bundle to replace")
+
+
+def _write(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     new.chmod(0o755)
@@ -122,7 +137,12 @@ def _replace(path: Path, new: Path) -> None:
     old = new.with_suffix(".old")
     if path.exists():
         path.rename(old)
-    new.rename(path)
+    try:
+        new.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

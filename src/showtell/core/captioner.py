@@ -78,10 +78,12 @@ class Captioner:
 
         Raises BadImage when the image cannot be used; see `caption_many` for the rest.
         """
+        settings = decode or self.settings()
+        self._check_length(settings)
         prepared = self._prepare(image)
         if isinstance(prepared, BadImage):
             raise prepared
-        return self._network([prepared], self._language(language), decode or self.settings(), 1, attention)[0][0]
+        return self._network([prepared], self._language(language), settings, 1, attention)[0][0]
 
     def caption_many(
         self,
@@ -105,6 +107,7 @@ class Captioner:
             )
         if batch_size < 1:
             raise BadConfig(f"found batch size {batch_size}; expected 1 or more")
+        self._check_length(settings)
         return self._rows(iter(images), batch_size, self._language(language), settings, num, attention)
 
     def _rows(
@@ -160,6 +163,11 @@ class Captioner:
             language=language,
             attention=None if attention is None else attention.reshape(len(words), *self.bundle.manifest.grid),
         )
+
+    def _check_length(self, settings: DecodeSettings) -> None:
+        longest = self.bundle.manifest.longest
+        if longest is not None and settings.max_length > longest:
+            raise BadConfig(f"found max_length {settings.max_length}; this model writes at most {longest} words")
 
     def _language(self, language: str | None) -> str:
         if language is None:

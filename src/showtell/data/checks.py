@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from showtell.data.gather import SPLITS
+from showtell.errors import BadImage
+from showtell.files import sha256
 from showtell.records import Sample
 
 
@@ -50,6 +52,8 @@ class Findings:
     images: int
     """How many were looked at."""
     unreadable: tuple[Problem, ...]
+    identical: tuple[tuple[str, ...], ...]
+    """Names of files that are equal byte for byte."""
     repeated: tuple[str, ...]
     """Names that a split has more than once in one language."""
     in_several_splits: tuple[str, ...]
@@ -57,7 +61,7 @@ class Findings:
 
     @property
     def ok(self) -> bool:
-        return not (self.unreadable or self.repeated or self.in_several_splits)
+        return not (self.unreadable or self.identical or self.repeated or self.in_several_splits)
 
 
 def stats(samples: Sequence[Sample]) -> Stats:
@@ -71,16 +75,22 @@ def stats(samples: Sequence[Sample]) -> Stats:
     )
 
 
-def check(samples: Sequence[Sample]) -> Findings:
-    """Opens every image file, as far as its header, and looks for names that occur more often than they should."""
+def check(samples: Sequence[Sample], load: Callable[[Path], object]) -> Findings:
+    """Reads every image file, and looks for files and names that occur more often than they should.
+
+    `load` is what will read the images in training; whatever it raises as a BadImage is what is wrong with one.
+    """
     files = {sample.image: sample.name for sample in samples if isinstance(sample.image, Path)}
+    unreadable = tuple(_unreadable(files.items(), load))
+    bad = {problem.name for problem in unreadable}
     times = Counter((sample.split, sample.language, sample.name) for sample in samples)
     splits: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
         splits[_without_split(sample.name)].add(sample.split)
     return Findings(
         images=len({sample.name for sample in samples}),
-        unreadable=tuple(_unreadable(files.items())),
+        unreadable=unreadable,
+        identical=tuple(_identical(item for item in files.items() if item[1] not in bad)),
         repeated=tuple(dict.fromkeys(name for (_, _, name), count in times.items() if count > 1)),
         in_several_splits=tuple(name for name, where in splits.items() if len(where) > 1),
     )
@@ -106,15 +116,16 @@ def _without_split(name: str) -> str:
     return rest if slash and top in SPLITS else name
 
 
-def _unreadable(files: Iterable[tuple[Path, str]]) -> Iterable[Problem]:
-    # Imported here because reading and counting captions needs no Pillow.
-    from PIL import Image, UnidentifiedImageError
-
+def _unreadable(files: Iterable[tuple[Path, str]], load: Callable[[Path], object]) -> Iterable[Problem]:
     for path, name in files:
         try:
-            with Image.open(path):
-                pass
-        except UnidentifiedImageError:
-            yield Problem(name, "no image that Pillow knows" if path.stat().st_size else "no bytes")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            load(path)
+        except BadImage as error:
             yield Problem(name, str(error))
+
+
+def _identical(files: Iterable[tuple[Path, str]]) -> Iterable[tuple[str, ...]]:
+    by_content: dict[str, list[str]] = defaultdict(list)
+    for path, name in files:
+        by_content[sha256(path)].append(name)
+    return (tuple(names) for names in by_content.values() if len(names) > 1)

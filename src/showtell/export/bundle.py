@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from showtell import __version__
-from showtell.config import Recipe
-from showtell.core.bundle import write_bundle
+from showtell.config import Recipe, TransformerSettings
+from showtell.core.bundle import check_destination, write_bundle
 from showtell.core.decode import decode
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.stepper import Stepper
@@ -24,7 +24,7 @@ from showtell.export.graphs import export_graphs, round_to_half
 from showtell.export.samples import sample_pixels
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
-from showtell.train.run_folder import RunFolder
+from showtell.train.run_folder import RunFolder, longest
 
 TOLERANCE = 1e-4
 """Largest difference of a log-probability between torch and ONNX; float32 in another order differs by some 1e-5 at
@@ -52,8 +52,7 @@ def load_run(run: RunFolder) -> tuple[CaptioningModel, Text, Recipe]:
     recipe, text = run.recipe(), run.text()
     if not run.best.exists():
         raise BadConfig(f"{run.path}: no best model yet; training writes one after its first epoch")
-    words = max(recipe.text.max_words, recipe.decode.max_length)
-    model = CaptioningModel(recipe.model, text.size, words, recipe.train.encoder_stages, load=False)
+    model = CaptioningModel(recipe.model, text.size, longest(recipe), recipe.train.encoder_stages, load=False)
     try:
         model.load_state_dict(load_file(str(run.best)))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -64,6 +63,7 @@ def load_run(run: RunFolder) -> tuple[CaptioningModel, Text, Recipe]:
 
 def export_run(run_path: Path, bundle: Path, card: Path | None = None) -> Parity:
     """Write the bundle. Raises ExportMismatch, and writes nothing, when ONNX and torch disagree on sample images."""
+    check_destination(bundle)
     run = RunFolder(run_path)
     model, text, recipe = load_run(run)
     pixels = recipe.model.encoder.pixels
@@ -83,6 +83,7 @@ def export_run(run_path: Path, bundle: Path, card: Path | None = None) -> Parity
             "showtell": __version__,
             "languages": recipe.text.languages,
             "vocabulary": text.size,
+            "longest": longest(recipe) if isinstance(recipe.model.decoder, TransformerSettings) else None,
             "grid": model.encoder.grid,
             "pixels": pixels,
             "decode": recipe.decode,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 from showtell.config import Recipe, dump_recipe
@@ -41,9 +42,14 @@ photos show, and calls everything else by the nearest thing it knows.
 def model_card(recipe: Recipe, best: dict[str, Any], parity: str) -> str:
     """Markdown. `best` is the run's `best/scores.json`."""
     model, train = recipe.model, recipe.train
-    # A path belongs to one machine; what it named is said by the encoder's name.
+    # Paths belong to one machine: the encoder's name says what its weights are, the last part what the data is.
+    kind, _, where = recipe.data.partition(":")
+    data = f"{kind}:{PurePath(where).name}"
     shown = recipe.model_copy(
-        update={"model": model.model_copy(update={"encoder": model.encoder.model_copy(update={"weights": None})})}
+        update={
+            "data": data,
+            "model": model.model_copy(update={"encoder": model.encoder.model_copy(update={"weights": None})}),
+        }
     )
     names = ("CIDEr", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L")
     rows = [f"| language | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
@@ -56,7 +62,7 @@ def model_card(recipe: Recipe, best: dict[str, Any], parity: str) -> str:
         stages=f"last {train.encoder_stages} stages fine-tuned" if train.encoder_stages else "frozen",
         decoder=", ".join(f"{key} {value}" for key, value in model.decoder.model_dump().items()),
         languages=", ".join(recipe.text.languages),
-        data=recipe.data,
+        data=data,
         epoch=best["epoch"],
         epochs=train.epochs,
         parity=parity,

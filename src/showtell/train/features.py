@@ -105,7 +105,7 @@ def _stamp(sample: Sample) -> list[object]:
 def _fingerprint(encoder: Encoder) -> str:
     digest = hashlib.sha256()
     for tensor in encoder.early.state_dict().values():
-        digest.update(tensor.numpy().tobytes())
+        digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

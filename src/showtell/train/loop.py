@@ -41,6 +41,7 @@ class Trainer:
 
     def __init__(
         self,
+        fabric: Fabric,
         recipe: Recipe,
         run: RunFolder,
         model: CaptioningModel,
@@ -57,7 +58,7 @@ class Trainer:
         self.photos, self.features, self.dev, self.dev_features = photos, features, dev, dev_features
         self.score, self.reporter, self.after_epoch = score, reporter, after_epoch
         settings = recipe.train
-        self.fabric = Fabric(devices=1, precision=settings.precision)
+        self.fabric = fabric
         self.model = model
         loss = CaptionLoss(model, recipe.model.decoder, settings, text.pad, text.unknown)
         self.loss, self.optimizer = self.fabric.setup(loss, _optimizer(model, recipe))

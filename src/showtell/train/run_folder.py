@@ -44,8 +44,8 @@ class RunFolder:
                 raise BadConfig(
                     f"{folder}: cannot be made ({error.strerror}); give another folder with --run"
                 ) from error
-        if self.config.exists() and self.recipe() != recipe:
-            self.tokenizer.unlink(missing_ok=True)
+        # The captions may have been mended since, too.
+        self.tokenizer.unlink(missing_ok=True)
         write_text(self.config, dump_recipe(recipe))
 
     def recipe(self) -> Recipe:
@@ -60,6 +60,11 @@ class RunFolder:
         """One line of `log.jsonl`."""
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": round(time.time(), 1), **entry}, ensure_ascii=False) + "\n")
+
+
+def longest(recipe: Recipe) -> int:
+    """Words that the model must have positions for."""
+    return max(recipe.text.max_words, recipe.decode.max_length)
 
 
 def _difference(there: Recipe, here: Recipe) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import lightning.fabric
 import torch
+from lightning.fabric import Fabric, seed_everything
 
 from showtell.config import Recipe
 from showtell.core.text import Text
@@ -16,7 +16,7 @@ from showtell.train.batches import photos
 from showtell.train.features import Features, extract
 from showtell.train.loop import Trainer
 from showtell.train.progress import Reporter
-from showtell.train.run_folder import RunFolder
+from showtell.train.run_folder import RunFolder, longest
 from showtell.train.validate import Score
 
 
@@ -37,11 +37,14 @@ def start(
     for split, found in (("train", train), ("dev", dev)):
         if not found:
             raise BadData(
-                recipe.data, f"no image in split {split!r}", "images to train on (train) and to choose by (dev)"
+                recipe.data,
+                f"no image in split {split!r}",
+                "images to train on (train) and to choose by (dev); name a split for each, in a column or by a folder",
             )
-    lightning.fabric.seed_everything(settings.seed, verbose=False)
+    seed_everything(settings.seed, verbose=False)
     text = _text(run, recipe, train)
-    model = CaptioningModel(recipe.model, text.size, _longest(recipe), settings.encoder_stages)
+    fabric = Fabric(devices=1, precision=settings.precision)
+    model = CaptioningModel(recipe.model, text.size, longest(recipe), settings.encoder_stages).to(fabric.device)
     reporter.say(
         f"{len(_one_each(train))} photos to train on, {len(_one_each(dev))} to choose by; {text.size} words; "
         f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,} parameters trained of "
@@ -51,7 +54,9 @@ def start(
     dev_features = _features(model, recipe, _one_each(dev), 1, "dev", reporter)
     train_photos = photos(train, text, recipe.text.max_words)
     torch.manual_seed(settings.seed)  # extraction may have drawn numbers, or been skipped
-    return Trainer(recipe, run, model, text, train_photos, features, dev, dev_features, score, reporter, after_epoch)
+    return Trainer(
+        fabric, recipe, run, model, text, train_photos, features, dev, dev_features, score, reporter, after_epoch
+    )
 
 
 def _text(run: RunFolder, recipe: Recipe, train: Sequence[Sample]) -> Text:
@@ -59,11 +64,6 @@ def _text(run: RunFolder, recipe: Recipe, train: Sequence[Sample]) -> Text:
         captions = (caption for sample in train for caption in sample.captions)
         Text.build(captions, recipe.text.languages, recipe.text.min_frequency).save(run.tokenizer)
     return run.text()
-
-
-def _longest(recipe: Recipe) -> int:
-    """Words that the model must have positions for."""
-    return max(recipe.text.max_words, recipe.decode.max_length)
 
 
 def _one_each(samples: Sequence[Sample]) -> list[Sample]:
