@@ -41,7 +41,9 @@ class Encoder(nn.Module):
             _leave_out(backbone, name)
         stages, self.channels_last = _stages(backbone)
         if trained_stages > len(stages):
-            raise BadConfig(f"train.encoder_stages is {trained_stages}; {settings.name} has {len(stages)} stages at most")
+            raise BadConfig(
+                f"train.encoder_stages is {trained_stages}; {settings.name} has {len(stages)} stages at most"
+            )
         self.fixed_statistics = not settings.random
         cut = len(stages) - trained_stages
         self.early = nn.Sequential(*stages[:cut]).requires_grad_(False)
