@@ -118,7 +118,7 @@ def test_types() -> None:
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Recipe().train.epochs = 3  # type: ignore[misc]
+        Recipe().train.epochs = 3
 
 
 def test_short_forms_of_the_encoder() -> None:

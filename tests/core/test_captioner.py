@@ -103,7 +103,7 @@ def test_it_is_lazy_and_holds_two_batches_at_most(captioner: Captioner) -> None:
     for _ in range(3):
         next(rows)
     assert taken <= 6
-    rows.close()  # type: ignore[attr-defined]
+    rows.close()
 
 
 def test_several_captions_come_best_first_and_differ(captioner: Captioner) -> None:
@@ -127,7 +127,7 @@ def test_what_cannot_be_done_is_said_before_the_first_image(captioner: Captioner
         yield
 
     with pytest.raises(BadConfig, match="found"):
-        captioner.caption_many(never(), **options)  # type: ignore[arg-type]
+        captioner.caption_many(never(), **options)
 
 
 def test_a_wrong_setting_names_itself(captioner: Captioner) -> None:

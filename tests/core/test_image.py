@@ -21,7 +21,7 @@ from showtell.errors import IMAGE_CODES, BadImage
 
 def code_of(source: object, **limits: int) -> str:
     with pytest.raises(BadImage) as caught:
-        load_image(source, **limits)  # type: ignore[arg-type]
+        load_image(source, **limits)
     assert "\n" not in str(caught.value)
     return caught.value.code
 
@@ -29,7 +29,7 @@ def code_of(source: object, **limits: int) -> str:
 def colour(data: bytes, at: tuple[int, int] = (4, 4)) -> tuple[int, int, int]:
     image = load_image(data)
     assert image.mode == "RGB"
-    return image.getpixel(at)  # type: ignore[return-value]
+    return image.getpixel(at)
 
 
 def difference(a: Image.Image, b: Image.Image) -> float:
@@ -205,7 +205,7 @@ def test_sixteen_bits_of_the_other_byte_order() -> None:
 def test_floats_are_scaled_by_their_range(values: list[float], expected: list[int]) -> None:
     row = np.repeat(np.asarray(values, dtype=np.float32), 8)
     loaded = load_image(Image.fromarray(np.tile(row, (8, 1))))
-    assert [loaded.getpixel((8 * i, 0))[0] for i in range(3)] == expected  # type: ignore[index]
+    assert [loaded.getpixel((8 * i, 0))[0] for i in range(3)] == expected
 
 
 def test_float_image_without_numbers_is_black() -> None:
@@ -232,7 +232,7 @@ def test_one_transparent_value() -> None:
 
 @pytest.mark.parametrize("make", [bad_images.cmyk_jpeg, bad_images.cmyk_jpeg_without_adobe, bad_images.cmyk_tiff])
 def test_cmyk(make: object) -> None:
-    red, green, blue = colour(make())  # type: ignore[operator]
+    red, green, blue = colour(make())
     assert red >= 253 and green <= 2 and blue <= 2
 
 

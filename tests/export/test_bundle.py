@@ -123,12 +123,12 @@ def test_a_network_that_says_something_else_is_not_written(tmp_path: Path, monke
     faithful = export_bundle.export_graphs
 
     def unfaithful(model: CaptioningModel, size: int, folder: Path) -> None:
-        before = model.decoder.words.weight.detach().clone()  # type: ignore[union-attr,operator]
+        before = model.decoder.words.weight.detach().clone()
         with torch.no_grad():
-            model.decoder.words.weight.mul_(1.5)  # type: ignore[union-attr,operator]
+            model.decoder.words.weight.mul_(1.5)
         faithful(model, size, folder)
         with torch.no_grad():
-            model.decoder.words.weight.copy_(before)  # type: ignore[union-attr,operator]
+            model.decoder.words.weight.copy_(before)
 
     monkeypatch.setattr(export_bundle, "export_graphs", unfaithful)
     with pytest.raises(ExportMismatch, match="nothing was written"):

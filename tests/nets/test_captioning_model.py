@@ -42,7 +42,8 @@ def test_the_longest_caption_fits_with_its_start_token_and_no_more() -> None:
 def test_load_false_asks_for_no_weights() -> None:
     """A caller that loads a whole model must not need the encoder's own file."""
     encoder = EncoderSettings(name="test_resnet", weights="/nowhere.safetensors", pixels=PixelSettings(size=64))
-    CaptioningModel(ModelSettings(encoder=encoder, decoder=LSTM), vocabulary=17, max_words=6, load=False)
+    whole = ModelSettings(encoder=encoder, decoder=LSTM)
+    assert CaptioningModel(whole, vocabulary=17, max_words=6, load=False).encoder.grid == (2, 2)
 
 
 def test_trained_stages_reach_the_encoder() -> None:

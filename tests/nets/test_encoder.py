@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from showtell.config import EncoderSettings, PixelSettings
@@ -186,7 +186,9 @@ def one_line(error: ShowtellError, file: Path) -> None:
 
 
 def test_the_classifier_may_be_missing_or_another(weights: Callable[..., Path]) -> None:
-    Encoder(settings("test_resnet", weights=weights("test_resnet", {"fc.weight": None, "fc.bias": torch.zeros(3)})))
+    file = weights("test_resnet", {"fc.weight": None, "fc.bias": torch.zeros(3)})
+    found = Encoder(settings("test_resnet", weights=file)).state_dict()
+    assert torch.equal(found["early.0.0.0.weight"], load_file(str(file))["conv1.0.weight"])
 
 
 def test_weights_in_half_precision_are_read_as_floats(weights: Callable[..., Path]) -> None:

@@ -55,7 +55,7 @@ def trainer(folder: Path, settings: Recipe, score: object = count_words) -> Trai
     run = RunFolder(folder)
     run.open(settings)
     samples = read_samples(settings.data, settings.text.languages)
-    return start(settings, run, samples, score, Reporter(), lambda done: None)  # type: ignore[arg-type]
+    return start(settings, run, samples, score, Reporter(), lambda done: None)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -76,7 +76,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     step = stopped._step
 
     def step_then_stop(batch: object) -> float:
-        entropy = step(batch)  # type: ignore[arg-type]
+        entropy = step(batch)
         if stopped.position.step == steps_before_the_stop:
             os.kill(os.getpid(), signal.SIGINT)
         return entropy

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from showtell.cli.output import RowFile
     from showtell.records import CaptionRow
@@ -98,7 +98,7 @@ def _print(row: CaptionRow, min_score: float) -> None:
 
 
 @contextlib.contextmanager
-def _bar(captions_scroll_by: bool) -> Iterator:  # type: ignore[type-arg]
+def _bar(captions_scroll_by: bool) -> Iterator[Callable[[], None]]:
     """A counter on stderr when a person watches, unless the captions themselves show how far it is."""
     if captions_scroll_by or not sys.stderr.isatty():
         yield lambda: None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from showtell.config import DecodeSettings
 from showtell.core.bundle import Bundle, builtin, load_bundle
@@ -62,8 +63,8 @@ class Captioner:
         wanted = {key: value for key, value in changes.items() if value is not None}
         try:
             return DecodeSettings.model_validate({**self.bundle.manifest.decode.model_dump(), **wanted})
-        except ValueError as error:
-            problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())  # type: ignore[attr-defined]
+        except ValidationError as error:
+            problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise BadConfig(f"{problem}, found {wanted}") from error
 
     def caption(
