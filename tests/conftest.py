@@ -8,4 +8,4 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "timm", "safetensors", "lightning"))
-collect_ignore = [] if HAS_TORCH else ["nets", "train", "export"]
+collect_ignore = [] if HAS_TORCH else ["nets", "train", "export", "test_grid.py", "test_overfit.py"]

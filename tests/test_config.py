@@ -6,19 +6,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.config import (
-    AttentionLSTMSettings,
-    EncoderSettings,
-    ModelSettings,
-    Recipe,
-    TransformerSettings,
-    apply_overrides,
-    dump_recipe,
-    nearest,
-    parse_recipe,
-    read_recipe,
-)
+from showtell.config import apply_overrides, dump_recipe, nearest, parse_recipe, read_recipe
 from showtell.errors import BadConfig
+from showtell.settings import AttentionSettings, EncoderSettings, ModelSettings, Recipe, TransformerSettings
 
 
 def parse(text: str) -> Recipe:
@@ -37,7 +27,7 @@ def test_what_is_not_said_has_its_default() -> None:
     assert parse("{}") == Recipe()
     assert parse("train: {epochs: 3}").train == Recipe().train.model_copy(update={"epochs": 3})
     assert parse("model: {decoder: {width: 96}}").model.decoder == TransformerSettings(width=96)
-    assert parse("model: {decoder: {kind: attention_lstm}}").model.decoder == AttentionLSTMSettings()
+    assert parse("model: {decoder: {kind: attention}}").model.decoder == AttentionSettings()
 
 
 @pytest.mark.parametrize(
@@ -50,13 +40,13 @@ def test_what_is_not_said_has_its_default() -> None:
         ("model: {encoder_weight: x}", "model.encoder.weight is no setting; did you mean 'weights'?"),
         (
             "text: {qqq: 1}",
-            "text.qqq is no setting; expected one of: languages, max_words, min_frequency",
+            "text.qqq is no setting; expected one of: kind, languages, max_words, min_frequency, size, splits",
         ),
         (
             # Settings of one decoder are no settings of the other.
-            "model: {decoder: {kind: attention_lstm, layers: 3}}",
-            "model.decoder.layers is no setting; expected one of: attention, doubly_stochastic, dropout, embedding, "
-            "kind, width",
+            "model: {decoder: {kind: recurrent, feed_forward: 32}}",
+            "model.decoder.feed_forward is no setting; expected one of: biases, cell, dropout, embedding, "
+            "embedding_dropout, head, image, kind, layers, width",
         ),
     ],
 )
@@ -165,7 +155,7 @@ RECIPES = [
         description="وصف\nin two lines: yes",
         model=ModelSettings(
             encoder=EncoderSettings(name="x", weights=Path("w"), without=("a.1",), options={"a": True, "b": "1"}),
-            decoder=AttentionLSTMSettings(dropout=0.25),
+            decoder=AttentionSettings(dropout=0.25),
         ),
         data="flickr:/photos of dogs",
     ),
@@ -220,23 +210,35 @@ TRANSFORMER = {"kind": "transformer", "width": 96, "heads": 4}
 @pytest.mark.parametrize(
     ("decoder", "overrides", "expected"),
     [
-        (TRANSFORMER, ["model.decoder.kind=attention_lstm"], AttentionLSTMSettings()),
+        (TRANSFORMER, ["model.decoder.kind=attention"], AttentionSettings()),
         (TRANSFORMER, ["model.decoder.kind=transformer"], TransformerSettings(width=96, heads=4)),
         # Whatever the order: the kind comes first.
         (
             TRANSFORMER,
-            ["model.decoder.attention=64", "model.decoder.kind=attention_lstm"],
-            AttentionLSTMSettings(attention=64),
+            ["model.decoder.attention=64", "model.decoder.kind=attention"],
+            AttentionSettings(attention=64),
         ),
-        ({}, ["model.decoder.kind=attention_lstm"], AttentionLSTMSettings()),
+        ({}, ["model.decoder.kind=attention"], AttentionSettings()),
         # A kind that is not said is a kind all the same.
-        ({"width": 96}, ["model.decoder.kind=attention_lstm"], AttentionLSTMSettings()),
+        ({"width": 96}, ["model.decoder.kind=attention"], AttentionSettings()),
         ({"width": 96}, ["model.decoder.kind=transformer"], TransformerSettings(width=96)),
         ({}, ["model.decoder.heads=4", "model.decoder.width=96"], TransformerSettings(width=96, heads=4)),
     ],
 )
 def test_a_new_kind_begins_its_section_anew(decoder: dict[str, Any], overrides: list[str], expected: object) -> None:
     assert parse_recipe(apply_overrides({"model": {"decoder": decoder}}, overrides), "").model.decoder == expected
+
+
+def test_a_new_encoder_gives_the_decoder_the_same_kind_of_features() -> None:
+    raw = {"model": {"encoder": {"name": "vgg16", "layer": "fc7", "pca": 512, "options": {"pad_type": "same"}}}}
+
+    def encoder(*overrides: str) -> EncoderSettings:
+        return parse_recipe(apply_overrides(raw, overrides), "").model.encoder
+
+    assert encoder("model.encoder=resnet18") == EncoderSettings(name="resnet18", layer="fc7", pca=512)
+    assert encoder("model.encoder.layer=vector", "model.encoder=resnet18") == EncoderSettings(
+        name="resnet18", layer="vector", pca=512
+    )
 
 
 def test_a_new_encoder_begins_its_section_anew() -> None:

@@ -10,7 +10,7 @@ import pytest
 import showtell
 
 SOURCE = Path(showtell.__file__).parent
-SHARED = {"errors", "config", "records", "files"}
+SHARED = {"errors", "config", "settings", "records", "files"}
 THIRD_PARTY_EVERYWHERE = {"pydantic", "yaml"}
 
 # Room -> the rooms it may import, and the third-party packages.
@@ -18,7 +18,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "data": (set(), {"PIL"}),
     "core": (set(), {"numpy", "PIL", "tokenizers", "onnxruntime"}),
     "nets": ({"core"}, {"numpy", "torch", "timm", "safetensors"}),
-    "train": ({"data", "core", "nets"}, {"numpy", "torch", "lightning", "safetensors", "PIL", "rich"}),
+    "train": (
+        {"data", "core", "nets"},
+        {"numpy", "torch", "lightning", "safetensors", "sklearn", "tokenizers", "spacy", "PIL", "rich"},
+    ),
     "export": ({"core", "nets", "train"}, {"numpy", "torch", "onnx", "onnxscript", "safetensors", "PIL"}),
     "metrics": (set(), {"numpy"}),
     "view": ({"core"}, {"numpy", "PIL", "matplotlib"}),

@@ -42,7 +42,8 @@ class Word:
 class Caption:
     """A sentence about an image.
 
-    `score` is the mean log-probability per word, the end of the sentence counted as a word. `attention` is
+    `score` is the mean log-probability per word (per piece, where words are written in pieces), the end of the sentence
+    counted as a word. `attention` is
     `[T, height, width]` float32: for each word the weights over the grid of image regions, summing to 1; `None` unless
     asked for, or when the decoder attends to nothing.
     """

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests import bad_images
+from tests.fake_stepper import REGIONS, FakeStepper, script
+from tokenizers import Tokenizer, models
 
 from showtell import Captioner
+from showtell.core.bundle import Bundle
 from showtell.core.sources import Found
+from showtell.core.stepper import Floats, Ids
+from showtell.core.text import Text
 from showtell.errors import BadConfig, BadImage
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))
@@ -133,3 +138,53 @@ def test_what_cannot_be_done_is_said_before_the_first_image(captioner: Captioner
 def test_a_wrong_setting_names_itself(captioner: Captioner) -> None:
     with pytest.raises(BadConfig, match="beam"):
         captioner.settings(beam=0)
+
+
+# --- a network that writes pieces of words
+
+
+class OneNetwork(FakeStepper):
+    """Writes the same about every photo."""
+
+    def encode(self, pixels: Floats) -> Ids:
+        return super().encode([0] * len(pixels))
+
+
+def writer_of_pieces(captioner: Captioner, line: str) -> Captioner:
+    """It says `line`, each piece with a probability of 1/2, 1/3, 1/4 ... and never anything else."""
+    pieces = line.split()
+    vocabulary = ["<pad>", "<unk>", "<end>", "<en>", *dict.fromkeys(pieces)]
+    text = Text(Tokenizer(models.WordLevel({piece: i for i, piece in enumerate(vocabulary)}, "<unk>")), ["en"])
+    ids = [*text.ids(pieces), text.end]
+    lines = {tuple(ids[:t]): {ids[t]: 1 / (t + 2)} for t in range(len(ids))}
+    manifest = captioner.bundle.manifest.model_copy(update={"vocabulary": text.size, "grid": (5, REGIONS // 5)})
+    return Captioner(Bundle(captioner.bundle.path, manifest, text), OneNetwork([script(text.size, lines)]))
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_pieces_become_words(captioner: Captioner, beam: int) -> None:
+    writer = writer_of_pieces(captioner, "a z ##e ##b isn ##'t b")
+    caption = writer.caption(EXAMPLES[0], attention=True, decode=captioner.settings(beam=beam, max_length=9))
+    assert caption.text == "a zeb isn't b"
+    assert [word.text for word in caption.words] == ["a", "zeb", "isn't", "b"]
+    probabilities = [1 / 2, 1 / 3 / 4 / 5, 1 / 6 / 7, 1 / 8]
+    assert [math.exp(word.log_probability) for word in caption.words] == pytest.approx(probabilities)
+    assert caption.score == pytest.approx(math.log(math.prod(probabilities) / 9) / 8)  # seven pieces and the end
+    # The fake shows in its regions what it has read: the image's number, the start, then ids; -1 for nothing yet.
+    assert caption.attention is not None and caption.attention.shape == (4, 5, REGIONS // 5)
+    assert caption.attention.dtype == np.float32
+    a, z, e, b, isn = writer.bundle.text.ids(["a", "z", "##e", "##b", "isn"])
+    none = -1.0
+    by_hand = [
+        [3, none, none, none, none, none],
+        [3, a, (none + z + z) / 3, (none + none + e) / 3, none, none],
+        [3, a, z, e, b, (none + isn) / 2],
+    ]
+    np.testing.assert_allclose(caption.attention.reshape(4, -1)[:3, 1:7], by_hand, rtol=1e-6)
+
+
+def test_a_caption_of_no_words(captioner: Captioner) -> None:
+    settings = captioner.settings(min_length=0)
+    caption = writer_of_pieces(captioner, "").caption(EXAMPLES[0], attention=True, decode=settings)
+    assert (caption.text, caption.words) == ("", ()) and caption.score == pytest.approx(math.log(1 / 2))
+    assert caption.attention is not None and caption.attention.shape == (0, 5, REGIONS // 5)

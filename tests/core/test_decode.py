@@ -7,12 +7,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tests.fake_stepper import REGIONS, FakeStepper, NextWord, logarithm, random_ngram
 
-from showtell.config import DecodeSettings
 from showtell.core.beam import beam_search
 from showtell.core.decode import decode, rules_for
 from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram
 from showtell.core.search import greedy
 from showtell.core.text import Text
+from showtell.settings import DecodeSettings
 
 TEXT = Text.build(["a dog runs on the beach", "كلب"], ["en", "ar"], min_frequency=1)
 FREE = DecodeSettings(beam=3, length_exponent=0, min_length=0, max_length=8, no_repeat_ngram=0)

@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 from tests import bad_images
 
-from showtell.config import PixelSettings
 from showtell.core.image import load_image
 from showtell.core.pixels import normalise, resize, to_pixels
+from showtell.settings import PixelSettings
 
 SQUASH = PixelSettings(size=32, crop="squash")
 CENTER = PixelSettings(size=32, crop="center")

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models
 
-from showtell.core.text import END, PAD, UNKNOWN, Text
+from showtell.core.text import END, PAD, UNKNOWN, WORDS_AND_PIECES, Text, split_words
 from showtell.errors import BadBundle
 
 DOGS = ["A dog runs.", "A dog, a dog!", "the CAT", "a cat"]
@@ -163,3 +164,100 @@ def test_a_truncated_file_and_none_at_all(tmp_path: Path) -> None:
         Text.load(file, ["en"])
     with pytest.raises(BadBundle, match="no tokenizer"):
         Text.load(tmp_path, ["en"])
+
+
+def test_size_counts_every_entry_and_keeps_the_most_frequent_words() -> None:
+    for size, words in ((6, ["a", "dog"]), (5, ["a"]), (4, []), (99, ["a", "dog", "cat", "runs", "the"])):
+        text = Text.build(DOGS, ["en"], min_frequency=1, size=size)
+        assert text.spell(range(4, text.size)) == words and text.size <= size
+    assert Text.build(DOGS, ["en"], min_frequency=2, size=99).size == 7
+
+
+def test_unk_in_a_caption_is_the_unknown_word_and_no_word_of_training() -> None:
+    text = Text.build(["a <unk> <UNK> dog, <unk>", "a<unk>dog"], ["en"], min_frequency=1)
+    assert text.spell(range(text.size)) == [PAD, UNKNOWN, END, "<en>", "a", "dog"]
+    assert text.encode("A <UNK>dog <unk>.", "en") == [3, 4, 1, 5, 1, 2]
+    assert split_words("A <UNK> dog's <pad>") == ["a", UNKNOWN, "dog's", "pad"]
+
+
+# --- pieces
+
+
+def in_pieces() -> Text:
+    """Words that go on with ##, and letters, as `train/vocabulary` makes them; ids in the order of `pieces`."""
+    pieces = ["do", "##n't", "a", "z", "##a", "##b", "##e", "##r", "cat"]
+    vocabulary = [PAD, UNKNOWN, END, "<en>", *pieces]
+    model = models.BPE(
+        {piece: i for i, piece in enumerate(vocabulary)},
+        [],
+        unk_token=UNKNOWN,
+        fuse_unk=True,
+        continuing_subword_prefix="##",
+        ignore_merges=True,
+    )
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = WORDS_AND_PIECES
+    return Text(tokenizer, ["en"])
+
+
+def test_pieces_are_joined_to_words() -> None:
+    text = in_pieces()
+    ids = text.ids(["do", "##n't", "cat", "z", "##e", "##b", "##r", "##a", "a"])
+    assert text.spell(ids[:3]) == ["do", "##n't", "cat"]
+    assert text.words(ids) == [("don't", 2), ("cat", 1), ("zebra", 5), ("a", 1)]
+    assert text.decode(ids) == "don't cat zebra a" and text.words([]) == []
+    assert text.encode("do ##n't cat zebra a", "en") == [3, *ids, 2]
+
+
+def test_a_caption_that_begins_in_mid_word() -> None:
+    text = in_pieces()
+    assert text.words(text.ids(["##b", "##e", "a", "##n't"])) == [("be", 2), ("an't", 2)]
+
+
+def test_max_words_keeps_no_half_word() -> None:
+    text = in_pieces()
+    for most, kept in ((9, "cat zebra a"), (7, "cat zebra a"), (6, "cat zebra"), (5, "cat"), (2, "cat"), (0, "")):
+        assert text.decode(text.encode("cat zebra a", "en", most)[1:-1]) == kept
+    assert text.encode("zebra", "en", 4) == [3, 2]
+    words = Text.build(["a cat"], ["en"], 1)
+    assert words.decode(words.encode("cat a cat", "en", 2)[1:-1]) == "cat a"
+
+
+def test_a_letter_that_training_never_saw_is_unknown() -> None:
+    text = in_pieces()
+    ids = text.encode("日本 z日日b ##日 <end>", "en")[1:-1]
+    assert text.spell(ids) == [UNKNOWN, "z", UNKNOWN, "##b", UNKNOWN, UNKNOWN]
+
+
+def test_which_tokenizers_take_pieces() -> None:
+    assert in_pieces().takes_pieces and not Text.build(DOGS, ["en"], 1).takes_pieces
+
+
+def test_a_tokenizer_of_the_first_release_still_says_the_same(tmp_path: Path) -> None:
+    """As it stands in the bundles that are about: another apostrophe in its words, no <unk> among them."""
+    replace = {"type": "Replace", "pattern": {"Regex": r"\p{Mn}"}, "content": ""}
+    raw = {
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [{"type": "NFKC"}, {"type": "Lowercase"}, replace],
+        },
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": {"Regex": r"[\p{L}\p{N}]+(?:[-'’][\p{L}\p{N}]+)*"},
+            "behavior": "Removed",
+            "invert": True,
+        },
+        "model": {
+            "type": "WordLevel",
+            "vocab": {PAD: 0, UNKNOWN: 1, END: 2, "<en>": 3, "a": 4, "dog’s": 5, "t-shirt": 6},
+            "unk_token": UNKNOWN,
+        },
+    }
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(raw), encoding="utf-8")
+    text = Text.load(file, ["en"])
+    assert text.encode("A dog’s T-shirt, <unk>.", "en") == [3, 4, 5, 6, 1, 2]
+    assert text.decode([4, 5, 6]) == "a dog’s t-shirt" and not text.takes_pieces
+    assert text.encode("a a a", "en", 2) == [3, 4, 4, 2]

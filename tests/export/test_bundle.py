@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from showtell import Captioner
-from showtell.config import Recipe, parse_recipe
+from showtell.config import parse_recipe
 from showtell.core.bundle import load_bundle
 from showtell.core.decode import decode
 from showtell.core.onnx_stepper import OnnxStepper
@@ -19,13 +19,14 @@ from showtell.export import bundle as export_bundle
 from showtell.export.bundle import export_run, load_run
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
+from showtell.settings import Recipe
 from showtell.train.run_folder import RunFolder
 from showtell.train.state import save_weights
 
 CAPTIONS = ["a red dog runs on the green grass", "two dogs sit by a small blue boat", "a child jumps over the wall"]
 DECODERS = {
     "transformer": {"kind": "transformer", "width": 64, "layers": 2, "heads": 4, "feed_forward": 64},
-    "attention_lstm": {"kind": "attention_lstm", "width": 64, "embedding": 32, "attention": 48},
+    "attention": {"kind": "attention", "width": 64, "embedding": 32, "attention": 48},
 }
 
 
@@ -119,7 +120,7 @@ def test_no_path_of_this_machine_is_in_the_bundle(exported: tuple[RunFolder, Pat
 
 
 def test_a_network_that_says_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = make_run(tmp_path / "run", "attention_lstm")
+    run = make_run(tmp_path / "run", "attention")
     faithful = export_bundle.export_graphs
 
     def unfaithful(model: CaptioningModel, size: int, folder: Path) -> None:

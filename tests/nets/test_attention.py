@@ -18,10 +18,10 @@ def causal(length: int) -> Tensor:
     return torch.ones(length, length, dtype=torch.bool).tril()
 
 
-@pytest.fixture
-def additive() -> AdditiveAttention:
+@pytest.fixture(params=["relu", "tanh"])
+def additive(request: pytest.FixtureRequest) -> AdditiveAttention:
     torch.manual_seed(0)
-    return AdditiveAttention(channels=5, width=4, attention=7).double()
+    return AdditiveAttention(channels=5, width=4, attention=7, energy=request.param).double()
 
 
 @pytest.mark.parametrize("mask", [None, causal(6)], ids=["free", "causal"])
@@ -59,20 +59,20 @@ def test_dropout_thins_the_product_but_not_the_reported_weights() -> None:
 
 def test_additive_equals_loops_over_the_equations(additive: AdditiveAttention) -> None:
     hidden, regions = random(2, 3, 4), random(2, 6, 5)
-    context, weights = additive(hidden, additive.keys(regions), regions)
+    context, weights, _ = additive(hidden, additive.keys(regions), regions)
     assert context.shape == (2, 3, 5) and weights.shape == (2, 3, 6)
-    own = dict(additive.named_parameters())
+    own = {"of_hidden.bias": torch.zeros(7).double(), **dict(additive.named_parameters())}
     for b in range(2):
         for k in range(3):
             energies = torch.stack(
                 [
                     own["energy.weight"][0]
-                    @ (
+                    @ additive.activation(
                         own["of_regions.weight"] @ region
                         + own["of_regions.bias"]
                         + own["of_hidden.weight"] @ hidden[b, k]
                         + own["of_hidden.bias"]
-                    ).clamp(min=0)
+                    )
                     + own["energy.bias"][0]
                     for region in regions[b]
                 ]
@@ -90,13 +90,27 @@ def test_gradients_of_dot_product(mask: Tensor | None) -> None:
     assert torch.autograd.gradcheck(lambda q, k, v: dot_product_attention(q, k, v, mask), inputs)
 
 
+def test_tanh_of_one_matrix_for_region_and_hidden_state() -> None:
+    """e = v tanh(W [a; h] + b) + c, written with one W, as it is published."""
+    torch.manual_seed(0)
+    additive = AdditiveAttention(channels=5, width=4, attention=7, energy="tanh").double()
+    hidden, regions = random(1, 1, 4), random(1, 6, 5)
+    both = torch.nn.Linear(9, 7).double()
+    with torch.no_grad():
+        both.weight.copy_(torch.cat([additive.of_regions.weight, additive.of_hidden.weight], 1))
+        both.bias.copy_(additive.of_regions.bias)
+    together = torch.cat([regions[0], hidden[0].expand(6, -1)], 1)
+    expected = additive.energy(torch.tanh(both(together))).squeeze(-1).softmax(-1)
+    torch.testing.assert_close(additive(hidden, additive.keys(regions), regions).weights[0, 0], expected)
+
+
 def test_gradients_of_additive(additive: AdditiveAttention) -> None:
     names, parameters = zip(*additive.named_parameters(), strict=True)
 
     def attend(hidden: Tensor, regions: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
         own = dict(zip(names, weights, strict=True))
         keys = functional.linear(regions, own["of_regions.weight"], own["of_regions.bias"])
-        context, alphas = torch.func.functional_call(additive, own, (hidden, keys, regions))
+        context, alphas, _ = torch.func.functional_call(additive, own, (hidden, keys, regions))
         return context, alphas
 
     inputs = [random(2, 2, 4).requires_grad_(), random(2, 3, 5).requires_grad_(), *parameters]

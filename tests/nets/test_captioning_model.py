@@ -1,32 +1,32 @@
 import pytest
 import torch
+from tests.tiny_decoders import DECODERS, attention, transformer
 
-from showtell.config import AttentionLSTMSettings, EncoderSettings, ModelSettings, PixelSettings, TransformerSettings
 from showtell.nets.captioning_model import CaptioningModel
-from showtell.nets.recurrent import AttentionLSTM
-from showtell.nets.transformer import TransformerDecoder
+from showtell.settings import DecoderSettings, EncoderSettings, ModelSettings, PixelChoices
 
 BACKBONES = {"test_resnet": 64, "test_convnext": 96, "test_vit": 160}
-TRANSFORMER = TransformerSettings(width=12, layers=1, heads=3, feed_forward=16)
-LSTM = AttentionLSTMSettings(width=12, embedding=10, attention=9)
+TRANSFORMER, LSTM = transformer(layers=1), attention("lstm")
 
 
-def settings(backbone: str, decoder: TransformerSettings | AttentionLSTMSettings) -> ModelSettings:
-    pixels = PixelSettings(size=BACKBONES[backbone])
-    return ModelSettings(encoder=EncoderSettings(name=backbone, random=True, pixels=pixels), decoder=decoder)
+def settings(backbone: str, decoder: DecoderSettings, layer: str = "regions") -> ModelSettings:
+    pixels = PixelChoices(size=BACKBONES[backbone])
+    encoder = EncoderSettings(name=backbone, random=True, pixels=pixels, layer=layer)
+    return ModelSettings(encoder=encoder, decoder=decoder)
 
 
+@pytest.mark.parametrize("layer", ["regions", "vector"])
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize(("decoder", "kind"), [(TRANSFORMER, TransformerDecoder), (LSTM, AttentionLSTM)])
-def test_any_encoder_meets_any_decoder(
-    backbone: str, decoder: TransformerSettings | AttentionLSTMSettings, kind: type
-) -> None:
-    model = CaptioningModel(settings(backbone, decoder), vocabulary=17, max_words=6).eval()
-    assert isinstance(model.decoder, kind)
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_any_encoder_meets_any_decoder(backbone: str, decoder: str, layer: str) -> None:
+    whole = settings(backbone, DECODERS[decoder], layer)
+    model = CaptioningModel(whole, vocabulary=17, max_words=6).eval()
     memory = model.memory(torch.randn(2, 3, BACKBONES[backbone], BACKBONES[backbone]))
     taught = model.decoder.teach(torch.randint(17, (2, 3, 7)), memory)
     assert model.decoder.logits(taught.hidden).shape == (2, 3, 7, 17)
-    assert taught.attention.shape == (2, 3, 7, model.encoder.grid[0] * model.encoder.grid[1])
+    if taught.attention is not None:
+        assert taught.attention.shape == (2, 3, 7, model.encoder.grid[0] * model.encoder.grid[1])
+    assert model.encoder.grid == (1, 1) or layer == "regions"
 
 
 def test_the_longest_caption_fits_with_its_start_token_and_no_more() -> None:
@@ -41,7 +41,7 @@ def test_the_longest_caption_fits_with_its_start_token_and_no_more() -> None:
 
 def test_load_false_asks_for_no_weights() -> None:
     """A caller that loads a whole model must not need the encoder's own file."""
-    encoder = EncoderSettings(name="test_resnet", weights="/nowhere.safetensors", pixels=PixelSettings(size=64))
+    encoder = EncoderSettings(name="test_resnet", weights="/nowhere.safetensors", pixels=PixelChoices(size=64))
     whole = ModelSettings(encoder=encoder, decoder=LSTM)
     assert CaptioningModel(whole, vocabulary=17, max_words=6, load=False).encoder.grid == (2, 2)
 

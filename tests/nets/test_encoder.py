@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from showtell.config import EncoderSettings, PixelSettings
 from showtell.errors import BadConfig, BadWeights, ShowtellError
 from showtell.nets.encoder import Encoder
+from showtell.settings import EncoderSettings, PixelChoices
 
 STAGES = {"test_resnet": 5, "test_efficientnet": 6, "test_convnext": 5, "test_vit": 1}
 CUTS = [(name, trained) for name, stages in STAGES.items() for trained in range(stages + 1)]
@@ -20,7 +20,7 @@ SIZE = 160  # what test_vit was made for
 
 
 def settings(name: str, **more: object) -> EncoderSettings:
-    return EncoderSettings(name=name, random="weights" not in more, pixels=PixelSettings(size=SIZE), **more)
+    return EncoderSettings(name=name, random="weights" not in more, pixels=PixelChoices(size=SIZE), **more)
 
 
 def randomised(module: nn.Module) -> dict[str, Tensor]:
@@ -80,7 +80,7 @@ def test_a_swin_gives_channels_last(trained: int) -> None:
     """Its feature maps are [B, height, width, C] in timm."""
     options = {"img_size": 64, "embed_dim": 24, "window_size": 2}
     swin = EncoderSettings(
-        name="swin_tiny_patch4_window7_224", random=True, options=options, pixels=PixelSettings(size=64)
+        name="swin_tiny_patch4_window7_224", random=True, options=options, pixels=PixelChoices(size=64)
     )
     torch.manual_seed(0)
     encoder = Encoder(swin, trained).eval()
@@ -255,8 +255,8 @@ def test_pretrained_weights_are_asked_for_by_default(monkeypatch: pytest.MonkeyP
         return create_model(name, **options)
 
     monkeypatch.setattr(timm, "create_model", remember)
-    Encoder(EncoderSettings(name="test_resnet", pixels=PixelSettings(size=64)))
-    Encoder(EncoderSettings(name="test_resnet", pixels=PixelSettings(size=64)), load=False)
+    Encoder(EncoderSettings(name="test_resnet", pixels=PixelChoices(size=64)))
+    Encoder(EncoderSettings(name="test_resnet", pixels=PixelChoices(size=64)), load=False)
     assert asked == [("test_resnet", True), ("test_resnet", False)]
 
 
@@ -272,7 +272,7 @@ def test_a_wrong_option_is_no_matter_of_weights() -> None:
 
 def test_a_backbone_that_is_no_sequence_of_stages() -> None:
     with pytest.raises(BadConfig, match="mixer_s32_224 does not run in stages on 224 x 224 pixels") as caught:
-        Encoder(EncoderSettings(name="mixer_s32_224", random=True, pixels=PixelSettings(size=224)))
+        Encoder(EncoderSettings(name="mixer_s32_224", random=True, pixels=PixelChoices(size=224)))
     assert "\n" not in str(caught.value)
 
 

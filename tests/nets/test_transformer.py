@@ -1,5 +1,7 @@
-"""The decoder against torch's own TransformerDecoderLayer, which is given the same weights and takes part in the same
-graph, so that gradients can be compared parameter by parameter."""
+"""The network against torch's own Transformer layers, which are given the same weights and take part in the same graph,
+so that gradients can be compared parameter by parameter."""
+
+import math
 
 import pytest
 import torch
@@ -7,12 +9,23 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from showtell.config import TransformerSettings
 from showtell.errors import BadConfig
 from showtell.nets.attention import dot_product_attention
-from showtell.nets.transformer import DecoderLayer, MultiHeadAttention, TransformerDecoder
+from showtell.nets.transformer import DecoderLayer, EncoderLayer, MultiHeadAttention, TransformerDecoder
+from showtell.settings import TransformerSettings
 
-SETTINGS = TransformerSettings(width=16, layers=3, heads=4, feed_forward=24, dropout=0.25)
+SIZES = {"width": 16, "heads": 4, "feed_forward": 24, "dropout": 0.25}
+SETTINGS = TransformerSettings(**SIZES, layers=3)
+FORMS = {
+    "pre-norm": SETTINGS,
+    "pre-norm, encoder": TransformerSettings(**SIZES, layers=1, encoder_layers=2, activation="relu"),
+    "post-norm": TransformerSettings(
+        **SIZES, norm="post", positions="sinusoidal", region_positions="none", input_norm=False, final_norm=False
+    ),
+    "post-norm, encoder": TransformerSettings(
+        **SIZES, norm="post", encoder_layers=1, region_positions="sinusoidal", activation="relu", tied=False
+    ),
+}
 CHANNELS, REGIONS, VOCABULARY, LONGEST = 6, 5, 11, 7
 
 
@@ -21,13 +34,23 @@ def scrambled(module: nn.Module) -> nn.Module:
     torch.manual_seed(0)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.4)
+    for norm in (part for part in module.modules() if isinstance(part, nn.LayerNorm)):
+        norm.weight.data.add_(1)  # around 0, norms behind every part would let nothing through
     return module
+
+
+def build(settings: TransformerSettings) -> TransformerDecoder:
+    return scrambled(TransformerDecoder(settings, CHANNELS, REGIONS, VOCABULARY, LONGEST)).eval()
 
 
 @pytest.fixture
 def decoder() -> TransformerDecoder:
-    decoder = TransformerDecoder(SETTINGS, CHANNELS, REGIONS, VOCABULARY, LONGEST)
-    return scrambled(decoder).eval()
+    return build(SETTINGS)
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> TransformerSettings:
+    return FORMS[request.param]
 
 
 @pytest.fixture
@@ -51,61 +74,79 @@ def torch_attention(own: MultiHeadAttention) -> dict[str, Tensor]:
     }
 
 
-def torch_layer(own: DecoderLayer) -> dict[str, Tensor]:
-    """Our layer's parameters under the names of nn.TransformerDecoderLayer."""
-    plain = {
-        "norm1": own.word_norm,
-        "norm2": own.image_norm,
-        "norm3": own.think_norm,
-        "linear1": own.inner,
-        "linear2": own.outer,
-    }
-    return {
-        **{f"self_attn.{name}": tensor for name, tensor in torch_attention(own.word_attention).items()},
-        **{f"multihead_attn.{name}": tensor for name, tensor in torch_attention(own.image_attention).items()},
-        **{f"{name}.{kind}": getattr(module, kind) for name, module in plain.items() for kind in ("weight", "bias")},
-    }
+def torch_layer(own: EncoderLayer | DecoderLayer) -> dict[str, Tensor]:
+    """Our layer's parameters under the names of nn.TransformerEncoderLayer or nn.TransformerDecoderLayer."""
+    plain = {"norm1": own.self_norm, "linear1": own.inner, "linear2": own.outer}
+    named = {f"self_attn.{name}": tensor for name, tensor in torch_attention(own.self_attention).items()}
+    if isinstance(own, DecoderLayer):
+        plain |= {"norm2": own.image_norm, "norm3": own.think_norm}
+        named |= {f"multihead_attn.{name}": tensor for name, tensor in torch_attention(own.image_attention).items()}
+    else:
+        plain |= {"norm2": own.think_norm}
+    return named | {f"{n}.{kind}": getattr(module, kind) for n, module in plain.items() for kind in ("weight", "bias")}
 
 
-def reference_logits(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> Tensor:
-    """The whole decoder, assembled from torch's parts."""
+def positions_by_hand(count: int, width: int) -> Tensor:
+    """PE(p, 2i) = sin(p / 10000^(2i / d)), PE(p, 2i + 1) = cos(the same) (Vaswani et al. 2017, section 3.5)."""
+    table = torch.zeros(count, width, dtype=torch.float64)
+    for p in range(count):
+        for i in range(0, width, 2):
+            angle = p / 10000 ** (i / width)
+            table[p, i], table[p, i + 1] = math.sin(angle), math.cos(angle)
+    return table
+
+
+def reference_logits(
+    decoder: TransformerDecoder, settings: TransformerSettings, regions: Tensor, tokens: Tensor
+) -> Tensor:
+    """The whole network, assembled from torch's parts."""
     own = dict(decoder.named_parameters())
     captions, length = tokens.shape[1:]
-    seen = functional.layer_norm(regions, (CHANNELS,), own["regions.0.weight"], own["regions.0.bias"])
-    seen = functional.linear(seen, own["regions.1.weight"], own["regions.1.bias"]) + own["region_positions"]
-    seen = functional.layer_norm(seen, (SETTINGS.width,), own["region_norm.weight"], own["region_norm.bias"])
-    seen = seen.repeat_interleave(captions, 0)
-    x = functional.embedding(tokens.flatten(0, 1), own["words.weight"]) + own["positions"][:length]
-    mask = nn.Transformer.generate_square_subsequent_mask(length, dtype=x.dtype)
-    for layer in decoder.layers:
-        theirs = nn.TransformerDecoderLayer(
-            SETTINGS.width,
-            SETTINGS.heads,
-            SETTINGS.feed_forward,
-            SETTINGS.dropout,
-            activation="gelu",
+
+    def normed(name: str, x: Tensor) -> Tensor:
+        known = f"{name}.weight" in own
+        return functional.layer_norm(x, x.shape[-1:], own[f"{name}.weight"], own[f"{name}.bias"]) if known else x
+
+    def layer(kind: type, own_layer: EncoderLayer | DecoderLayer, *inputs: Tensor, **more: object) -> Tensor:
+        theirs = kind(
+            *(settings.width, settings.heads, settings.feed_forward, settings.dropout, settings.activation),
             batch_first=True,
-            norm_first=True,
-            dtype=x.dtype,
+            norm_first=settings.norm == "pre",
+            dtype=regions.dtype,
         ).eval()
-        x = functional_call(theirs, torch_layer(layer), (x, seen), {"tgt_mask": mask, "tgt_is_causal": True})
-    x = functional.layer_norm(x, (SETTINGS.width,), own["norm.weight"], own["norm.bias"])
-    return functional.linear(x, own["words.weight"], own["output_bias"]).unflatten(0, (-1, captions))
+        return functional_call(theirs, torch_layer(own_layer), inputs, more)
+
+    fixed = positions_by_hand(9, settings.width).to(regions.dtype)
+    seen = functional.linear(normed("regions.0", regions), own["regions.1.weight"], own["regions.1.bias"])
+    places = {"learned": own.get("region_positions"), "sinusoidal": fixed[:REGIONS], "none": torch.zeros(1)}
+    seen = seen + places[settings.region_positions]
+    for each in decoder.region_layers:
+        seen = layer(nn.TransformerEncoderLayer, each, seen)
+    seen = normed("region_norm", seen).repeat_interleave(captions, 0)
+    x = functional.embedding(tokens.flatten(0, 1), own["words.weight"])
+    x = x * 4 + fixed[:length] if settings.positions == "sinusoidal" else x + own["positions"][:length]
+    mask = nn.Transformer.generate_square_subsequent_mask(length, dtype=x.dtype)
+    for each in decoder.layers:
+        x = layer(nn.TransformerDecoderLayer, each, x, seen, tgt_mask=mask, tgt_is_causal=True)
+    bias = own["output_bias"] if settings.tied else own["output.bias"]
+    weight = own["words.weight"] if settings.tied else own["output.weight"]
+    return functional.linear(normed("norm", x), weight, bias).unflatten(0, (-1, captions))
 
 
 def own_logits(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> Tensor:
     return decoder.logits(decoder.teach(tokens, decoder.memory(regions)).hidden)
 
 
-def test_forward_equals_torch(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> None:
+def test_forward_equals_torch(form: TransformerSettings, regions: Tensor, tokens: Tensor) -> None:
+    decoder = build(form)
     with torch.no_grad():
-        found, expected = own_logits(decoder, regions, tokens), reference_logits(decoder, regions, tokens)
+        found, expected = own_logits(decoder, regions, tokens), reference_logits(decoder, form, regions, tokens)
     assert expected.std() > 0.5
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_gradients_equal_torch(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> None:
-    decoder.double()
+def test_gradients_equal_torch(form: TransformerSettings, regions: Tensor, tokens: Tensor) -> None:
+    decoder = build(form).double()
     regions = regions.double().requires_grad_()
     wanted = {"photo": regions, **dict(decoder.named_parameters())}
 
@@ -114,11 +155,13 @@ def test_gradients_equal_torch(decoder: TransformerDecoder, regions: Tensor, tok
         return dict(zip(wanted, torch.autograd.grad(loss, list(wanted.values())), strict=True))
 
     found = gradients(own_logits(decoder, regions, tokens))
-    expected = gradients(reference_logits(decoder, regions, tokens))
+    expected = gradients(reference_logits(decoder, form, regions, tokens))
     for name in wanted:
         # A key's bias shifts all scores of a query alike: its true gradient is 0.
         assert name.endswith("key.bias") or expected[name].abs().max() > 1e-6, name
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-9, atol=1e-12, msg=name)
+        # Sinusoids are kept in single precision.
+        rtol, atol = (1e-9, 1e-12) if "sinusoidal" not in (form.positions, form.region_positions) else (1e-5, 1e-6)
+        torch.testing.assert_close(found[name], expected[name], rtol=rtol, atol=atol, msg=name)
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -147,8 +190,8 @@ def test_attention_is_the_last_layers_mean_over_heads(
     torch.testing.assert_close(attention.flatten(1, 2), scores.softmax(-1).mean(1))
 
 
-def test_gradcheck(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> None:
-    decoder.double()
+def test_gradcheck(form: TransformerSettings, regions: Tensor, tokens: Tensor) -> None:
+    decoder = build(form).double()
     names, parameters = zip(*decoder.named_parameters(), strict=True)
 
     class Whole(nn.Module):

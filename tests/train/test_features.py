@@ -11,17 +11,17 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from showtell.config import EncoderSettings, PixelSettings
 from showtell.core.image import load_image
 from showtell.core.pixels import normalise, resize, to_pixels
 from showtell.errors import BadData, BadImage
 from showtell.nets.encoder import Encoder
 from showtell.records import Sample
+from showtell.settings import EncoderSettings, PixelChoices
 from showtell.train import features as room
 from showtell.train.augment import augment
 from showtell.train.features import Features, cache_folder, extract
 
-SETTINGS = EncoderSettings(name="test_resnet", random=True, pixels=PixelSettings(size=32))
+SETTINGS = EncoderSettings(name="test_resnet", random=True, pixels=PixelChoices(size=32))
 PHOTOS, BLOCK, STAGES, SEED = 10, 4, 5, 7
 
 

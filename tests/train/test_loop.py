@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from showtell.config import Recipe, apply_overrides, parse_recipe
+from showtell.config import apply_overrides, parse_recipe
 from showtell.data.spec import read_samples
 from showtell.errors import BadConfig, BadData
 from showtell.recipes import find_recipe
+from showtell.settings import Recipe
 from showtell.train.loop import Interrupted, Trainer
 from showtell.train.progress import Reporter
 from showtell.train.run_folder import RunFolder

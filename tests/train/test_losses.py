@@ -4,7 +4,8 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from showtell.config import (
+from showtell.nets.captioning_model import CaptioningModel
+from showtell.settings import (
     AttentionLSTMSettings,
     DecoderSettings,
     EncoderSettings,
@@ -13,7 +14,6 @@ from showtell.config import (
     TrainSettings,
     TransformerSettings,
 )
-from showtell.nets.captioning_model import CaptioningModel
 from showtell.train.losses import CaptionLoss, doubly_stochastic_penalty
 
 PAD, UNKNOWN, END, LANGUAGE, VOCABULARY = 0, 1, 2, 3, 13
@@ -23,7 +23,7 @@ LSTM = AttentionLSTMSettings(width=12, embedding=10, attention=9, doubly_stochas
 
 def loss_of(decoder: DecoderSettings, **train: float) -> CaptionLoss:
     torch.manual_seed(0)
-    encoder = EncoderSettings(name="test_resnet", random=True, pixels=PixelSettings(size=64))
+    encoder = EncoderSettings(name="test_resnet", random=True, pixels=PixelChoices(size=64))
     model = CaptioningModel(ModelSettings(encoder=encoder, decoder=decoder), VOCABULARY, 8, trained_stages=1)
     for parameter in model.decoder.parameters():
         nn.init.normal_(parameter, std=0.5)

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from showtell.config import Recipe, apply_overrides, parse_recipe
+from showtell.config import apply_overrides, parse_recipe
 from showtell.core.text import Text
 from showtell.errors import BadBundle, BadConfig
+from showtell.settings import Recipe
 from showtell.train.run_folder import RunFolder
 
 
@@ -42,7 +43,7 @@ def test_the_same_recipe_goes_on(folder: RunFolder) -> None:
         ("text.languages=[en]", r"text.languages is \['en', 'ar'\] there, \['en'\] here"),
         ("model.encoder.options.a=1", "model.encoder.options.a is None there, 1 here"),
         ("model.encoder.weights=w", "model.encoder.weights is None there, 'w' here"),
-        ("model.decoder.kind=attention_lstm", "model.decoder.kind is 'transformer' there, 'attention_lstm' here"),
+        ("model.decoder.kind=attention", "model.decoder.kind is 'transformer' there, 'attention' here"),
     ],
 )
 def test_another_recipe_is_refused_and_the_difference_named(folder: RunFolder, override: str, difference: str) -> None:

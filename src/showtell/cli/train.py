@@ -36,13 +36,14 @@ def train(
         from showtell.train.loop import Interrupted
         from showtell.train.progress import Reporter
         from showtell.train.run_folder import RunFolder
-        from showtell.train.start import start
+        from showtell.train.start import settled, start
         from showtell.view.curves import draw_curves
     from showtell.data.spec import read_samples
     from showtell.metrics import score
 
     samples = read_samples(parsed.data, parsed.text.languages)
     folder = RunFolder(run or Path("runs") / Path(recipe).stem)
+    parsed = settled(parsed)
     folder.open(parsed)
     reporter = Reporter()
     trainer = start(

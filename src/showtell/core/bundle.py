@@ -19,10 +19,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from showtell.config import DecodeSettings, Language, PixelSettings
 from showtell.core.text import Text
 from showtell.errors import BadBundle
 from showtell.files import sha256, write_text
+from showtell.settings import DecodeSettings, Language, PixelSettings
 
 FORMAT = 1
 PARTS = ("tokenizer.json", "encoder.onnx", "decoder.onnx", "README.md")

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from showtell.config import DecodeSettings
 from showtell.core.bundle import Bundle, builtin, load_bundle
 from showtell.core.decode import decode
 from showtell.core.image import load_image
@@ -28,6 +27,7 @@ from showtell.core.stepper import Stepper
 from showtell.core.text import Text
 from showtell.errors import BadBundle, BadConfig, BadImage
 from showtell.records import Caption, CaptionRow, Word
+from showtell.settings import DecodeSettings
 
 LOADERS = 2
 """Threads that load photos; decoding a JPEG takes a tenth of the network's time for it."""
@@ -154,15 +154,22 @@ class Captioner:
         return [tuple(self._caption(hypothesis, language) for hypothesis in each) for each in found]
 
     def _caption(self, hypothesis: Hypothesis, language: str) -> Caption:
+        """Pieces become whole words: a word's probability is the product of its pieces', its attention their mean."""
         text: Text = self.bundle.text
-        words = text.spell(hypothesis.words)
+        words = text.words(hypothesis.words)
+        counts = np.array([count for _, count in words], np.int64)  # pieces of each word
+        begins = counts.cumsum() - counts
+        log_probs = np.add.reduceat(hypothesis.log_probs[:-1].astype(np.float64), begins)
         attention = hypothesis.attention
+        if attention is not None:
+            mean = np.add.reduceat(attention, begins) / counts[:, None]  # [T, S]
+            attention = mean.reshape(len(words), *self.bundle.manifest.grid).astype(np.float32)
         return Caption(
             text=text.decode(hypothesis.words),
             score=hypothesis.score,
-            words=tuple(Word(w, float(p)) for w, p in zip(words, hypothesis.log_probs[:-1], strict=True)),
+            words=tuple(Word(word, float(p)) for (word, _), p in zip(words, log_probs, strict=True)),
             language=language,
-            attention=None if attention is None else attention.reshape(len(words), *self.bundle.manifest.grid),
+            attention=attention,
         )
 
     def _check_length(self, settings: DecodeSettings) -> None:

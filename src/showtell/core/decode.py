@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from showtell.config import DecodeSettings
 from showtell.core.beam import beam_search
 from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram, Rule
 from showtell.core.search import Hypothesis, greedy
 from showtell.core.stepper import Stepper
 from showtell.core.text import Text
+from showtell.settings import DecodeSettings
 
 
 def decode(

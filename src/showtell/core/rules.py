@@ -1,7 +1,8 @@
 """What a caption may not say: masks over log-probabilities.
 
 A rule is called with the log-probabilities of the next word `[B, K, V]` and the words so far `[B, K, T]`, and sets to
-minus infinity what it forbids. The rest is not renormalised: a score stays the network's own.
+minus infinity what it forbids. The rest is not renormalised: a score stays the network's own. A word is an id here:
+where a vocabulary has pieces of words, lengths and n-grams count pieces.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from showtell import __version__
-from showtell.config import Recipe, TransformerSettings
 from showtell.core.bundle import check_destination, write_bundle
 from showtell.core.decode import decode
 from showtell.core.onnx_stepper import OnnxStepper
@@ -24,6 +23,7 @@ from showtell.export.graphs import export_graphs, round_to_half
 from showtell.export.samples import sample_pixels
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
+from showtell.settings import Recipe, TransformerSettings
 from showtell.train.run_folder import RunFolder, longest
 
 TOLERANCE = 1e-4
@@ -66,7 +66,7 @@ def export_run(run_path: Path, bundle: Path, card: Path | None = None) -> Parity
     check_destination(bundle)
     run = RunFolder(run_path)
     model, text, recipe = load_run(run)
-    pixels = recipe.model.encoder.pixels
+    pixels = model.encoder.pixels
     with tempfile.TemporaryDirectory() as name:
         parts = Path(name)
         export_graphs(model, pixels.size, parts)

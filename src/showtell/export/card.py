@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-from showtell.config import Recipe, dump_recipe
+from showtell.config import dump_recipe
+from showtell.settings import Recipe
 
 TEMPLATE = """# A showtell captioning model
 

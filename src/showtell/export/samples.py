@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from showtell.config import PixelSettings
 from showtell.core.pixels import to_pixels
 from showtell.core.stepper import Floats
+from showtell.settings import PixelSettings
 
 COUNT = 8
 

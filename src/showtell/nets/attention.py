@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,26 +25,53 @@ def dot_product_attention(
     return functional.dropout(weights, dropout, training=dropout > 0) @ values, weights
 
 
-class AdditiveAttention(nn.Module):
-    """Bahdanau et al. 2015; Xu et al. 2015, equations 4 to 6, with a ReLU as in the field's common code.
+class Look(NamedTuple):
+    """What attention saw."""
 
-    e_i = v . relu(W_a a_i + W_h h),  alpha = softmax(e),  context = sum_i alpha_i a_i
+    context: Tensor
+    """[B, K, C]"""
+    weights: Tensor
+    """[B, K, S]"""
+    chosen: Tensor | None
+    """[B, K]: log-probability of the sampled region; None unless attention is hard and in training."""
+
+
+class AdditiveAttention(nn.Module):
+    """Bahdanau et al. 2015; Xu et al. 2015, equations 4 to 6.
+
+    soft:  e_i = v . f(a_i, h),  alpha = softmax(e),  context = sum_i alpha_i a_i
+    hard:  context = a_s, with s sampled from alpha in training (their section 4.1), the likeliest region afterwards
     """
 
-    def __init__(self, channels: int, width: int, attention: int) -> None:
+    def __init__(self, channels: int, width: int, attention: int, energy: str = "relu", hard: bool = False) -> None:
+        """`energy`: f is relu(W_a a + b + W_h h + b'), or tanh(W [a; h] + b), where W = [W_a W_h] is kept in its two
+        parts because the first is the same for every word."""
         super().__init__()
         self.of_regions = nn.Linear(channels, attention)
-        self.of_hidden = nn.Linear(width, attention)
+        self.of_hidden = nn.Linear(width, attention, bias=energy == "relu")
         self.energy = nn.Linear(attention, 1)
+        self.activation = torch.relu if energy == "relu" else torch.tanh
+        self.hard = hard
 
     def keys(self, regions: Tensor) -> Tensor:
         """[B, S, C] -> [B, S, A]: once per image."""
         projected: Tensor = self.of_regions(regions)
         return projected
 
-    def forward(self, hidden: Tensor, keys: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """hidden [B, K, D], keys [B, S, A], regions [B, S, C] -> context [B, K, C], weights [B, K, S]."""
+    def forward(self, hidden: Tensor, keys: Tensor, regions: Tensor) -> Look:
+        """hidden [B, K, D], keys [B, S, A], regions [B, S, C]"""
         queries = self.of_hidden(hidden).unsqueeze(2)  # [B, K, 1, A]
-        energies = self.energy(torch.relu(queries + keys.unsqueeze(1))).squeeze(-1)  # [B, K, S]
+        energies = self.energy(self.activation(queries + keys.unsqueeze(1))).squeeze(-1)  # [B, K, S]
         weights = energies.softmax(-1)
-        return weights @ regions, weights
+        if not self.hard:
+            return Look(weights @ regions, weights, None)
+        if not self.training:
+            return Look(_pick(weights.argmax(-1), regions), weights, None)
+        place = torch.multinomial(weights.detach().flatten(0, 1), 1).view(weights.shape[:2])
+        chosen = energies.float().log_softmax(-1).gather(-1, place.unsqueeze(-1)).squeeze(-1)
+        return Look(_pick(place, regions), weights, chosen)
+
+
+def _pick(place: Tensor, regions: Tensor) -> Tensor:
+    """place [B, K] of regions [B, S, C] -> [B, K, C]"""
+    return regions.gather(1, place.unsqueeze(-1).expand(-1, -1, regions.shape[-1]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from showtell.config import ModelSettings, TransformerSettings
+from showtell.nets.attending import AttendingDecoder
 from showtell.nets.decoder import Decoder, Tensors
 from showtell.nets.encoder import Encoder
-from showtell.nets.recurrent import AttentionLSTM
+from showtell.nets.recurrent import RecurrentDecoder
 from showtell.nets.transformer import TransformerDecoder
+from showtell.settings import DecoderSettings, ModelSettings, RecurrentSettings, TransformerSettings
 
 
 class CaptioningModel(nn.Module):
@@ -21,15 +22,20 @@ class CaptioningModel(nn.Module):
         model."""
         super().__init__()
         self.encoder = Encoder(settings.encoder, trained_stages, load)
-        self.decoder: Decoder
-        if isinstance(settings.decoder, TransformerSettings):
-            regions = self.encoder.grid[0] * self.encoder.grid[1]
-            self.decoder = TransformerDecoder(
-                settings.decoder, self.encoder.channels, regions, vocabulary, max_length=max_words + 1
-            )
-        else:
-            self.decoder = AttentionLSTM(settings.decoder, self.encoder.channels, vocabulary)
+        height, width = self.encoder.grid
+        self.decoder = build_decoder(
+            settings.decoder, self.encoder.channels, height * width, vocabulary, max_length=max_words + 1
+        )
 
     def memory(self, pixels: Tensor) -> Tensors:
         """[B, 3, H, W] -> the decoder's memory of B images."""
         return self.decoder.memory(self.encoder(pixels))
+
+
+def build_decoder(settings: DecoderSettings, channels: int, regions: int, vocabulary: int, max_length: int) -> Decoder:
+    """A decoder of features `[B, S, C]`; `max_length` is the longest sequence, start token included."""
+    if isinstance(settings, TransformerSettings):
+        return TransformerDecoder(settings, channels, regions, vocabulary, max_length)
+    if isinstance(settings, RecurrentSettings):
+        return RecurrentDecoder(settings, channels, vocabulary)
+    return AttendingDecoder(settings, channels, vocabulary)

@@ -1,26 +1,18 @@
-"""Any timm backbone as a list of stages that give image regions.
+"""Any timm backbone as a list of stages that give image regions, or one vector.
 
-The stages are timm's own top-level parts, up to the deepest feature map that timm names in `feature_info`; what comes
-after it (pooling, the classifier and the 1x1 convolution that widens features for it) belongs to ImageNet. Splitting by
-stage lets the first ones stay frozen and their output be cached on disk, which is where nearly all time goes: three
-quarters of EfficientNet-B4's time, but a tenth of its weights, lie in its first four blocks.
+Splitting by stage lets the first ones stay frozen and their output be cached on disk, which is where nearly all time
+goes: three quarters of EfficientNet-B4's time, but a tenth of its weights, lie in its first four blocks.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from showtell.config import EncoderSettings, nearest
-from showtell.errors import BadConfig, BadWeights
-
-CONTAINERS = ("blocks", "stages", "layers", "features")
+from showtell.errors import BadConfig
+from showtell.nets.backbone import create_backbone, first_line, pixel_settings, stages_of
+from showtell.nets.pca import PrincipalComponents
+from showtell.settings import EncoderSettings
 
 
 class Encoder(nn.Module):
@@ -36,10 +28,13 @@ class Encoder(nn.Module):
         Raises BadConfig for an unknown backbone, block or count of stages, BadWeights for weights that cannot be had.
         """
         super().__init__()
-        backbone = _backbone(settings, load)
-        for name in settings.without:
-            _leave_out(backbone, name)
-        stages, self.channels_last = _stages(backbone)
+        self.pixels = pixel_settings(settings)
+        backbone = create_backbone(settings, load)
+        stages, self.channels_last = stages_of(backbone)
+        if settings.layer == "fc7":
+            stages.append(_fc7(backbone, settings.name))
+        if settings.layer != "regions":
+            stages[-1] = nn.Sequential(stages[-1], _Mean(self.channels_last))
         if trained_stages > len(stages):
             raise BadConfig(
                 f"train.encoder_stages is {trained_stages}; {settings.name} has {len(stages)} stages at most"
@@ -49,7 +44,7 @@ class Encoder(nn.Module):
         self.early = nn.Sequential(*stages[:cut]).requires_grad_(False)
         self.late = nn.Sequential(*stages[cut:])
         self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
-        size = settings.pixels.size
+        size = self.pixels.size
         try:
             with torch.no_grad():
                 features = self.early.eval()(torch.zeros(1, 3, size, size))
@@ -57,15 +52,26 @@ class Encoder(nn.Module):
         except Exception as error:
             raise BadConfig(
                 f"model.encoder: {settings.name} does not run in stages on {size} x {size} pixels "
-                f"({_first_line(error)}); choose another backbone, pixels.size, or options.img_size={size}"
+                f"({first_line(error)}); choose another backbone, pixels.size, or options.img_size={size}"
             ) from error
         self.cached_shape = tuple(features.shape[1:])
         """Shape of one image's output of `early`."""
         self.grid = (int(height), int(width))
+        self.pca: PrincipalComponents | None = None
+        if settings.pca is not None:
+            if trained_stages:
+                raise BadConfig(
+                    f"model.encoder.pca is {settings.pca}, train.encoder_stages {trained_stages}; principal components "
+                    "are those of a frozen encoder: expected train.encoder_stages=0"
+                )
+            self.pca, self.channels = PrincipalComponents(self.channels, settings.pca), settings.pca
+        self.features_are_given = False
+        """Whether `finish` is given what it gives: regions that a file holds."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, S, C]"""
-        return self.finish(self.begin(pixels))
+        regions = self.regions(self.begin(pixels))
+        return regions if self.pca is None else self.pca(regions)
 
     def begin(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> the output of `early`, [B, *cached_shape]"""
@@ -74,6 +80,13 @@ class Encoder(nn.Module):
 
     def finish(self, features: Tensor) -> Tensor:
         """The output of `early` -> [B, S, C]"""
+        if self.features_are_given:
+            return features
+        regions = self.regions(features)
+        return regions if self.pca is None else self.pca(regions)
+
+    def regions(self, features: Tensor) -> Tensor:
+        """The output of `early` -> [B, S, C], before principal components are taken."""
         if features.ndim == 4:
             features = features.contiguous(memory_format=torch.channels_last)
         return self._grid(self.late(features)).flatten(1, 2)
@@ -91,107 +104,23 @@ class Encoder(nn.Module):
         return features if self.channels_last else features.permute(0, 2, 3, 1)
 
 
-class _Whole(nn.Module):
-    """A backbone that is no plain sequence (a vision Transformer adds positions between its parts): one stage."""
+class _Mean(nn.Module):
+    """A feature map -> the mean of its regions, as a map of one region: with everything frozen that is all that is
+    cached."""
 
-    def __init__(self, backbone: Any) -> None:
+    def __init__(self, channels_last: bool) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.dims = (1, 2) if channels_last else (2, 3)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, height, width, C], prefix tokens (class, registers) off."""
-        tokens: Tensor = self.backbone.forward_features(pixels)
-        patches = tokens[:, self.backbone.num_prefix_tokens :]
-        height, width = self.backbone.patch_embed.grid_size
-        return patches.reshape(len(patches), height, width, -1)
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, height, width, C] -> [B, 1, 1, C], or [B, C, height, width] -> [B, C, 1, 1]"""
+        return features.mean(self.dims, keepdim=True)
 
 
-def _backbone(settings: EncoderSettings, load: bool) -> Any:
-    if not timm.is_model(settings.name):
-        raise BadConfig(
-            f"model.encoder.name: timm has no {settings.name!r}" + nearest(settings.name, timm.list_models())
-        )
-    if not load or settings.random:
-        return _create(settings)
-    if settings.weights is not None:
-        backbone = _create(settings)
-        _load(backbone, settings.weights, settings.without)
-        return backbone
-    try:
-        return _create(settings, pretrained=True)
-    except BadConfig:
-        raise
-    except Exception as error:
-        raise BadWeights(
-            f"timm could not get the weights of {settings.name} ({type(error).__name__}); connect to its hub once, or "
-            "give a file: model.encoder.weights=FILE.safetensors"
-        ) from error
-
-
-def _create(settings: EncoderSettings, pretrained: bool = False) -> Any:
-    options: dict[str, Any] = dict(settings.options)
-    try:
-        return timm.create_model(settings.name, pretrained=pretrained, num_classes=0, **options)
-    except TypeError as error:
-        raise BadConfig(f"model.encoder.options: not for {settings.name} ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def _load(backbone: Any, file: Path, without: tuple[str, ...]) -> None:
-    """Every parameter and statistic must be in the file, except those of blocks that are left out."""
-    try:
-        weights = load_file(str(file))
-    except (OSError, SafetensorError) as error:
-        raise BadWeights(f"{file}: no readable .safetensors file ({error}); see model.encoder.weights") from error
-    own = backbone.state_dict()
-    misfits = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
-    if misfits:
-        found, expected = tuple(weights[misfits[0]].shape), tuple(own[misfits[0]].shape)
-        raise BadWeights(f"{file}: {misfits[0]} has shape {found}; expected {expected}: weights of another encoder?")
-    left_out = tuple(f"{name}." for name in without)
-    missing = [k for k in own if k not in weights and not k.startswith(left_out) and "num_batches_tracked" not in k]
-    if missing:
-        raise BadWeights(
-            f"{file}: {len(missing)} of {len(own)} tensors are missing, first {missing[0]}; expected timm's names; a "
-            "residual block can be left out: model.encoder.without=[blocks.6.1]"
-        )
-    backbone.load_state_dict({k: v.float() for k, v in weights.items() if k in own}, strict=False)
-
-
-def _leave_out(backbone: nn.Module, name: str) -> None:
-    parent_name, _, last = name.rpartition(".")
-    try:
-        parent = backbone.get_submodule(parent_name)
-        parent.get_submodule(last)
-    except AttributeError as error:
-        raise BadConfig(f"model.encoder.without: the backbone has no module {name!r}") from error
-    setattr(parent, last, nn.Identity())
-
-
-def _stages(backbone: Any) -> tuple[list[nn.Module], bool]:
-    """The backbone's parts in order up to its deepest feature map, and whether that one is channels-last."""
-    channels_last = getattr(backbone, "output_fmt", "NCHW") == "NHWC"
-    if hasattr(backbone, "num_prefix_tokens"):
-        return [_Whole(backbone)], True
-    if (own := next((name for name, _ in backbone.named_parameters(recurse=False)), None)) is not None:
-        raise BadConfig(
-            f"model.encoder.name: this backbone is no plain sequence of parts (it has {own}); choose another one"
-        )
-    # timm names the end of each stage: a child (layer3) or a member of a container (blocks.6).
-    ends = [info["module"] for info in backbone.feature_info]
-    stages: list[nn.Module] = []
-    parts: list[nn.Module] = []
-    for name, child in backbone.named_children():
-        if name in CONTAINERS:
-            stem = [nn.Sequential(*parts)] if parts else []
-            return [*stages, *stem, *child.children()], channels_last
-        parts.append(child)
-        if name in ends:
-            stages.append(nn.Sequential(*parts))
-            parts = []
-        if name == ends[-1]:
-            return stages, channels_last
-    raise BadConfig(f"model.encoder.name: found no part {ends[-1]!r} in this backbone; choose another one")
+def _fc7(backbone: nn.Module, name: str) -> nn.Module:
+    """VGG's two fully connected layers, fc6 and fc7, each with its ReLU, which timm keeps as convolutions."""
+    layers = getattr(backbone, "pre_logits", None)
+    if not hasattr(layers, "fc2"):
+        raise BadConfig(f"model.encoder.layer: {name} has no fc7, which is VGG's; expected regions or vector")
+    assert isinstance(layers, nn.Module)
+    return layers

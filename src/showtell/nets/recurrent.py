@@ -1,70 +1,62 @@
-"""LSTM with soft attention over image regions (Xu et al. 2015, Show, Attend and Tell).
-
-At every word: attention from the previous hidden state, a gate on the context (section 4.2.1, beta), then one LSTM
-step on [embedding; context]. h0 and c0 come from the mean region. The output is one linear layer on the hidden state,
-as in the field's common code, in place of the paper's deep output (equation 7).
+"""RNN, LSTM or GRU that sees the image once: as its first input (Vinyals et al. 2015, Show and Tell), or as its first
+hidden state (as in Stanford's CS231n course; "init-inject" in Tanti et al. 2018, who compare these places).
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from showtell.config import AttentionLSTMSettings
-from showtell.nets.attention import AdditiveAttention
-from showtell.nets.decoder import Decoder, Taught, Tensors
+from showtell.nets.cells import Recurrence
+from showtell.nets.decoder import Advanced, Decoder, Taught, Tensors
+from showtell.settings import RecurrentSettings
 
 
-class AttentionLSTM(Decoder):
-    def __init__(self, settings: AttentionLSTMSettings, channels: int, vocabulary: int) -> None:
+class RecurrentDecoder(Decoder):
+    def __init__(self, settings: RecurrentSettings, channels: int, vocabulary: int) -> None:
         super().__init__()
+        self.head, seen = _head(channels, settings)
+        self.as_input = settings.image == "first_input"
+        self.image = nn.Linear(seen, settings.embedding if self.as_input else settings.layers * settings.width)
         self.words = nn.Embedding(vocabulary, settings.embedding)
-        self.attention = AdditiveAttention(channels, settings.width, settings.attention)
-        self.gate = nn.Linear(settings.width, channels)
-        self.first_hidden = nn.Linear(channels, settings.width)
-        self.first_cell = nn.Linear(channels, settings.width)
-        self.cell = nn.LSTMCell(settings.embedding + channels, settings.width)
+        self.embedding_dropout = nn.Dropout(settings.embedding_dropout)
+        self.recurrence = Recurrence(
+            settings.cell, settings.embedding, settings.width, settings.layers, settings.dropout, settings.biases
+        )
         self.dropout = nn.Dropout(settings.dropout)
         self.output = nn.Linear(settings.width, vocabulary)
 
     def memory(self, regions: Tensor) -> Tensors:
-        """[B, S, C] -> regions, their keys [B, S, A], and the first hidden and cell state [B, D]."""
-        mean = regions.mean(1)
-        return {
-            "regions": regions,
-            "keys": self.attention.keys(regions),
-            "hidden": self.first_hidden(mean),
-            "cell": self.first_cell(mean),
-        }
+        """[B, S, C] -> the state after the image, [B, L, D]. All regions count the same."""
+        image = self.image(self.head(regions.mean(1)))
+        state = self.recurrence.zeros(image)
+        if self.as_input:
+            return self.recurrence.step(image, state)[1]
+        return {**state, "hidden": image.view(state["hidden"].shape)}
 
     def start(self, memory: Tensors) -> Tensors:
-        return {"hidden": memory["hidden"].unsqueeze(1), "cell": memory["cell"].unsqueeze(1)}
+        return {name: memory[name].unsqueeze(1) for name in self.recurrence.states}
 
-    def step(self, tokens: Tensor, memory: Tensors, state: Tensors) -> tuple[Tensor, Tensors, Tensor]:
-        state, weights = self._advance(self.words(tokens), memory, state)
-        return self.logits(self.dropout(state["hidden"])), state, weights
+    def advance(self, tokens: Tensor, memory: Tensors, state: Tensors) -> Advanced:
+        top, state = self.recurrence.step(self.embedding_dropout(self.words(tokens)), state)
+        return Advanced(self.dropout(top), state, None)
 
     def teach(self, tokens: Tensor, memory: Tensors) -> Taught:
-        captions, length = tokens.shape[1:]
-        embedded = self.words(tokens)  # [B, N, T, E]
-        state = {name: row.expand(-1, captions, -1) for name, row in self.start(memory).items()}
-        hidden, attention = [], []
-        for t in range(length):
-            state, weights = self._advance(embedded[:, :, t], memory, state)
-            hidden.append(state["hidden"])
-            attention.append(weights)
-        return Taught(self.dropout(torch.stack(hidden, 2)), torch.stack(attention, 2))
+        rows, captions, length = tokens.shape
+        embedded = self.embedding_dropout(self.words(tokens)).flatten(0, 1)  # [B * N, T, E]
+        state = {name: memory[name].repeat_interleave(captions, 0) for name in self.recurrence.states}
+        hidden = self.recurrence.run(embedded, state)
+        return Taught(self.dropout(hidden.view(rows, captions, length, -1)), None)
 
     def logits(self, hidden: Tensor) -> Tensor:
         scores: Tensor = self.output(hidden)
         return scores
 
-    def _advance(self, embedded: Tensor, memory: Tensors, state: Tensors) -> tuple[Tensors, Tensor]:
-        """One word: embedded [B, K, E] -> the next state [B, K, D] and the attention weights [B, K, S]."""
-        context, weights = self.attention(state["hidden"], memory["keys"], memory["regions"])
-        gated = torch.sigmoid(self.gate(state["hidden"])) * context
-        hidden, cell = self.cell(
-            torch.cat([embedded, gated], -1).flatten(0, 1), (state["hidden"].flatten(0, 1), state["cell"].flatten(0, 1))
-        )
-        shape = embedded.shape[:2]
-        return {"hidden": hidden.reshape(*shape, -1), "cell": cell.reshape(*shape, -1)}, weights
+
+def _head(channels: int, settings: RecurrentSettings) -> tuple[nn.Sequential, int]:
+    """ReLU layers with dropout between them, and the width that comes out."""
+    parts: list[nn.Module] = []
+    for width in settings.head:
+        parts += [nn.Dropout(settings.dropout)] * bool(parts)
+        parts += [nn.Linear(channels, width), nn.ReLU()]
+        channels = width
+    return nn.Sequential(*parts), channels

@@ -12,6 +12,7 @@ from torch import Tensor
 from showtell.core.text import Text
 from showtell.records import Sample
 from showtell.train.augment import is_mirrored, mirror_words
+from showtell.train.vocabulary import prepare
 
 POOL = 16
 """Batches, at most, that are sorted by length together: more wastes less padding, fewer mixes better."""
@@ -43,8 +44,11 @@ def _photo(group: list[Sample], text: Text, max_words: int) -> Photo:
     pairs = [(caption, sample.language) for sample in group for caption in sample.captions]
     return Photo(
         group[0],
-        [text.encode(caption, language, max_words) for caption, language in pairs],
-        [text.encode(mirror_words(caption, language), language, max_words) for caption, language in pairs],
+        [text.encode(prepare(caption, language, text), language, max_words) for caption, language in pairs],
+        [
+            text.encode(prepare(mirror_words(caption, language), language, text), language, max_words)
+            for caption, language in pairs
+        ],
     )
 
 
@@ -58,6 +62,8 @@ class Batch:
     """`[B, 1, T]` int64 each, padded: start, words, end. Slot n has the n-th shortest caption of every photo, so that
     captions of like length stand together though those of a photo share its memory; one block `[B, N, T]` of them all
     would be two fifths padding on Flickr8k."""
+    words: int
+    """To be predicted, ends included."""
 
 
 def batches(photos: Sequence[Photo], text: Text, size: int, views: int, seed: int, epoch: int) -> list[Batch]:
@@ -83,7 +89,8 @@ def _batch(photos: Sequence[Photo], images: np.ndarray, views: np.ndarray, text:
         [row[n] if n < len(row) else [] for row in (sorted(row, key=len) for row in rows)]
         for n in range(max(map(len, rows)))
     ]
-    return Batch(images, views[images], [_padded(slot, text.pad) for slot in slots])
+    words = sum(len(ids) - 1 for row in rows for ids in row)
+    return Batch(images, views[images], [_padded(slot, text.pad) for slot in slots], words)
 
 
 def _padded(captions: list[list[int]], pad: int) -> Tensor:

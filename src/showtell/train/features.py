@@ -21,13 +21,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from showtell.config import EncoderSettings
 from showtell.core.image import load_image
 from showtell.core.pixels import normalise, resize
 from showtell.errors import BadData, BadImage
 from showtell.files import sha256, write_text
 from showtell.nets.encoder import Encoder
 from showtell.records import Sample
+from showtell.settings import EncoderSettings, PixelSettings
 from showtell.train.augment import augment
 
 BLOCK = 32
@@ -50,7 +50,7 @@ class Features:
     views: list[NDArray[Any]]
     """One memory map `[N, *shape]` per view: float16 features, or uint8 pixels `[N, H, W, 3]` when nothing is
     frozen."""
-    settings: EncoderSettings
+    pixels: PixelSettings
 
     def __len__(self) -> int:
         return len(self.views[0])
@@ -60,7 +60,7 @@ class Features:
         chosen = np.broadcast_to(views, images.shape)
         stored = np.stack([self.views[v][i] for i, v in zip(images, chosen, strict=True)])
         if stored.dtype == np.uint8:
-            return torch.from_numpy(normalise(stored, self.settings.pixels))
+            return torch.from_numpy(normalise(stored, self.pixels))
         return torch.from_numpy(stored.astype(np.float32))
 
 
@@ -79,13 +79,15 @@ def extract(
     """
     place = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed)
     place.mkdir(parents=True, exist_ok=True)
-    return Features([_view(place, encoder, settings, samples, view, seed, advance) for view in range(views)], settings)
+    return Features([_view(place, encoder, samples, view, seed, advance) for view in range(views)], encoder.pixels)
 
 
 def _key(encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample], seed: int) -> str:
+    own = settings.model_dump(mode="json", include={"name", "random", "without", "options"})
+    layer = {} if settings.layer == "regions" else {"layer": settings.layer}
     description = {
         "format": 1,
-        "encoder": settings.model_dump(mode="json", exclude={"weights"}),
+        "encoder": {**own, **layer, "pixels": encoder.pixels.model_dump(mode="json")},
         "weights": None if settings.weights is None else sha256(settings.weights),
         "frozen stages": len(encoder.early),
         "random weights": _fingerprint(encoder) if settings.random else None,
@@ -112,7 +114,6 @@ def _fingerprint(encoder: Encoder) -> str:
 def _view(
     place: Path,
     encoder: Encoder,
-    settings: EncoderSettings,
     samples: Sequence[Sample],
     view: int,
     seed: int,
@@ -124,7 +125,7 @@ def _view(
         advance(len(samples))
         return _open(path)
     frozen = len(encoder.early) > 0
-    size = settings.pixels.size
+    size = encoder.pixels.size
     shape = (len(samples), *(encoder.cached_shape if frozen else (size, size, 3)))
     done = int(progress.read_text()) if progress.exists() and part.exists() else 0
     dtype = np.float16 if frozen else np.uint8
@@ -137,7 +138,7 @@ def _view(
         except BadImage as error:
             found, wanted = f"{error.code} ({error.detail})", "an image; `showtell data check` lists all that are not"
             raise BadData(samples[i].name, found, wanted) from error
-        return resize(augment(photo, seed, i, view), settings.pixels)
+        return resize(augment(photo, seed, i, view), encoder.pixels)
 
     device = next(encoder.parameters()).device
     with ThreadPoolExecutor(2) as pool, torch.inference_mode():
@@ -145,7 +146,7 @@ def _view(
             stop = min(begin + BLOCK, len(samples))
             block = np.stack(list(pool.map(pixels, range(begin, stop))))
             if frozen:
-                tensor = torch.from_numpy(normalise(block, settings.pixels)).to(device)
+                tensor = torch.from_numpy(normalise(block, encoder.pixels)).to(device)
                 store[begin:stop] = encoder.begin(tensor).half().cpu().numpy()
             else:
                 store[begin:stop] = block

@@ -15,19 +15,23 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
-from showtell.config import Recipe
 from showtell.core.text import Text
+from showtell.errors import BadConfig
 from showtell.files import write_text
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.records import Sample
+from showtell.settings import Recipe
 from showtell.train.batches import Batch, Photo, batches
+from showtell.train.batches import photos as gather_photos
+from showtell.train.compiled import compile_decoder
 from showtell.train.features import Features
 from showtell.train.losses import CaptionLoss
+from showtell.train.optimizer import build_optimizer
 from showtell.train.progress import Reporter
 from showtell.train.run_folder import RunFolder
-from showtell.train.schedule import warmup_cosine
+from showtell.train.schedule import learning_factor, meets_plateau, teacher_forcing
 from showtell.train.state import Position, load_state, save_state, save_weights
-from showtell.train.validate import Score, caption_features, validate
+from showtell.train.validate import Score, caption_features, taught_scores, validate
 
 LOG_EVERY = 20
 
@@ -58,24 +62,28 @@ class Trainer:
         self.photos, self.features, self.dev, self.dev_features = photos, features, dev, dev_features
         self.score, self.reporter, self.after_epoch = score, reporter, after_epoch
         settings = recipe.train
+        self.dev_photos = gather_photos(dev, text, recipe.text.max_words)
         self.fabric = fabric
         self.model = model
         loss = CaptionLoss(model, recipe.model.decoder, settings, text.pad, text.unknown)
-        self.loss, self.optimizer = self.fabric.setup(loss, _optimizer(model, recipe))
+        self.loss, self.optimizer = self.fabric.setup(loss, build_optimizer(model, settings))
         self.average = (
             AveragedModel(model, multi_avg_fn=_moving_average(settings.average)) if settings.average else None
         )
+        if settings.compile:  # after the average was copied from it: a copy would go on calling the original
+            compile_decoder(model.decoder)
         self.board = SummaryWriter(str(run.path / "tensorboard"))
         self.position = Position()
         if run.state.exists():
-            self.position = load_state(run.state, model, self.optimizer, self.average)
-        self.steps_per_epoch = -(-len(photos) // settings.batch_size)
+            self.position, scaler = load_state(run.state, model, self.optimizer, self.average)
+            fabric.strategy.precision.load_state_dict(scaler)
+        self.steps_per_epoch = -(-len(photos) // (settings.batch_size * settings.accumulate))
 
     def fit(self) -> None:
         """Raises Interrupted when Ctrl-C (or a termination signal) came; the state is saved then."""
         settings, position = self.recipe.train, self.position
         with _stop_signal() as stop:
-            while position.epoch < settings.epochs:
+            while position.epoch < settings.epochs and not position.stopped:
                 plan = batches(
                     self.photos, self.text, settings.batch_size, settings.views, settings.seed, position.epoch
                 )
@@ -89,11 +97,13 @@ class Trainer:
 
     def _epoch(self, plan: Sequence[Batch], advance: Callable[..., None], stop: Callable[[], bool]) -> None:
         saved = begun = time.monotonic()
-        for batch in plan:
-            entropy = self._step(batch)
+        together = self.recipe.train.accumulate
+        for first in range(0, len(plan), together):
+            group = plan[first : first + together]
+            entropy = self._step(group)
             now = time.monotonic()
             self.position.seconds, begun = self.position.seconds + now - begun, now
-            advance(1, f"loss {entropy:.3f}")
+            advance(len(group), f"loss {entropy:.3f}")
             if stop():
                 self._save()
                 raise Interrupted
@@ -101,34 +111,52 @@ class Trainer:
                 self._save()
                 saved = now
 
-    def _step(self, batch: Batch) -> float:
-        """One optimiser step; the cross-entropy per word in nats."""
+    def _step(self, group: Sequence[Batch]) -> float:
+        """One optimiser step on the batches of a group together; the cross-entropy per word in nats."""
         settings, position = self.recipe.train, self.position
-        factor = warmup_cosine(position.step, self.steps_per_epoch * settings.epochs, settings.warmup)
-        train_encoder = settings.encoder_stages > 0 and position.epoch >= settings.encoder_from_epoch
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["base_lr"] * factor
+        factor = learning_factor(settings, position.step, self.steps_per_epoch, position.epoch, position.drops)
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = parameters["base_lr"] * factor
         self.loss.train()
-        features = self.fabric.to_device(self.features.batch(batch.images, batch.views))
-        loss, entropy = self.loss(lambda: features, self.fabric.to_device(batch.slots), train_encoder)
         self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        norm = self.fabric.clip_gradients(self.loss, self.optimizer, max_norm=settings.clip, error_if_nonfinite=False)
+        words = sum(batch.words for batch in group)
+        loss = entropy = 0.0
+        for batch in group:
+            share = batch.words / words  # of a mean over words, so that small batches add up to the large one
+            batch_loss, batch_entropy = self._forward(batch)
+            self.fabric.backward(batch_loss * share)
+            loss, entropy = loss + share * float(batch_loss.detach()), entropy + share * float(batch_entropy)
+        norm = torch.nan
+        if settings.clip is not None:
+            clipped = self.fabric.clip_gradients(
+                self.loss, self.optimizer, max_norm=settings.clip, error_if_nonfinite=False
+            )
+            norm = float(cast(Tensor, clipped))
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
         position.step += 1
-        position.batch += 1
-        if position.step % LOG_EVERY == 0:
-            self._log_step(float(loss.detach()), float(entropy), float(cast(Tensor, norm)))
-        return float(entropy)
+        position.batch += len(group)
+        if position.step % LOG_EVERY == 0 or position.step == 1:
+            self._log_step(loss, entropy, norm)
+        return entropy
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        settings, position = self.recipe.train, self.position
+        train_encoder = settings.encoder_stages > 0 and position.epoch >= settings.encoder_from_epoch
+        features = self.fabric.to_device(self.features.batch(batch.images, batch.views))
+        forcing = teacher_forcing(settings, position.step, self.steps_per_epoch)
+        loss: tuple[Tensor, Tensor] = self.loss(
+            lambda: features, self.fabric.to_device(batch.slots), train_encoder, forcing
+        )
+        return loss
 
     def _log_step(self, loss: float, entropy: float, norm: float) -> None:
         position = self.position
         entry = {
             "loss": round(loss, 4),
             "cross_entropy": round(entropy, 4),
-            "gradient_norm": round(norm, 4),
+            **({"gradient_norm": round(norm, 4)} if self.recipe.train.clip is not None else {}),
             "lr": self.optimizer.param_groups[0]["lr"],
         }
         self.run.log(kind="train", epoch=position.epoch + 1, step=position.step, **entry)
@@ -148,44 +176,59 @@ class Trainer:
                 )
 
         scores, rows = validate(caption, self.dev, languages, self.score)
+        plan = batches(self.dev_photos, self.text, 64, views=1, seed=0, epoch=0)
+        scores |= taught_scores(model, self.dev_features, plan, self.text.pad)
         position = self.position
         self.run.log(
             kind="dev", epoch=position.epoch + 1, step=position.step, seconds=round(position.seconds), scores=scores
         )
-        for language in languages:
-            for name, value in scores[language].items():
-                self.board.add_scalar(f"dev {language}/{name}", value, position.step)
-        self.board.flush()
-        improved = scores["CIDEr"] > position.best_score
+        self._show_on_board(scores)
+        improved = self._judge(scores)
         self.reporter.say(_summary(position.epoch + 1, scores, languages) + (" (best)" if improved else ""))
         if improved:
-            position.best_score, position.best_epoch = scores["CIDEr"], position.epoch + 1
             about = {"epoch": position.best_epoch, "step": position.step, "scores": scores}
             save_weights(self.run.best, model, about)
             write_text(self.run.best_scores, json.dumps(about, indent=2))
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             write_text(self.run.path / "predictions.dev.jsonl", lines)
 
+    def _judge(self, scores: dict[str, Any]) -> bool:
+        """Whether this epoch is the best so far; if not, what follows for the learning rate and for the run."""
+        settings, position = self.recipe.train, self.position
+        if settings.monitor not in scores:
+            there = ", ".join(name for name, value in scores.items() if isinstance(value, float))
+            raise BadConfig(f"train.monitor: dev has no {settings.monitor}; expected one of: {there}")
+        value = -scores["loss"] if settings.monitor == "loss" else scores[settings.monitor]
+        epochs = position.epoch + 1
+        if position.best_score is None or value > position.best_score:
+            position.best_score, position.best_epoch = value, epochs
+            return True
+        without_gain = epochs - position.best_epoch
+        if meets_plateau(settings, epochs, without_gain):
+            position.drops += 1
+            self.reporter.say(f"no gain in {without_gain} epochs: learning rate x {settings.decay}")
+        if settings.stop_after is not None and without_gain >= settings.stop_after:
+            position.stopped = True
+            self.reporter.say(f"no gain in {without_gain} epochs: stopped")
+        return False
+
+    def _show_on_board(self, scores: dict[str, Any]) -> None:
+        """TensorBoard, by language where there are several figures of a name."""
+        for language in self.recipe.text.languages:
+            for name, value in scores[language].items():
+                self.board.add_scalar(f"dev {language}/{name}", value, self.position.step)
+        for name in ("loss", "top-5"):
+            self.board.add_scalar(f"dev/{name}", scores[name], self.position.step)
+        self.board.flush()
+
     def _save(self) -> None:
-        save_state(self.run.state, self.position, self.model, self.optimizer, self.average)
+        scaler = self.fabric.strategy.precision.state_dict()
+        save_state(self.run.state, self.position, self.model, self.optimizer, self.average, scaler)
 
 
 def _moving_average(decay: float) -> Callable[..., None]:
     average: Callable[..., None] = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     return average
-
-
-def _optimizer(model: CaptioningModel, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019): no decay on vectors (biases, norms); the encoder at its own rate."""
-    settings = recipe.train
-    groups: list[dict[str, Any]] = []
-    for part, rate in ((model.decoder, settings.lr), (model.encoder.late, settings.encoder_lr)):
-        parameters = [p for p in part.parameters() if p.requires_grad]
-        for decay, wanted in ((settings.weight_decay, True), (0.0, False)):
-            chosen = [p for p in parameters if (p.ndim > 1) is wanted]
-            if chosen:
-                groups.append({"params": chosen, "weight_decay": decay, "base_lr": rate})
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98))
 
 
 def _summary(epoch: int, scores: dict[str, Any], languages: Sequence[str]) -> str:

@@ -4,13 +4,49 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from showtell.config import AttentionLSTMSettings, DecoderSettings, TrainSettings
+from showtell.nets.attending import AttendingDecoder
 from showtell.nets.captioning_model import CaptioningModel
+from showtell.nets.decoder import Decoder, Taught, Tensors
+from showtell.settings import AttentionSettings, DecoderSettings, TrainSettings
+
+BASELINE_DECAY = 0.9
+"""Of the moving average that a sampled caption's log-probability is compared with (Xu et al. 2015, equation 12)."""
+
+
+class Read(NamedTuple):
+    """What a decoder says of the real words of a batch, padding left out; W of them in all."""
+
+    hidden: Tensor
+    """[W, D]"""
+    targets: Tensor
+    """[W]"""
+    captions: Tensor
+    """[W]: the number of the caption that each word belongs to."""
+    taught: list[tuple[Taught, Tensor]]
+    """Of each slot, with `[B, N, T]` true where there is a word."""
+
+
+def read(slots: list[Tensor], pad: int, teach: Callable[[Tensor], Taught], inputs: Callable[[Tensor], Tensor]) -> Read:
+    """Let `teach` read the captions [B, N, T] of every slot (see `Batch`), `inputs` made of all words but the last."""
+    hidden, targets, captions, all_taught = [], [], [], []
+    first = 0
+    for tokens in slots:
+        following = tokens[:, :, 1:]
+        real = following != pad
+        taught = teach(inputs(tokens[:, :, :-1]))
+        number = first + torch.arange(real[..., 0].numel(), device=tokens.device).view(*real.shape[:2], 1)
+        hidden.append(taught.hidden[real])  # only real words cost a vocabulary
+        targets.append(following[real])
+        captions.append(number.expand_as(real)[real])
+        all_taught.append((taught, real))
+        first += real[..., 0].numel()
+    return Read(torch.cat(hidden), torch.cat(targets), torch.cat(captions), all_taught)
 
 
 class CaptionLoss(nn.Module):
@@ -23,13 +59,14 @@ class CaptionLoss(nn.Module):
         self.model = model
         self.pad, self.unknown = pad, unknown
         self.label_smoothing, self.word_dropout = train.label_smoothing, train.word_dropout
-        self.doubly_stochastic = decoder.doubly_stochastic if isinstance(decoder, AttentionLSTMSettings) else 0.0
+        self.forcing_per_batch = train.teacher_forcing_per == "batch"
+        self.attention = decoder if isinstance(decoder, AttentionSettings) else None
 
     def forward(
-        self, get_features: Callable[[], Tensor], slots: list[Tensor], train_encoder: bool
+        self, get_features: Callable[[], Tensor], slots: list[Tensor], train_encoder: bool, forcing: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """The encoder's cached features [B, ...] and captions [B, N, T] in slots of like length (see `Batch`)
-        -> the loss, and the plain cross-entropy per word in nats.
+        -> the loss, and the plain cross-entropy per word in nats. `forcing` is the chance that a true word is read.
 
         The features come from a function because Fabric rounds tensors that it passes on to bfloat16, which nobody does
         to an image when the model is used.
@@ -40,23 +77,38 @@ class CaptionLoss(nn.Module):
         with precision, torch.set_grad_enabled(train_encoder and torch.is_grad_enabled()):
             regions = self.model.encoder.finish(features)
         memory = self.model.decoder.memory(regions)
-        hidden, targets, penalties = [], [], []
-        for tokens in slots:
-            following = tokens[:, :, 1:]
-            real = following != self.pad
-            taught = self.model.decoder.teach(self._drop_words(tokens[:, :, :-1]), memory)
-            hidden.append(taught.hidden[real])  # only real words cost a vocabulary
-            targets.append(following[real])
-            if self.doubly_stochastic and taught.attention is not None:
-                penalties.append(doubly_stochastic_penalty(taught.attention, real))
-        log_probs = self.model.decoder.logits(torch.cat(hidden)).float().log_softmax(-1)
-        entropy = functional.nll_loss(log_probs, torch.cat(targets))
+        words = read(slots, self.pad, lambda tokens: self._teach(tokens, memory, forcing), self._drop_words)
+        log_probs = self.model.decoder.logits(words.hidden).float().log_softmax(-1)
+        each = functional.nll_loss(log_probs, words.targets, reduction="none")
+        entropy = each.mean()
         # Label smoothing by hand, on log-probabilities that are there already: cross_entropy would compute them again
         # to give the plain loss, which is the one that can be compared between runs.
         loss = (1 - self.label_smoothing) * entropy - self.label_smoothing * log_probs.mean()
-        if penalties:
-            loss = loss + self.doubly_stochastic * torch.cat(penalties).mean()
+        if self.attention is not None:
+            loss = loss + self._of_attention(words, each.detach(), self.attention)
         return loss, entropy.detach()
+
+    def _teach(self, tokens: Tensor, memory: Tensors, forcing: float) -> Taught:
+        decoder: Decoder = self.model.decoder
+        if forcing < 1:
+            length = tokens.shape[2]
+            draws = torch.rand(1).expand(length) if self.forcing_per_batch else torch.rand(length)
+            forced = (draws < forcing).tolist()
+            if not all(forced):
+                return decoder.unroll(tokens, memory, forced)
+        return decoder.teach(tokens, memory)
+
+    def _of_attention(self, words: Read, entropies: Tensor, settings: AttentionSettings) -> Tensor:
+        """What attention adds to the loss: its regulariser, and how hard attention learns."""
+        added = entropies.new_zeros(())
+        if settings.doubly_stochastic:
+            seen = [(taught.attention, real) for taught, real in words.taught if taught.attention is not None]
+            penalties = [doubly_stochastic_penalty(attention, real) for attention, real in seen]
+            added = added + settings.doubly_stochastic * torch.cat(penalties).mean()
+        decoder = self.model.decoder
+        if settings.hard and self.training and isinstance(decoder, AttendingDecoder):
+            added = added + hard_attention_loss(words, entropies, decoder.baseline, settings)
+        return added
 
     def _drop_words(self, inputs: Tensor) -> Tensor:
         if not self.word_dropout or not self.training:
@@ -73,3 +125,31 @@ def doubly_stochastic_penalty(attention: Tensor, real: Tensor) -> Tensor:
     """
     total = (attention * real.unsqueeze(-1)).sum(2)  # [B, N, S]
     return ((1 - total) ** 2)[real.any(-1)]
+
+
+def hard_attention_loss(words: Read, entropies: Tensor, baseline: Tensor, settings: AttentionSettings) -> Tensor:
+    """What teaches sampled attention where to look: REINFORCE (Xu et al. 2015, equations 11 to 13), as a loss.
+
+    The reward of a caption's regions s is its log-probability given them, less a moving average of it (`baseline`,
+    brought up to date here); per word: - lambda_r (log p(y|s) - b) log p(s) - lambda_e H(alpha). `entropies` [W] are
+    the words' - log p. Sampled words' gradients, the first term of equation 11, are the cross-entropy's own.
+    """
+    pieces = [
+        (taught.chosen[real], _entropy(taught.attention[real]))
+        for taught, real in words.taught
+        if taught.chosen is not None and taught.attention is not None
+    ]
+    chosen, spread = (torch.cat([piece[n] for piece in pieces]) for n in range(2))  # [W] both
+    caption: Tensor = torch.unique(words.captions, return_inverse=True)[1]  # type: ignore[no-untyped-call]
+    rewards = entropies.new_zeros(int(caption.max()) + 1).index_add(0, caption, -entropies)
+    if not baseline:
+        baseline.copy_(rewards.mean())  # from 0, the first hundred steps would punish whatever was looked at
+    advantage = (rewards - baseline)[caption]
+    baseline.mul_(BASELINE_DECAY).add_((1 - BASELINE_DECAY) * rewards.mean())
+    return -settings.reinforce * (advantage * chosen).mean() - settings.entropy * spread.mean()
+
+
+def _entropy(weights: Tensor) -> Tensor:
+    """[..., S] -> [...], in nats"""
+    entropies: Tensor = torch.special.entr(weights.float()).sum(-1)
+    return entropies

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from showtell.config import Recipe, dump_recipe, parse_recipe, read_recipe
+from showtell.config import dump_recipe, parse_recipe, read_recipe
 from showtell.core.text import Text
 from showtell.errors import BadConfig
 from showtell.files import write_text
+from showtell.settings import Recipe
 
 
 class RunFolder:

@@ -7,17 +7,20 @@ from collections.abc import Callable, Sequence
 import torch
 from lightning.fabric import Fabric, seed_everything
 
-from showtell.config import Recipe
 from showtell.core.text import Text
 from showtell.errors import BadData
+from showtell.nets.backbone import settle
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.records import Sample
+from showtell.settings import Recipe
 from showtell.train.batches import photos
 from showtell.train.features import Features, extract
 from showtell.train.loop import Trainer
+from showtell.train.principal import fit_principal_components
 from showtell.train.progress import Reporter
 from showtell.train.run_folder import RunFolder, longest
 from showtell.train.validate import Score
+from showtell.train.vocabulary import build_text
 
 
 def start(
@@ -42,7 +45,7 @@ def start(
                 "images to train on (train) and to choose by (dev); name a split for each, in a column or by a folder",
             )
     seed_everything(settings.seed, verbose=False)
-    text = _text(run, recipe, train)
+    text = _text(run, recipe, samples if recipe.text.splits == "all" else train)
     fabric = Fabric(devices=1, precision=settings.precision)
     model = CaptioningModel(recipe.model, text.size, longest(recipe), settings.encoder_stages).to(fabric.device)
     reporter.say(
@@ -51,6 +54,8 @@ def start(
         f"{sum(p.numel() for p in model.parameters()):,}"
     )
     features = _features(model, recipe, _one_each(train), settings.views, "train", reporter)
+    if model.encoder.pca is not None and not run.state.exists():  # a state has the components that were fitted
+        fit_principal_components(model.encoder, features)
     dev_features = _features(model, recipe, _one_each(dev), 1, "dev", reporter)
     train_photos = photos(train, text, recipe.text.max_words)
     torch.manual_seed(settings.seed)  # extraction may have drawn numbers, or been skipped
@@ -59,10 +64,19 @@ def start(
     )
 
 
-def _text(run: RunFolder, recipe: Recipe, train: Sequence[Sample]) -> Text:
+def settled(recipe: Recipe) -> Recipe:
+    """The recipe with everything said that it leaves to the encoder."""
+    model = recipe.model.model_copy(update={"encoder": settle(recipe.model.encoder)})
+    return recipe.model_copy(update={"model": model})
+
+
+def _text(run: RunFolder, recipe: Recipe, samples: Sequence[Sample]) -> Text:
     if not run.tokenizer.exists():
-        captions = (caption for sample in train for caption in sample.captions)
-        Text.build(captions, recipe.text.languages, recipe.text.min_frequency).save(run.tokenizer)
+        captions = {
+            language: [caption for s in samples if s.language == language for caption in s.captions]
+            for language in recipe.text.languages
+        }
+        build_text(captions, recipe.text).save(run.tokenizer)
     return run.text()
 
 

@@ -29,34 +29,54 @@ class Position:
     """Batches of this epoch that are done."""
     step: int = 0
     """Optimiser steps in all."""
-    best_score: float = -1.0
-    best_epoch: int = -1
+    best_score: float | None = None
+    """The largest so far of what the run monitors; a loss counts negative."""
+    best_epoch: int = 0
+    """Counted from 1; 0: none yet."""
+    drops: int = 0
+    """How often the learning rate fell on a plateau."""
+    stopped: bool = False
+    """Nothing was gained for too long."""
     seconds: float = 0.0
     """Time spent training so far, over all sittings."""
 
 
 def save_state(
-    path: Path, position: Position, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None
+    path: Path,
+    position: Position,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: nn.Module | None,
+    scaler: dict[str, Any],
 ) -> None:
+    """`scaler`: the state of what scales the loss in half precision; plain numbers, none in other precisions."""
     tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in model.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
     for index, entry in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in entry.items()}
+        # SGD has an entry without a value for what it never moved.
+        there = {name: value for name, value in entry.items() if value is not None}
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in there.items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     with replacing(path) as temporary:
         # safetensors refuses tensors that share memory and wants them contiguous.
         whole = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
-        save_file(whole, str(temporary), metadata={"position": json.dumps(asdict(position))})
+        save_file(
+            whole, str(temporary), metadata={"position": json.dumps(asdict(position)), "scaler": json.dumps(scaler)}
+        )
 
 
-def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None) -> Position:
-    """Put everything back and say where the run stood. Raises BadConfig when the file is no state of this run."""
+def load_state(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None
+) -> tuple[Position, dict[str, Any]]:
+    """Put everything back; where the run stood, and the scaler's state. Raises BadConfig when the file is no state of
+    this run."""
     try:
         with safe_open(str(path), "pt") as file:
             position = Position(**json.loads(file.metadata()["position"]))
+            scaler: dict[str, Any] = json.loads(file.metadata()["scaler"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
         model.load_state_dict(_below(tensors, "model."))
         if average is not None:
@@ -72,7 +92,7 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, a
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BadConfig(f"{path}: not a state of this run ({first}); remove the folder to begin anew") from error
-    return position
+    return position, scaler
 
 
 def save_weights(path: Path, model: nn.Module, about: dict[str, Any]) -> None:

@@ -1,0 +1,126 @@
+"""Recurrent cells from their equations, and layers of them.
+
+One word at a time the equations do the work, which is what search and ONNX need. Over a whole sentence torch's fused
+kernels do it, on the same weights: two and a half times as fast on a CPU as a loop over the cells
+(`benchmarks/recurrence.py`), and tested to be the same function.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from showtell.nets.decoder import Tensors
+
+
+class Cell(nn.Module):
+    """One step of a recurrence. Gates stand in torch's order, so that its modules' weights can be copied."""
+
+    gates: ClassVar[int]
+    states: ClassVar[tuple[str, ...]] = ("hidden",)
+
+    def __init__(self, inputs: int, width: int, biases: int = 2) -> None:
+        """`biases`: 1 as in the equations of the papers, 2 as in torch, where the second one is redundant."""
+        super().__init__()
+        self.input = nn.Linear(inputs, self.gates * width)
+        self.hidden = nn.Linear(width, self.gates * width, bias=biases == 2)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -1 / math.sqrt(width), 1 / math.sqrt(width))
+
+    def forward(self, x: Tensor, state: Tensors) -> Tensors:
+        """x [..., I] and the state [..., D] -> the next state."""
+        raise NotImplementedError
+
+
+class ElmanCell(Cell):
+    """h' = tanh(W x + U h + b) (Elman 1990)"""
+
+    gates = 1
+
+    def forward(self, x: Tensor, state: Tensors) -> Tensors:
+        return {"hidden": torch.tanh(self.input(x) + self.hidden(state["hidden"]))}
+
+
+class LSTMCell(Cell):
+    """Long short-term memory with a forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+
+    i, f, o = sigmoid(W x + U h + b),  g = tanh(W_g x + U_g h + b_g),  c' = f c + i g,  h' = o tanh(c')
+    """
+
+    gates = 4
+    states = ("hidden", "cell")
+
+    def forward(self, x: Tensor, state: Tensors) -> Tensors:
+        i, f, g, o = (self.input(x) + self.hidden(state["hidden"])).chunk(4, -1)
+        cell = torch.sigmoid(f) * state["cell"] + torch.sigmoid(i) * torch.tanh(g)
+        return {"hidden": torch.sigmoid(o) * torch.tanh(cell), "cell": cell}
+
+
+class GRUCell(Cell):
+    """Gated recurrent unit (Cho et al. 2014), reset behind the product with U, as cuDNN and torch have it.
+
+    r, z = sigmoid(W x + U h + b),  n = tanh(W_n x + b_n + r (U_n h + b'_n)),  h' = (1 - z) n + z h
+    """
+
+    gates = 3
+
+    def forward(self, x: Tensor, state: Tensors) -> Tensors:
+        input_r, input_z, input_n = self.input(x).chunk(3, -1)
+        hidden_r, hidden_z, hidden_n = self.hidden(state["hidden"]).chunk(3, -1)
+        r, z = torch.sigmoid(input_r + hidden_r), torch.sigmoid(input_z + hidden_z)
+        new = torch.tanh(input_n + r * hidden_n)
+        return {"hidden": (1 - z) * new + z * state["hidden"]}
+
+
+CELLS: dict[str, type[Cell]] = {"rnn": ElmanCell, "lstm": LSTMCell, "gru": GRUCell}
+
+
+class Recurrence(nn.Module):
+    """L layers of cells, with dropout between them. A state is `hidden` (and `cell`) `[..., L, D]`."""
+
+    def __init__(self, cell: str, inputs: int, width: int, layers: int, dropout: float, biases: int = 2) -> None:
+        super().__init__()
+        self.kind = cell
+        self.states = CELLS[cell].states
+        self.layers = nn.ModuleList(CELLS[cell](width if n else inputs, width, biases) for n in range(layers))
+        self.dropout = nn.Dropout(dropout)
+        self.width = width
+
+    def zeros(self, like: Tensor) -> Tensors:
+        """The state of nothing read yet, for rows as in `like` [..., any]: [..., L, D]."""
+        return {name: like.new_zeros(*like.shape[:-1], len(self.layers), self.width) for name in self.states}
+
+    def step(self, x: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
+        """x [..., I] -> the last layer's hidden state [..., D] and the state of all."""
+        after: list[Tensors] = []
+        for n, cell in enumerate(self.layers):
+            after.append(cell(self.dropout(x) if n else x, {name: row[..., n, :] for name, row in state.items()}))
+            x = after[-1]["hidden"]
+        return x, {name: torch.stack([each[name] for each in after], -2) for name in self.states}
+
+    def run(self, x: Tensor, state: Tensors) -> Tensor:
+        """A whole sentence: x [R, T, I], state [R, L, D] -> the last layer's hidden states [R, T, D]."""
+        cells = [cast(Cell, cell) for cell in self.layers]
+        # A bias that a cell does not have is zero; the kernels know only both or none.
+        weights = [
+            tensor
+            for cell in cells
+            for tensor in (
+                cell.input.weight,
+                cell.hidden.weight,
+                cell.input.bias,
+                torch.zeros_like(cell.input.bias) if cell.hidden.bias is None else cell.hidden.bias,
+            )
+        ]
+        first = [state[name].transpose(0, 1).contiguous() for name in self.states]  # [L, R, D]
+        rates = (True, len(cells), self.dropout.p, self.training, False, True)
+        # Mixed precision rounds some of these tensors and not others, which the kernels refuse.
+        with torch.autocast(x.device.type, enabled=False):
+            x, first = x.to(weights[0].dtype), [row.to(weights[0].dtype) for row in first]
+            if self.kind == "lstm":
+                return torch.lstm(x, first, weights, *rates)[0]
+            fused = torch.gru if self.kind == "gru" else torch.rnn_tanh
+            return fused(x, first[0], weights, *rates)[0]

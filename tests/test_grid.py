@@ -1,0 +1,89 @@
+"""Every kind of decoder on regions and on one vector: it learns, goes on where it stopped, and captions when exported.
+
+That a word at a time equals a sentence at once is in `nets/test_decoder`, that any encoder fits in
+`nets/test_captioning_model`, for the same decoders.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from showtell import Captioner
+from showtell.data.spec import read_samples
+from showtell.export.bundle import export_run
+from showtell.settings import DecodeSettings, EncoderSettings, ModelSettings, PixelChoices, Recipe, TrainSettings
+from showtell.train.loop import Interrupted
+from showtell.train.progress import Reporter
+from showtell.train.run_folder import RunFolder
+from showtell.train.start import start
+from tests.tiny_decoders import DECODERS
+
+DATA = "shapes:40"
+STEPS = 6
+
+
+def recipe(decoder: str, layer: str) -> Recipe:
+    pixels = PixelChoices(size=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    encoder = EncoderSettings(
+        name="test_resnet", random=True, layer=layer, options={"output_stride": 16}, pixels=pixels
+    )
+    return Recipe(
+        model=ModelSettings(encoder=encoder, decoder=DECODERS[decoder]),
+        data=DATA,
+        train=TrainSettings(epochs=2, batch_size=16, lr=0.01, optimizer="adam", schedule="constant", warmup=0.0),
+        decode=DecodeSettings(beam=2, max_length=8),
+    )
+
+
+def count_words(captions: Mapping[str, str], _: Mapping[str, Sequence[str]], language: str) -> dict[str, float]:
+    return {"CIDEr": sum(len(c.split()) for c in captions.values()) / len(captions), "BLEU-4": 0.0}
+
+
+def train(folder: Path, settings: Recipe, stop_after: int | None = None) -> list[float]:
+    """The loss of every step; `stop_after` so many of them the run is interrupted, as by Ctrl-C."""
+    run = RunFolder(folder)
+    run.open(settings)
+    trainer = start(settings, run, read_samples(DATA), count_words, Reporter(), lambda done: None)
+    losses, step = [], trainer._step
+
+    def counted(group: object) -> float:
+        losses.append(step(group))
+        if len(losses) == stop_after:
+            trainer._save()
+            raise Interrupted
+        return losses[-1]
+
+    trainer._step = counted
+    trainer.fit()
+    return losses
+
+
+@pytest.mark.parametrize("layer", ["regions", "vector"])
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_it_learns_goes_on_and_is_exported(
+    decoder: str, layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOWTELL_CACHE", str(tmp_path / "cache"))
+    settings = recipe(decoder, layer)
+    whole = train(tmp_path / "whole", settings)
+    assert len(whole) == STEPS and whole[-1] < whole[0]
+
+    with pytest.raises(Interrupted):
+        train(tmp_path / "stopped", settings, stop_after=4)
+    rest = train(tmp_path / "stopped", settings)
+    assert rest == whole[4:]
+    one, other = (load_file(tmp_path / name / "best" / "model.safetensors") for name in ("whole", "stopped"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+    parity = export_run(tmp_path / "whole", tmp_path / "bundle")
+    assert parity.same + 1 >= parity.images == 8 and parity.largest < 1e-4  # one near tie is no disagreement
+    drawing = read_samples("shapes:3")[0].image()
+    caption = Captioner.load(tmp_path / "bundle", threads=1).caption(drawing, attention=True)
+    assert caption.text == " ".join(word.text for word in caption.words)
+    assert (caption.attention is None) is (DECODERS[decoder].kind == "recurrent")
+    grid = json.loads((tmp_path / "bundle" / "bundle.json").read_text(encoding="utf-8"))["grid"]
+    assert grid == ([1, 1] if layer == "vector" else [2, 2])

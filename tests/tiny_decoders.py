@@ -1,0 +1,42 @@
+"""Every kind of decoder, small enough for a test."""
+
+from __future__ import annotations
+
+from showtell.settings import AttentionSettings, DecoderSettings, RecurrentSettings, TransformerSettings
+
+
+def recurrent(cell: str, image: str, **more: object) -> RecurrentSettings:
+    return RecurrentSettings(cell=cell, image=image, width=12, embedding=10, **more)
+
+
+def attention(cell: str, **more: object) -> AttentionSettings:
+    return AttentionSettings(cell=cell, width=12, embedding=10, attention=9, **more)
+
+
+def transformer(**more: object) -> TransformerSettings:
+    return TransformerSettings(width=12, heads=3, feed_forward=16, **more)
+
+
+DECODERS: dict[str, DecoderSettings] = {
+    **{f"{cell}, image first": recurrent(cell, "first_input", layers=2, head=(11, 8)) for cell in ("rnn", "gru")},
+    "lstm, image first": recurrent("lstm", "first_input", layers=2, dropout=0.2, embedding_dropout=0.1),
+    **{f"{cell}, image as state": recurrent(cell, "initial_state", biases=1) for cell in ("rnn", "lstm")},
+    "gru, image as state": recurrent("gru", "initial_state", layers=2),
+    **{f"{cell}, attention": attention(cell) for cell in ("rnn", "lstm", "gru")},
+    "lstm, tanh attention": attention("lstm", layers=2, energy="tanh", gate=False, initial="zeros"),
+    "lstm, hard attention": attention("lstm", hard=True),
+    "transformer, pre-norm": transformer(),
+    "transformer, pre-norm, encoder": transformer(encoder_layers=2, layers=1),
+    "transformer, post-norm": transformer(
+        norm="post",
+        activation="relu",
+        positions="sinusoidal",
+        region_positions="none",
+        input_norm=False,
+        final_norm=False,
+        tied=False,
+    ),
+    "transformer, post-norm, encoder": transformer(
+        norm="post", encoder_layers=1, positions="sinusoidal", region_positions="sinusoidal", tied=False
+    ),
+}
