@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.tiny_decoders import DECODERS
 
 from showtell import Captioner
 from showtell.data.spec import read_samples
@@ -20,7 +21,6 @@ from showtell.train.loop import Interrupted
 from showtell.train.progress import Reporter
 from showtell.train.run_folder import RunFolder
 from showtell.train.start import start
-from tests.tiny_decoders import DECODERS
 
 DATA = "shapes:40"
 STEPS = 6

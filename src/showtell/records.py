@@ -18,12 +18,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class FeatureRow:
+    """In place of a photo: a row of a file with the features of many."""
+
+    file: Path
+    row: int
+
+
+@dataclass(frozen=True)
 class Sample:
     """One image with its captions in one language, as every data reader gives it."""
 
     name: str
     """Unique within a data set: the file's name or its path below the data set's folder."""
-    image: Path | Callable[[], Image.Image]
+    image: Path | Callable[[], Image.Image] | FeatureRow
     captions: tuple[str, ...]
     split: str
     """`train`, `dev` or `test`."""

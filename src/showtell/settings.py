@@ -43,6 +43,10 @@ class PixelChoices(Settings):
     std: Triple | None = None
 
 
+GIVEN = "features"
+"""The encoder's name when there is none: training has features that somebody else made."""
+
+
 class EncoderSettings(Settings):
     """A timm backbone; its regions are the deepest feature map that timm names for it."""
 

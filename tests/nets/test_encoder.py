@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from showtell.errors import BadConfig, BadWeights, ShowtellError
+from showtell.nets.backbone import pixel_settings, settle
 from showtell.nets.encoder import Encoder
-from showtell.settings import EncoderSettings, PixelChoices
+from showtell.settings import EncoderSettings, PixelChoices, PixelSettings
 
 STAGES = {"test_resnet": 5, "test_efficientnet": 6, "test_convnext": 5, "test_vit": 1}
 CUTS = [(name, trained) for name, stages in STAGES.items() for trained in range(stages + 1)]
@@ -281,7 +282,7 @@ def test_options_reach_timm() -> None:
 
 
 def test_a_size_that_the_backbone_does_not_take() -> None:
-    pixels = PixelSettings(size=64)
+    pixels = PixelChoices(size=64)
     with pytest.raises(BadConfig, match="test_vit does not run in stages on 64 x 64 pixels") as caught:
         Encoder(EncoderSettings(name="test_vit", random=True, pixels=pixels))
     assert "\n" not in str(caught.value)
@@ -289,3 +290,96 @@ def test_a_size_that_the_backbone_does_not_take() -> None:
         4,
         4,
     )
+
+
+@pytest.mark.parametrize("trained", [0, 2])
+@pytest.mark.parametrize("name", STAGES)
+def test_a_vector_is_the_mean_of_the_regions(
+    name: str, trained: int, pixels: Tensor, weights: Callable[..., Path]
+) -> None:
+    trained = min(trained, STAGES[name])
+    file = weights(name)
+    regions = Encoder(settings(name, weights=file), trained).eval()
+    vector = Encoder(settings(name, weights=file, layer="vector"), trained).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(vector(pixels)[:, 0], regions(pixels).mean(1))
+        cached = vector.begin(pixels)
+        torch.testing.assert_close(vector.finish(cached), vector(pixels))
+    assert vector.grid == (1, 1) and vector.channels == regions.channels
+    # With everything frozen the cache holds one vector and not the map it is the mean of.
+    assert (cached[0].numel() == vector.channels) is (trained == 0)
+
+
+def test_fc7_is_timms_second_fully_connected_layer() -> None:
+    narrow = EncoderSettings(name="vgg11", random=True, layer="fc7", pixels=PixelChoices(size=224))
+    with torch.device("meta"):
+        wide = Encoder(narrow.model_copy(update={"name": "vgg16"}))
+    assert (wide.channels, wide.grid, len(wide.early)) == (4096, (1, 1), 6)
+    torch.manual_seed(0)
+    encoder = Encoder(narrow, trained_stages=1).eval()
+    model = timm.create_model("vgg11", num_classes=0).eval()
+    own = dict(zip([*model.features.state_dict()], encoder.early.state_dict().values(), strict=True))
+    model.features.load_state_dict(own)
+    model.pre_logits.load_state_dict(encoder.late[0][0].state_dict())
+    pixels = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        expected = model(pixels)  # without a classifier, what it would see
+        assert expected.shape == (1, 4096) and expected.max() > 0
+        torch.testing.assert_close(encoder(pixels)[:, 0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_vggs_stages_end_with_its_poolings() -> None:
+    with torch.device("meta"):
+        encoder = Encoder(EncoderSettings(name="vgg16", random=True), trained_stages=1)
+    assert (len(encoder.early), len(encoder.late)) == (4, 1)
+    assert encoder.cached_shape == (512, 14, 14) and encoder.grid == (7, 7)
+    assert sum(p.numel() for p in encoder.late.parameters()) == 3 * (512 * 512 * 9 + 512)  # conv5_1 to conv5_3
+
+
+def test_only_vgg_has_fc7() -> None:
+    with pytest.raises(BadConfig, match="test_resnet has no fc7, which is VGG's; expected regions or vector"):
+        Encoder(settings("test_resnet", layer="fc7"))
+
+
+def test_pixels_come_from_timms_own_configuration() -> None:
+    """Values read off timm's model cards."""
+    vit = pixel_settings(EncoderSettings(name="vit_base_patch16_224"))
+    assert vit == PixelSettings(size=224, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    vgg = pixel_settings(EncoderSettings(name="vgg16", pixels=PixelChoices(size=256)))
+    assert vgg == PixelSettings(
+        size=256, interpolation="bilinear", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    )
+    settled = settle(EncoderSettings(name="test_vit"))
+    assert None not in settled.pixels.model_dump().values() and settled.pixels.size == 160
+    assert settle(settled) == settled
+    assert Encoder(settings("test_vit")).pixels.mean == (0.5, 0.5, 0.5)
+
+
+NAMED = {
+    "resnet50": (2048, 7),
+    "resnet101": (2048, 7),
+    "resnet152": (2048, 7),
+    "resnext101_32x8d": (2048, 7),
+    "vgg16": (512, 7),
+    "mobilenetv2_100": (320, 7),
+    "mobilenetv3_large_100": (960, 7),
+    "efficientnet_b0": (320, 7),
+    "convnext_tiny": (768, 7),
+    "convnext_small": (768, 7),
+    "convnext_base": (1024, 7),
+    "convnext_large": (1536, 7),
+    "vit_base_patch16_224": (768, 14),
+    "deit_base_patch16_224": (768, 14),
+    "swin_tiny_patch4_window7_224": (768, 7),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_encoders_that_recipes_name(name: str) -> None:
+    """Their shapes; without weights and on no device, so that it takes no time. docs/encoders.md has the rest."""
+    channels, side = NAMED[name]
+    with torch.device("meta"):
+        encoder = Encoder(EncoderSettings(name=name, random=True, pixels=PixelChoices(size=224)))
+        regions = encoder(torch.zeros(2, 3, 224, 224))
+    assert regions.shape == (2, side * side, channels) and encoder.grid == (side, side)
+    assert not any(p.requires_grad for p in encoder.parameters())

@@ -1,24 +1,36 @@
+import itertools
+from collections.abc import Iterator, Sequence
+
 import pytest
 import torch
 from lightning.fabric import Fabric
+from tests.tiny_decoders import DECODERS
 from torch import Tensor, nn
 from torch.nn import functional
 
-from showtell.nets.captioning_model import CaptioningModel
+from showtell.nets.captioning_model import CaptioningModel, build_decoder
+from showtell.nets.decoder import Decoder, Taught, Tensors
 from showtell.settings import (
-    AttentionLSTMSettings,
+    AttentionSettings,
     DecoderSettings,
     EncoderSettings,
     ModelSettings,
-    PixelSettings,
+    PixelChoices,
     TrainSettings,
     TransformerSettings,
 )
-from showtell.train.losses import CaptionLoss, doubly_stochastic_penalty
+from showtell.train.losses import (
+    BASELINE_DECAY,
+    CaptionLoss,
+    Read,
+    doubly_stochastic_penalty,
+    hard_attention_loss,
+    read,
+)
 
 PAD, UNKNOWN, END, LANGUAGE, VOCABULARY = 0, 1, 2, 3, 13
 TRANSFORMER = TransformerSettings(width=12, layers=1, heads=3, feed_forward=16)
-LSTM = AttentionLSTMSettings(width=12, embedding=10, attention=9, doubly_stochastic=0)
+LSTM = AttentionSettings(width=12, embedding=10, attention=9, doubly_stochastic=0)
 
 
 def loss_of(decoder: DecoderSettings, **train: float) -> CaptionLoss:
@@ -52,7 +64,7 @@ def all_logits(loss: CaptionLoss, features: Tensor, tokens: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
-@pytest.mark.parametrize("decoder", [TRANSFORMER, LSTM], ids=["transformer", "attention_lstm"])
+@pytest.mark.parametrize("decoder", [TRANSFORMER, LSTM], ids=["transformer", "attention"])
 def test_equals_torchs_cross_entropy(
     decoder: DecoderSettings, smoothing: float, features: Tensor, slots: list[Tensor]
 ) -> None:
@@ -67,7 +79,7 @@ def test_equals_torchs_cross_entropy(
     assert found.requires_grad and not entropy.requires_grad
 
 
-@pytest.mark.parametrize("decoder", [TRANSFORMER, LSTM], ids=["transformer", "attention_lstm"])
+@pytest.mark.parametrize("decoder", [TRANSFORMER, LSTM], ids=["transformer", "attention"])
 def test_padding_and_slots_are_matters_of_layout(
     decoder: DecoderSettings, features: Tensor, slots: list[Tensor]
 ) -> None:
@@ -174,3 +186,306 @@ def test_penalty_joins_the_loss_with_its_weight(features: Tensor, slots: list[Te
     assert len(penalties) == 5
     torch.testing.assert_close(found - plain, 0.7 * torch.stack(penalties).mean())
     torch.testing.assert_close(found_entropy, entropy)  # comparable between runs with and without
+
+
+# --- scheduled sampling
+
+
+CHANNELS, REGIONS, LONGEST = 6, 5, 8
+
+
+class Given(nn.Module):
+    """A model whose features are the regions themselves."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.encoder, self.decoder = self.Encoder(), decoder
+
+    class Encoder(nn.Module):
+        def finish(self, features: Tensor) -> Tensor:
+            return features
+
+
+def given(settings: DecoderSettings, **train: object) -> CaptionLoss:
+    torch.manual_seed(0)
+    decoder = build_decoder(settings, CHANNELS, REGIONS, VOCABULARY, LONGEST)
+    for parameter in decoder.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return CaptionLoss(Given(decoder), settings, TrainSettings(**train), PAD, UNKNOWN).eval()
+
+
+@pytest.fixture
+def regions() -> Tensor:
+    return torch.randn(3, REGIONS, CHANNELS, generator=torch.Generator().manual_seed(1))
+
+
+def own_words(decoder: Decoder, memory: Tensors, words: Sequence[int], forced: Sequence[bool]) -> list[Tensor]:
+    """One caption of one image, word by word: logits [V] of each, its own likeliest word read where not forced."""
+    state, found = decoder.start(memory), []
+    for t, word in enumerate(words):
+        if t and not forced[t]:
+            word = int(found[-1].argmax())
+        logits, state, _ = decoder.step(torch.tensor([[word]]), memory, state)
+        found.append(logits[0, 0])
+    return found
+
+
+def each_caption(
+    loss: CaptionLoss, regions: Tensor, slots: list[Tensor]
+) -> Iterator[tuple[Tensors, list[int], tuple[int, ...]]]:
+    """Memory of its image, its words, its place (slot, image, number)."""
+    memory = loss.model.decoder.memory(regions)
+    for place, tokens in enumerate(slots):
+        for b, n in itertools.product(*map(range, tokens.shape[:2])):
+            ids = [word for word in tokens[b, n].tolist() if word != PAD]
+            if ids:
+                yield {name: tensor[b : b + 1] for name, tensor in memory.items()}, ids, (place, b, n)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_all_words_forced_is_teacher_forcing(name: str, regions: Tensor) -> None:
+    decoder = given(DECODERS[name]).model.decoder
+    memory = decoder.memory(regions)
+    tokens = torch.randint(1, VOCABULARY, (3, 2, LONGEST))
+    unrolled, taught = decoder.unroll(tokens, memory, [True] * LONGEST), decoder.teach(tokens, memory)
+    torch.testing.assert_close(unrolled.hidden, taught.hidden, rtol=1e-4, atol=1e-5)
+    if taught.attention is None:
+        assert unrolled.attention is None
+    else:
+        torch.testing.assert_close(unrolled.attention, taught.attention, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_word_that_is_not_forced_is_the_networks_own(name: str, regions: Tensor) -> None:
+    decoder = given(DECODERS[name]).model.decoder
+    memory = decoder.memory(regions)
+    tokens = torch.randint(1, VOCABULARY, (3, 2, LONGEST))
+    forced = [False, True, False, False, True, True, False, True]
+    found = decoder.logits(decoder.unroll(tokens, memory, forced).hidden)
+    taught = decoder.logits(decoder.teach(tokens, memory).hidden)
+    assert not torch.allclose(found[:, :, 2:], taught[:, :, 2:])
+    for b, n in itertools.product(range(3), range(2)):
+        one = {key: tensor[b : b + 1] for key, tensor in memory.items()}
+        expected = torch.stack(own_words(decoder, one, tokens[b, n].tolist(), forced))
+        torch.testing.assert_close(found[b, n], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("per", ["step", "batch"])
+@pytest.mark.parametrize("name", ["lstm, image first", "lstm, attention", "transformer, pre-norm"])
+def test_without_forcing_a_network_reads_itself(name: str, per: str, regions: Tensor, slots: list[Tensor]) -> None:
+    plain = DECODERS[name].model_copy(update={"doubly_stochastic": 0.0} if "attention" in name else {})
+    loss = given(plain, teacher_forcing_per=per, label_smoothing=0.0)
+    found, entropy = loss(lambda: regions, slots, False, forcing=0.0)
+    logits, targets = [], []
+    for memory, ids, _ in each_caption(loss, regions, slots):
+        logits += own_words(loss.model.decoder, memory, ids[:-1], [False] * len(ids))
+        targets += ids[1:]
+    expected = functional.cross_entropy(torch.stack(logits), torch.tensor(targets))
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(entropy, expected)
+    assert abs(expected - loss(lambda: regions, slots, False)[0]) > 0.01
+
+
+def test_full_forcing_draws_nothing_and_unrolls_nothing(
+    monkeypatch: pytest.MonkeyPatch, regions: Tensor, slots: list[Tensor]
+) -> None:
+    loss = given(TRANSFORMER)
+    expected = loss(lambda: regions, slots, False)[0]
+    monkeypatch.setattr(loss.model.decoder, "unroll", None)
+    generator = torch.get_rng_state()
+    assert torch.equal(loss(lambda: regions, slots, False, forcing=1.0)[0], expected)
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+class Recorder(Decoder):
+    """Remembers which words were forced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draws: list[list[bool]] = []
+
+    def teach(self, tokens: Tensor, memory: Tensors) -> Taught:
+        return self.unroll(tokens, memory, [True] * tokens.shape[2])
+
+    def unroll(self, tokens: Tensor, memory: Tensors, forced: Sequence[bool]) -> Taught:
+        self.draws.append(list(forced))
+        return Taught(tokens.unsqueeze(-1), None)
+
+
+@pytest.mark.parametrize("per", ["step", "batch"])
+def test_how_often_the_true_word_is_read(per: str) -> None:
+    decoder = Recorder()
+    loss = CaptionLoss(Given(decoder), TRANSFORMER, TrainSettings(teacher_forcing_per=per), PAD, UNKNOWN)
+    torch.manual_seed(0)
+    for _ in range(1000):
+        loss._teach(torch.ones(2, 1, 5, dtype=torch.long), {}, 0.7)
+    draws = torch.tensor(decoder.draws).float()
+    assert draws.shape == (1000, 5)
+    assert (draws.mean(0) - 0.7).abs().max() < 0.06  # 4 standard deviations
+    together = (draws == draws[:, :1]).all(1).float().mean()
+    if per == "batch":
+        assert together == 1
+    else:
+        assert abs(together - (0.7**5 + 0.3**5)) < 0.05
+        neighbours = torch.corrcoef(draws.T) - torch.eye(5)
+        assert neighbours.abs().max() < 0.13
+
+
+# --- hard attention
+
+
+HARD = AttentionSettings(
+    width=8, embedding=8, attention=8, hard=True, doubly_stochastic=0.0, entropy=0.0, dropout=0.0, reinforce=1.0
+)
+
+
+def test_reinforce_equals_loops_over_captions_and_words(regions: Tensor, slots: list[Tensor]) -> None:
+    settings = HARD.model_copy(update={"reinforce": 0.8, "entropy": 0.3})
+    loss = given(settings).train()
+    decoder = loss.model.decoder
+    words = read(slots, PAD, lambda tokens: decoder.teach(tokens, decoder.memory(regions)), lambda tokens: tokens)
+    log_probs = decoder.logits(words.hidden).log_softmax(-1)
+    baseline = torch.tensor(-3.0)
+    entropies = functional.nll_loss(log_probs, words.targets, reduction="none").detach()
+    found = hard_attention_loss(words, entropies, baseline, settings)
+
+    total, count = 0.0, 0
+    for _, ids, (place, b, n) in each_caption(loss, regions, slots):
+        taught = words.taught[place][0]
+        log_p = decoder.logits(taught.hidden[b, n]).log_softmax(-1)
+        said = sum(float(log_p[t, ids[t + 1]].detach()) for t in range(len(ids) - 1))
+        for t in range(len(ids) - 1):
+            alpha = taught.attention[b, n, t]
+            spread = -sum(weight * weight.log() for weight in alpha)
+            total = total - 0.8 * (said - -3.0) * taught.chosen[b, n, t] - 0.3 * spread
+            count += 1
+    assert count == 17
+    torch.testing.assert_close(found, total / count)
+    weights = [p for name, p in decoder.named_parameters() if name.startswith(("attention", "first", "recurrence"))]
+    pairs = zip(
+        *(torch.autograd.grad(each, weights, retain_graph=True) for each in (found, total / count)), strict=True
+    )
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    assert all(parameter.grad is None for parameter in decoder.parameters())
+
+
+def test_the_gradient_is_that_of_the_expected_log_probability(monkeypatch: pytest.MonkeyPatch, regions: Tensor) -> None:
+    """Over every choice of regions, weighted by its probability: captions of two words and of one, three regions.
+
+    d/dW sum_s p(s) log p(y|s) = sum_s p(s) [d/dW log p(y|s) + (log p(y|s) - b) d/dW log p(s)], whatever b is.
+    """
+    loss = given(HARD, label_smoothing=0.0).train()
+    decoder, photo = loss.model.decoder, regions[:1, :3]
+    slot = torch.tensor([[[3, 5, 2], [3, 2, PAD]]])
+    places: list[Tensor] = []
+    monkeypatch.setattr(torch, "multinomial", lambda weights, count: places.pop(0).unsqueeze(1))
+    weights = dict(decoder.named_parameters())
+    objective = torch.zeros(())
+    estimates = {name: torch.zeros_like(parameter) for name, parameter in weights.items()}
+    captionwise = []
+    for first, second, other in itertools.product(range(3), repeat=3):
+        chosen = [torch.tensor([first, other]), torch.tensor([second, 0])]  # [beams] at each word
+        places[:] = chosen
+        taught = decoder.teach(slot[:, :, :-1], decoder.memory(photo))
+        alpha, log_p = taught.attention[0], decoder.logits(taught.hidden)[0].log_softmax(-1)
+        chance = (alpha[0, 0, first] * alpha[0, 1, second], alpha[1, 0, other])
+        said = (log_p[0, 0, 5] + log_p[0, 1, 2], log_p[1, 0, 2])
+        objective = objective + chance[0] * chance[1] * sum(said)
+        captionwise.append(float((chance[0] * chance[1]).detach()))
+        places[:] = chosen
+        decoder.baseline.fill_(-1.7)
+        gradients = torch.autograd.grad(loss(lambda: photo, [slot], False)[0], weights.values(), allow_unused=True)
+        for name, gradient in zip(weights, gradients, strict=True):
+            estimates[name] += captionwise[-1] * (0 if gradient is None else gradient)
+    assert sum(captionwise) == pytest.approx(1)
+    expected = torch.autograd.grad(-objective / 3, weights.values(), allow_unused=True)  # three words
+    for name, exact in zip(weights, expected, strict=True):
+        exact = torch.zeros_like(weights[name]) if exact is None else exact
+        torch.testing.assert_close(
+            estimates[name], exact, rtol=1e-4, atol=1e-6, msg=lambda text, n=name: f"{n}: {text}"
+        )
+    assert estimates["attention.of_hidden.weight"].abs().max() > 1e-3
+
+
+def test_regions_are_looked_at_as_often_as_their_weights_say(regions: Tensor) -> None:
+    decoder = given(HARD).train().model.decoder
+    memory = decoder.memory(regions[:1])
+    with torch.no_grad():
+        taught = decoder.teach(torch.full((1, 4000, 1), 3), memory)
+    alpha = taught.attention[0, 0, 0]
+    seen = torch.stack([(taught.chosen[0, :, 0] - weight.log()).abs() < 1e-5 for weight in alpha]).float().mean(1)
+    assert (seen - alpha).abs().max() < 0.03 and alpha.max() - alpha.min() > 0.1
+
+
+def by_hand(chosen: list[list[float]], attention: list[list[list[float]]], real: list[list[bool]]) -> Read:
+    """One slot of as many images with one caption each; hidden states and targets do not matter."""
+    mask = torch.tensor(real).unsqueeze(1)
+    taught = Taught(
+        torch.zeros(*mask.shape, 1), torch.tensor(attention).unsqueeze(1), torch.tensor(chosen).unsqueeze(1)
+    )
+    captions = torch.arange(len(real)).view(-1, 1, 1).expand_as(mask)[mask]
+    return Read(torch.zeros(int(mask.sum()), 1), torch.zeros(int(mask.sum())), captions, [(taught, mask)])
+
+
+UNIFORM, SURE = [0.5, 0.5], [1.0, 0.0]
+TWO_CAPTIONS = by_hand([[-0.1, -0.2], [-0.4, 9.0]], [[UNIFORM, SURE], [UNIFORM, SURE]], [[True, True], [True, False]])
+
+
+def test_the_baseline_by_hand() -> None:
+    """Rewards -1 - 2 and -5; then -2 and -1."""
+    baseline = torch.zeros(())
+    found = hard_attention_loss(TWO_CAPTIONS, torch.tensor([1.0, 2.0, 5.0]), baseline, HARD)
+    assert float(baseline) == pytest.approx(-4)  # the first batch's own mean
+    assert float(found) == pytest.approx(-(1 * -0.1 + 1 * -0.2 + -1 * -0.4) / 3)
+    found = hard_attention_loss(TWO_CAPTIONS, torch.tensor([0.5, 1.5, 1.0]), baseline, HARD)
+    assert float(found) == pytest.approx(-(2 * -0.1 + 2 * -0.2 + 3 * -0.4) / 3)  # less -4: the batches before this one
+    assert BASELINE_DECAY == 0.9 and float(baseline) == pytest.approx(0.9 * -4 + 0.1 * -1.5)
+
+
+def test_the_entropy_by_hand() -> None:
+    settings = HARD.model_copy(update={"reinforce": 0.0, "entropy": 0.6})
+    found = hard_attention_loss(TWO_CAPTIONS, torch.ones(3), torch.zeros(()), settings)
+    ln2 = 0.6931472
+    assert float(found) == pytest.approx(-0.6 * (ln2 + 0 + ln2) / 3)
+
+
+def test_hard_attention_adds_to_the_loss_in_training_alone(regions: Tensor, slots: list[Tensor]) -> None:
+    settings = HARD.model_copy(update={"entropy": 0.4})
+    loss, plain = given(settings), given(HARD.model_copy(update={"reinforce": 0.0}))
+    torch.testing.assert_close(loss(lambda: regions, slots, False), plain(lambda: regions, slots, False))
+    assert loss.model.decoder.baseline == 0
+    torch.manual_seed(1)
+    found, entropy = loss.train()(lambda: regions, slots, False)
+    torch.manual_seed(1)
+    same, same_entropy = plain.train()(lambda: regions, slots, False)
+    assert torch.equal(entropy, same_entropy) and abs(found - same) > 0.01
+    assert loss.model.decoder.baseline < 0
+
+
+def test_hard_attention_with_the_doubly_stochastic_penalty(regions: Tensor, slots: list[Tensor]) -> None:
+    both = given(HARD.model_copy(update={"doubly_stochastic": 0.7})).train()
+    torch.manual_seed(1)
+    found = both(lambda: regions, slots, False)[0]
+    torch.manual_seed(1)
+    hard = given(HARD).train()
+    torch.manual_seed(1)
+    without = hard(lambda: regions, slots, False)[0]
+    torch.manual_seed(1)
+    memory = both.model.decoder.memory(regions)
+    penalties = []
+    for tokens in slots:
+        attention = both.model.decoder.teach(tokens[:, :, :-1], memory).attention
+        for b in range(3):
+            if length := int((tokens[b, 0, 1:] != PAD).sum()):
+                penalties.append((1 - attention[b, 0, :length].sum(0)).square())
+    torch.testing.assert_close(found - without, 0.7 * torch.stack(penalties).mean())
+    found.backward()
+    assert both.model.decoder.attention.of_regions.weight.grad.abs().max() > 0
+
+
+def test_hard_attention_learns_from_its_own_words_too(regions: Tensor, slots: list[Tensor]) -> None:
+    loss = given(HARD).train()
+    loss(lambda: regions, slots, False, forcing=0.0)[0].backward()
+    assert loss.model.decoder.baseline < 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in loss.model.decoder.parameters())

@@ -1,7 +1,8 @@
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -21,7 +22,15 @@ class Run(NamedTuple):
     average: AveragedModel | None
 
 
-def run(seed: int = 0, width: int = 4, averaged: bool = True) -> Run:
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+    "sgd without momentum": torch.optim.SGD,
+}
+
+
+def run(seed: int = 0, width: int = 4, averaged: bool = True, optimizer: str = "adamw") -> Run:
     """A network with everything that a state has to carry: statistics, dropout, weights in another memory layout."""
     torch.manual_seed(seed)
     model = nn.Sequential(
@@ -30,8 +39,8 @@ def run(seed: int = 0, width: int = 4, averaged: bool = True) -> Run:
     model(torch.randn(2, 3, 6, 6))
     model.to(memory_format=torch.channels_last)
     groups = [{"params": list(model[0].parameters())}, {"params": list(model[4].parameters()), "weight_decay": 0.5}]
-    optimizer = torch.optim.AdamW(groups, lr=0.1)
-    return Run(model, optimizer, AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9)) if averaged else None)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9)) if averaged else None
+    return Run(model, OPTIMIZERS[optimizer](groups, lr=0.01), average)
 
 
 def train(run: Run, steps: int) -> None:
@@ -49,7 +58,7 @@ def tensors(run: Run) -> dict[str, Tensor]:
     if run.average is not None:
         found |= {f"average.{name}": tensor for name, tensor in run.average.state_dict().items()}
     for index, entry in run.optimizer.state_dict()["state"].items():
-        found |= {f"optimizer.{index}.{name}": tensor for name, tensor in entry.items()}
+        found |= {f"optimizer.{index}.{name}": tensor for name, tensor in entry.items() if tensor is not None}
     return found
 
 
@@ -63,21 +72,60 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state.safetensors"
 
 
-POSITION = Position(epoch=2, batch=7, step=345, best_score=0.8125, best_epoch=1, seconds=12.5)
+POSITION = Position(epoch=2, batch=7, step=345, best_score=-0.8125, best_epoch=1, drops=3, stopped=True, seconds=12.5)
+NO_SCALER: dict[str, Any] = {}
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("averaged", [True, False])
-def test_a_run_goes_on_bit_by_bit_as_if_it_had_not_stopped(path: Path, averaged: bool) -> None:
-    stopped = run(seed=1, averaged=averaged)
-    whole = run(averaged=averaged)
+def test_a_run_goes_on_bit_by_bit_as_if_it_had_not_stopped(path: Path, averaged: bool, optimizer: str) -> None:
+    stopped = run(seed=1, averaged=averaged, optimizer=optimizer)
+    whole = run(averaged=averaged, optimizer=optimizer)
     train(whole, 3)
     assert not same(whole, stopped)
-    save_state(path, POSITION, *whole)
+    save_state(path, POSITION, *whole, NO_SCALER)
     train(whole, 4)
     torch.manual_seed(77)
-    assert load_state(path, *stopped) == POSITION
+    assert load_state(path, *stopped) == (POSITION, NO_SCALER)
     train(stopped, 4)  # dropout and data come from the restored generator
     assert same(whole, stopped)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_weights_that_have_not_moved_yet(path: Path, optimizer: str) -> None:
+    """As of an encoder that waits for its epoch: the optimiser knows nothing of them."""
+    whole, stopped = run(optimizer=optimizer), run(seed=1, optimizer=optimizer)
+    whole.model[0].requires_grad_(False)
+    train(whole, 2)
+    assert all("optimizer.0." not in name for name in tensors(whole))
+    if optimizer == "sgd":  # some versions of torch note that there is no momentum
+        whole.optimizer.state[whole.model[0].weight]["momentum_buffer"] = None
+    save_state(path, POSITION, *whole, NO_SCALER)
+    load_state(path, *stopped)
+    assert same(whole, stopped)
+    whole.model[0].requires_grad_(True)
+    generator = torch.get_rng_state()
+    train(whole, 2)
+    torch.set_rng_state(generator)
+    train(stopped, 2)
+    assert same(whole, stopped)
+
+
+def test_the_scaler_of_half_precision(path: Path) -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=3)
+    weight = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    for value in (1.0, 1.0, 1.0, torch.inf, 1.0):  # three good steps double the scale, an overflow halves it
+        optimizer.zero_grad()
+        scaler.scale(weight * value).sum().backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert (scaler.get_scale(), scaler.state_dict()["_growth_tracker"]) == (8.0, 1)
+    scaler.update(4.0)
+    save_state(path, POSITION, *run(), scaler.state_dict())
+    fresh = torch.amp.GradScaler("cpu")
+    fresh.load_state_dict(load_state(path, *run())[1])
+    assert fresh.state_dict() == scaler.state_dict() and fresh.get_scale() == 4.0
 
 
 def test_saving_changes_nothing(path: Path) -> None:
@@ -86,16 +134,16 @@ def test_saving_changes_nothing(path: Path) -> None:
     train(first, 2)
     torch.manual_seed(3)
     train(second, 1)
-    save_state(path, POSITION, *second)
+    save_state(path, POSITION, *second, NO_SCALER)
     train(second, 1)
     assert same(first, second)
     assert second.model[0].weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_run_that_has_not_begun_is_saved_too(path: Path) -> None:
-    save_state(path, Position(), *run())
+    save_state(path, Position(), *run(), NO_SCALER)
     fresh = run(seed=1)
-    assert load_state(path, *fresh) == Position()
+    assert load_state(path, *fresh) == (Position(), NO_SCALER)
     assert same(fresh, run())
 
 
@@ -103,14 +151,14 @@ def test_shared_weights_are_saved(path: Path) -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     model[1].weight = model[0].weight
     optimizer = torch.optim.AdamW(model.parameters())
-    save_state(path, Position(), model, optimizer, None)
+    save_state(path, Position(), model, optimizer, None, NO_SCALER)
     load_state(path, model, optimizer, None)
     assert model[1].weight is model[0].weight
 
 
 def test_an_interrupted_save_leaves_the_old_state(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     saved = run()
-    save_state(path, POSITION, *saved)
+    save_state(path, POSITION, *saved, NO_SCALER)
     save_file = state.save_file
 
     def interrupted(tensors: dict[str, Tensor], file: str, metadata: dict[str, str]) -> None:
@@ -122,10 +170,10 @@ def test_an_interrupted_save_leaves_the_old_state(monkeypatch: pytest.MonkeyPatc
     later = run()
     train(later, 1)
     with pytest.raises(KeyboardInterrupt):
-        save_state(path, Position(epoch=9), *later)
+        save_state(path, Position(epoch=9), *later, NO_SCALER)
     assert list(path.parent.iterdir()) == [path]
     fresh = run(seed=1)
-    assert load_state(path, *fresh) == POSITION and same(fresh, saved)
+    assert load_state(path, *fresh) == (POSITION, NO_SCALER) and same(fresh, saved)
 
 
 def rewrite(path: Path, metadata: dict[str, str] | None, without: str | None = None) -> None:
@@ -133,16 +181,19 @@ def rewrite(path: Path, metadata: dict[str, str] | None, without: str | None = N
     save_file(kept, path, metadata)
 
 
-POSITION_TEXT = {"position": '{"epoch": 1}'}
+POSITION_TEXT = {"position": '{"epoch": 1}', "scaler": "{}"}
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "gone": Path.unlink,
     "empty": lambda path: path.write_bytes(b""),
     "cut off": lambda path: os.truncate(path, path.stat().st_size - 10),
     "text": lambda path: path.write_text("no tensors" * 50),
     "no metadata": lambda path: rewrite(path, None),
-    "no position": lambda path: rewrite(path, {"about": "{}"}),
-    "position no JSON": lambda path: rewrite(path, {"position": "{"}),
-    "another version's position": lambda path: rewrite(path, {"position": '{"epoch": 1, "phase": "moon"}'}),
+    "no position": lambda path: rewrite(path, {"scaler": "{}"}),
+    "position no JSON": lambda path: rewrite(path, POSITION_TEXT | {"position": "{"}),
+    "another version's position": lambda path: rewrite(
+        path, POSITION_TEXT | {"position": '{"epoch": 1, "phase": "moon"}'}
+    ),
+    "no scaler": lambda path: rewrite(path, {"position": '{"epoch": 1}'}),
     "a weight missing": lambda path: rewrite(path, POSITION_TEXT, without="model.0.weight"),
     "the average missing": lambda path: rewrite(path, POSITION_TEXT, without="average.module.0.weight"),
     "the generator missing": lambda path: rewrite(path, POSITION_TEXT, without="random.cpu"),
@@ -151,7 +202,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file(path: Path, damage: str) -> None:
-    save_state(path, POSITION, *run())
+    save_state(path, POSITION, *run(), NO_SCALER)
     DAMAGES[damage](path)
     with pytest.raises(BadConfig) as caught:
         load_state(path, *run())
@@ -161,7 +212,7 @@ def test_a_damaged_file(path: Path, damage: str) -> None:
 
 
 def test_the_state_of_another_network(path: Path) -> None:
-    save_state(path, POSITION, *run(width=5))
+    save_state(path, POSITION, *run(width=5), NO_SCALER)
     with pytest.raises(BadConfig, match="not a state of this run"):
         load_state(path, *run(width=4))
 

@@ -6,7 +6,11 @@ from typing import Annotated
 
 import typer
 
+from showtell.cli.features import features
+
 app = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
+
+app.command()(features)
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="flickr:DIR, csv:FILE, jsonl:FILE, folder:DIR or shapes:N.")]
 Languages = Annotated[list[str], typer.Option("--lang", help="Language of the captions; may be repeated.")]

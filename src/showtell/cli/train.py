@@ -43,7 +43,7 @@ def train(
 
     samples = read_samples(parsed.data, parsed.text.languages)
     folder = RunFolder(run or Path("runs") / Path(recipe).stem)
-    parsed = settled(parsed)
+    parsed = settled(parsed, samples)
     folder.open(parsed)
     reporter = Reporter()
     trainer = start(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from showtell.config import nearest
+from showtell.data.cs231n import read_cs231n
+from showtell.data.features import read_features
 from showtell.data.flickr import read_flickr
 from showtell.data.folder import read_folder
 from showtell.data.shapes import read_shapes
@@ -31,6 +33,8 @@ READERS: Final = {
     "csv": Reader("csv:FILE", "a table with the columns image and caption", read_csv),
     "jsonl": Reader("jsonl:FILE", "JSON objects with image and caption or captions", read_jsonl),
     "folder": Reader("folder:DIR", "photos with text files beside them, or a metadata.jsonl", read_folder),
+    "features": Reader("features:FILE", "what `showtell data features` wrote", read_features),
+    "cs231n": Reader("cs231n:DIR", "COCO features and captions of Stanford's CS231n", read_cs231n),
     "shapes": Reader("shapes:N[,seed=0]", "N training drawings of coloured shapes, drawn on the fly", read_shapes),
 }
 

@@ -23,7 +23,7 @@ from showtell.export.graphs import export_graphs, round_to_half
 from showtell.export.samples import sample_pixels
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
-from showtell.settings import Recipe, TransformerSettings
+from showtell.settings import GIVEN, Recipe, TransformerSettings
 from showtell.train.run_folder import RunFolder, longest
 
 TOLERANCE = 1e-4
@@ -65,6 +65,11 @@ def export_run(run_path: Path, bundle: Path, card: Path | None = None) -> Parity
     """Write the bundle. Raises ExportMismatch, and writes nothing, when ONNX and torch disagree on sample images."""
     check_destination(bundle)
     run = RunFolder(run_path)
+    if run.recipe().model.encoder.name == GIVEN:
+        raise BadConfig(
+            f"{run_path}: trained on ready-made features, and nothing here can make those of a photo; make your own "
+            "with `showtell data features`, or train on photos"
+        )
     model, text, recipe = load_run(run)
     pixels = model.encoder.pixels
     with tempfile.TemporaryDirectory() as name:

@@ -1,30 +1,38 @@
-"""torch.compile for a decoder's teacher-forced pass, where nearly all of a step's time with a frozen encoder goes."""
+"""torch.compile for what a decoder computes in training: nearly all of a step's time, with a frozen encoder."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from showtell.errors import BadConfig
-from showtell.nets.decoder import Decoder, Taught, Tensors
+from showtell.nets.decoder import Decoder
+from showtell.nets.transformer import TransformerDecoder
 
 
 def compile_decoder(decoder: Decoder) -> None:
-    """Replace `decoder.teach`; the names of its weights stay. Lengths vary from batch to batch, so shapes are dynamic.
+    """Replace one method of `decoder` in training; the names of its weights stay.
+
+    A Transformer's pass over whole captions, `teach`, is compiled. Of a recurrence it is one word, `advance`: a
+    compiler unrolls a loop over words, anew for every length. Where torch's fused kernels read whole captions, that is
+    only what scheduled sampling needs, for nothing is to be gained on them.
 
     The module itself is not wrapped: torch would rename every weight, and a run could not go on without compiling.
     """
-    plain = decoder.teach
-    compiled: Any = torch.compile(plain, dynamic=True)
+    name = "teach" if isinstance(decoder, TransformerDecoder) else "advance"
+    plain = getattr(decoder, name)
+    compiled: Any = torch.compile(plain)  # shapes that turn out to vary become dynamic
 
-    def teach(tokens: Tensor, memory: Tensors) -> Taught:
+    def in_training(*tensors: Any) -> Any:
+        if not decoder.training:  # validation would compile it again, for beams and without gradients
+            return plain(*tensors)
         try:
-            taught: Taught = compiled(tokens, memory)
+            return compiled(*tensors)
         except torch._dynamo.exc.TorchDynamoException as error:
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise BadConfig(f"torch.compile failed ({first}); train.compile=false goes without it") from error
-        return taught
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            # torch begins with the name of the backend; the reason is below it.
+            found = next((line for line in lines if not line.endswith("raised:")), type(error).__name__)
+            raise BadConfig(f"torch.compile failed ({found}); train.compile=false goes without it") from error
 
-    decoder.teach = teach  # type: ignore[method-assign]
+    setattr(decoder, name, in_training)

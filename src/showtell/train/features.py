@@ -26,7 +26,7 @@ from showtell.core.pixels import normalise, resize
 from showtell.errors import BadData, BadImage
 from showtell.files import sha256, write_text
 from showtell.nets.encoder import Encoder
-from showtell.records import Sample
+from showtell.records import FeatureRow, Sample
 from showtell.settings import EncoderSettings, PixelSettings
 from showtell.train.augment import augment
 
@@ -50,16 +50,20 @@ class Features:
     views: list[NDArray[Any]]
     """One memory map `[N, *shape]` per view: float16 features, or uint8 pixels `[N, H, W, 3]` when nothing is
     frozen."""
-    pixels: PixelSettings
+    pixels: PixelSettings | None = None
+    """Needed for pixels alone."""
+    rows: NDArray[np.int64] | None = None
+    """Where each photo stands in the maps, if not in its own place."""
 
     def __len__(self) -> int:
-        return len(self.views[0])
+        return len(self.views[0] if self.rows is None else self.rows)
 
     def batch(self, images: np.ndarray, views: np.ndarray | int = 0) -> Tensor:
         """`images` `[B]`, `views` `[B]` -> what `Encoder.finish` takes, float32 `[B, ...]`."""
+        places = images if self.rows is None else self.rows[images]
         chosen = np.broadcast_to(views, images.shape)
-        stored = np.stack([self.views[v][i] for i, v in zip(images, chosen, strict=True)])
-        if stored.dtype == np.uint8:
+        stored = np.stack([self.views[v][i] for i, v in zip(places, chosen, strict=True)])
+        if stored.dtype == np.uint8 and self.pixels is not None:
             return torch.from_numpy(normalise(stored, self.pixels))
         return torch.from_numpy(stored.astype(np.float32))
 
@@ -90,7 +94,7 @@ def _key(encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample],
         "encoder": {**own, **layer, "pixels": encoder.pixels.model_dump(mode="json")},
         "weights": None if settings.weights is None else sha256(settings.weights),
         "frozen stages": len(encoder.early),
-        "random weights": _fingerprint(encoder) if settings.random else None,
+        "random weights": fingerprint(encoder) if settings.random else None,
         "seed": seed,
         "photos": [[s.name, *_stamp(s)] for s in samples],
     }
@@ -104,7 +108,8 @@ def _stamp(sample: Sample) -> list[object]:
     return [repr(sample.image)]
 
 
-def _fingerprint(encoder: Encoder) -> str:
+def fingerprint(encoder: Encoder) -> str:
+    """A hash of the frozen weights."""
     digest = hashlib.sha256()
     for tensor in encoder.early.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())
@@ -134,7 +139,9 @@ def _view(
 
     def pixels(i: int) -> np.ndarray:
         try:
-            photo = load_image(samples[i].image)
+            source = samples[i].image
+            assert not isinstance(source, FeatureRow)
+            photo = load_image(source)
         except BadImage as error:
             found, wanted = f"{error.code} ({error.detail})", "an image; `showtell data check` lists all that are not"
             raise BadData(samples[i].name, found, wanted) from error

@@ -140,7 +140,7 @@ def hard_attention_loss(words: Read, entropies: Tensor, baseline: Tensor, settin
         if taught.chosen is not None and taught.attention is not None
     ]
     chosen, spread = (torch.cat([piece[n] for piece in pieces]) for n in range(2))  # [W] both
-    caption: Tensor = torch.unique(words.captions, return_inverse=True)[1]  # type: ignore[no-untyped-call]
+    caption: Tensor = torch.unique(words.captions, return_inverse=True)[1]
     rewards = entropies.new_zeros(int(caption.max()) + 1).index_add(0, caption, -entropies)
     if not baseline:
         baseline.copy_(rewards.mean())  # from 0, the first hundred steps would punish whatever was looked at

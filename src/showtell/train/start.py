@@ -8,12 +8,13 @@ import torch
 from lightning.fabric import Fabric, seed_everything
 
 from showtell.core.text import Text
-from showtell.errors import BadData
+from showtell.errors import BadConfig, BadData
 from showtell.nets.backbone import settle
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.records import Sample
-from showtell.settings import Recipe
+from showtell.settings import GIVEN, EncoderSettings, Recipe
 from showtell.train.batches import photos
+from showtell.train.feature_file import are_given, given_features, without_encoder
 from showtell.train.features import Features, extract
 from showtell.train.loop import Trainer
 from showtell.train.principal import fit_principal_components
@@ -54,7 +55,8 @@ def start(
         f"{sum(p.numel() for p in model.parameters()):,}"
     )
     features = _features(model, recipe, _one_each(train), settings.views, "train", reporter)
-    if model.encoder.pca is not None and not run.state.exists():  # a state has the components that were fitted
+    # A state has the components that were fitted, and so has a file of features.
+    if model.encoder.pca is not None and not run.state.exists() and not are_given(train):
         fit_principal_components(model.encoder, features)
     dev_features = _features(model, recipe, _one_each(dev), 1, "dev", reporter)
     train_photos = photos(train, text, recipe.text.max_words)
@@ -64,15 +66,17 @@ def start(
     )
 
 
-def settled(recipe: Recipe) -> Recipe:
-    """The recipe with everything said that it leaves to the encoder."""
-    model = recipe.model.model_copy(update={"encoder": settle(recipe.model.encoder)})
+def settled(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
+    """The recipe with everything said that it leaves to the encoder, and to the data when those bring features."""
+    width = without_encoder(samples)
+    encoder = settle(recipe.model.encoder) if width is None else EncoderSettings(name=GIVEN, channels=width)
+    model = recipe.model.model_copy(update={"encoder": encoder})
     return recipe.model_copy(update={"model": model})
 
 
 def _text(run: RunFolder, recipe: Recipe, samples: Sequence[Sample]) -> Text:
     if not run.tokenizer.exists():
-        captions = {
+        captions: dict[str, list[str]] = {
             language: [caption for s in samples if s.language == language for caption in s.captions]
             for language in recipe.text.languages
         }
@@ -91,5 +95,12 @@ def _one_each(samples: Sequence[Sample]) -> list[Sample]:
 def _features(
     model: CaptioningModel, recipe: Recipe, samples: Sequence[Sample], views: int, split: str, reporter: Reporter
 ) -> Features:
+    if are_given(samples):
+        if views > 1 or recipe.train.encoder_stages:
+            raise BadConfig(
+                f"{recipe.data} has features, not photos; expected train.views=1 and train.encoder_stages=0, found "
+                f"{views} and {recipe.train.encoder_stages}"
+            )
+        return given_features(model.encoder, recipe.model.encoder, samples)
     with reporter.stage(f"features of the {split} split", len(samples) * views) as advance:
         return extract(model.encoder, recipe.model.encoder, samples, views, recipe.train.seed, advance)

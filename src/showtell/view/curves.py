@@ -20,7 +20,7 @@ def draw_curves(log: Path, picture: Path) -> None:
     left, right = figure.subplots(1, 2)
     left.plot([e["step"] for e in train], [e["cross_entropy"] for e in train], color="tab:blue", linewidth=1)
     left.set(title="training", xlabel="step", ylabel="cross-entropy per word (nats)")
-    for language in sorted({key for e in dev for key in e["scores"] if key != "CIDEr"}):
+    for language in sorted({key for e in dev for key, value in e["scores"].items() if isinstance(value, dict)}):
         for metric, style in (("CIDEr", "o-"), ("BLEU-4", "s--")):
             values = [e["scores"][language][metric] for e in dev]
             right.plot([e["epoch"] for e in dev], values, style, markersize=4, label=f"{metric} ({language})")

@@ -1,0 +1,42 @@
+"""`showtell data features`, as it is typed."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from showtell.cli.main import app
+from showtell.data.spec import read_samples
+
+COMMAND = ["data", "features", "shapes:12", "--encoder", "test_resnet", "--setting", "random=true"]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="features are made with the training extra")
+    monkeypatch.setenv("SHOWTELL_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_file_to_train_from(tmp_path: Path) -> None:
+    file = tmp_path / "features.safetensors"
+    options = ["--layer", "vector", "--pca", "4", "--setting", "pixels.size=32", "--output", str(file)]
+    done = CliRunner().invoke(app, [*COMMAND, *options])
+    assert done.exit_code == 0, done.output
+    assert "features of 112 photos, 1 x 4 each" in done.stderr
+    assert {sample.split for sample in read_samples(f"features:{file}")} == {"train", "dev", "test"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--layer", "fc8"], "model.encoder.layer"),
+        (["--layer", "fc7"], "test_resnet has no fc7"),
+        (["--pca", "13", "--layer", "vector"], "the training split has 12 features"),
+        (["--setting", "pixels.sise=32"], "did you mean 'size'?"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(options: list[str], message: str, tmp_path: Path) -> None:
+    file = tmp_path / "features.safetensors"
+    done = CliRunner().invoke(app, [*COMMAND, *options, "--output", str(file)])
+    assert done.exception is not None and message in str(done.exception) and "\n" not in str(done.exception)
+    assert not file.exists()

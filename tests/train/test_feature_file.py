@@ -1,0 +1,206 @@
+"""Features in a file: the same training as from photos, and no training with those of another encoder."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from tests.tiny_decoders import recurrent
+
+from showtell import Captioner
+from showtell.data.spec import read_samples
+from showtell.errors import BadConfig, BadData
+from showtell.export.bundle import export_run
+from showtell.records import FeatureRow, Sample
+from showtell.settings import DecodeSettings, EncoderSettings, ModelSettings, PixelChoices, Recipe, TrainSettings
+from showtell.train.feature_file import make_features
+from showtell.train.loop import Trainer
+from showtell.train.progress import Reporter
+from showtell.train.run_folder import RunFolder
+from showtell.train.start import settled, start
+
+WEIGHTS = "weights.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOWTELL_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> EncoderSettings:
+    """With weights from a file, as a user has them."""
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(3)
+    save_file(timm.create_model("test_resnet").state_dict(), str(tmp_path / WEIGHTS))
+    pixels = PixelChoices(size=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    return EncoderSettings(name="test_resnet", weights=tmp_path / WEIGHTS, layer="vector", pca=7, pixels=pixels)
+
+
+def recipe(encoder: EncoderSettings, data: str, **train: object) -> Recipe:
+    settings = TrainSettings(**{"epochs": 1, "batch_size": 16, "lr": 0.01, **train})
+    model = ModelSettings(encoder=encoder, decoder=recurrent("gru", "initial_state"))
+    return Recipe(model=model, data=data, train=settings, decode=DecodeSettings(beam=1, max_length=6))
+
+
+def zero(captions: Mapping[str, str], _: Mapping[str, Sequence[str]], language: str) -> dict[str, float]:
+    return {"CIDEr": 0.0, "BLEU-4": 0.0}
+
+
+def trainer(folder: Path, settings: Recipe) -> Trainer:
+    samples = read_samples(settings.data)
+    settings = settled(settings, samples)
+    run = RunFolder(folder)
+    run.open(settings)
+    return start(settings, run, samples, zero, Reporter(), lambda done: None)
+
+
+def make(tmp_path: Path, encoder: EncoderSettings) -> Path:
+    path = tmp_path / "features.safetensors"
+    shape = make_features(path, encoder, read_samples("shapes:60"), Reporter())
+    assert shape == (160, 1, 7)  # 60 to train, 50 and 50 besides
+    return path
+
+
+def test_training_from_the_file_is_training_from_the_photos(tmp_path: Path, encoder: EncoderSettings) -> None:
+    path = make(tmp_path, encoder)
+    photos, file = (
+        trainer(tmp_path / name, recipe(encoder, data))
+        for name, data in (("photos", "shapes:60"), ("file", f"features:{path}"))
+    )
+    for name, tensor in photos.model.state_dict().items():
+        torch.testing.assert_close(tensor, file.model.state_dict()[name], msg=name)
+    images = np.arange(60)
+    one, other = (t.model.encoder.finish(t.features.batch(images)) for t in (photos, file))
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)  # the file keeps half precision
+    assert one.std() > 0.01
+    photos.fit()
+    file.fit()
+    for name, tensor in photos.model.state_dict().items():
+        torch.testing.assert_close(tensor, file.model.state_dict()[name], rtol=0.05, atol=5e-3, msg=name)
+
+    drawing = read_samples("shapes:3")[0].image()
+    assert isinstance(drawing, Image.Image)
+    captions = []
+    for name in ("photos", "file"):
+        parity = export_run(tmp_path / name, tmp_path / f"{name}.bundle")
+        assert parity.largest < 1e-4
+        captions.append(Captioner.load(tmp_path / f"{name}.bundle", threads=1).caption(drawing))
+    assert captions[0].score == pytest.approx(captions[1].score, abs=0.02)
+
+
+def test_principal_components_are_those_of_the_training_split(tmp_path: Path, encoder: EncoderSettings) -> None:
+    path = make(tmp_path, encoder)
+    with safe_open(str(path), "numpy") as file:
+        features, mean = file.get_tensor("features")[:, 0].astype(np.float64), file.get_tensor("pca.mean")
+    train, rest = features[:60], features[60:]
+    assert mean.shape == (96,)
+    assert np.abs(train.mean(0)).max() < 1e-3 * np.abs(train).max()  # centred, and uncorrelated
+    covariance = np.cov(train.T)
+    assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 1e-3 * covariance.max()
+    assert np.abs(rest.mean(0)).max() > 10 * np.abs(train.mean(0)).max()
+
+
+def test_the_file_says_what_made_it_and_no_path(tmp_path: Path, encoder: EncoderSettings) -> None:
+    path = make(tmp_path, encoder)
+    with safe_open(str(path), "numpy") as file:
+        made_by = json.loads(file.metadata()["encoder"])
+    assert made_by["name"] == "test_resnet" and made_by["pca"] == 7 and len(made_by["weights"]) == 64
+    assert str(tmp_path).encode() not in path.read_bytes()
+    samples = read_samples(f"features:{path}")
+    expected = read_samples("shapes:60")
+    assert [(s.name, s.captions, s.split) for s in samples] == [(s.name, s.captions, s.split) for s in expected]
+    assert samples[70].image == FeatureRow(path, 70)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layer": "regions"}, r"features of another encoder \(layer 'vector'\); expected layer 'regions'"),
+        ({"pca": 6}, r"\(pca 7\); expected pca 6"),
+        ({"name": "test_convnext"}, r"\(name 'test_resnet'\); expected name 'test_convnext'"),
+        ({"weights": None, "random": True}, r"\(random False\); expected random True"),
+        ({"pixels": PixelChoices(size=64)}, r"\(pixels \{'size': 32"),
+    ],
+)
+def test_features_of_another_encoder_are_refused(
+    tmp_path: Path, encoder: EncoderSettings, change: dict[str, object], message: str
+) -> None:
+    path = make(tmp_path, encoder)
+    other = encoder.model_copy(update=change)
+    if other.name == "test_convnext":
+        other = other.model_copy(update={"weights": None, "random": True})
+    with pytest.raises(BadData, match=message) as caught:
+        trainer(tmp_path / "run", recipe(other, f"features:{path}"))
+    assert "\n" not in str(caught.value) and str(caught.value).startswith(str(path))
+
+
+def test_other_weights_are_another_encoder(tmp_path: Path, encoder: EncoderSettings) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    path = make(tmp_path, encoder)
+    torch.manual_seed(4)
+    save_file(timm.create_model("test_resnet").state_dict(), str(tmp_path / WEIGHTS))
+    with pytest.raises(BadData, match=r"features of another encoder .weights '[0-9a-f]{64}'"):
+        trainer(tmp_path / "run", recipe(encoder, f"features:{path}"))
+
+
+@pytest.mark.parametrize("wrong", [{"views": 2}, {"encoder_stages": 1}])
+def test_features_are_no_photos(tmp_path: Path, encoder: EncoderSettings, wrong: dict[str, int]) -> None:
+    encoder = encoder.model_copy(update={"pca": None})
+    path = tmp_path / "features.safetensors"
+    make_features(path, encoder, read_samples("shapes:10"), Reporter())
+    with pytest.raises(BadConfig, match=r"has features, not photos; expected train.views=1 and train.encoder_stages=0"):
+        trainer(tmp_path / "run", recipe(encoder, f"features:{path}", **wrong))
+    with pytest.raises(BadConfig, match=r"the data have features already"):
+        make_features(tmp_path / "again", encoder, read_samples(f"features:{path}"), Reporter())
+
+
+@pytest.mark.parametrize("harm", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"{}" * 200])
+def test_a_damaged_file(tmp_path: Path, encoder: EncoderSettings, harm: object) -> None:
+    path = make(tmp_path, encoder)
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(BadData, match=r"expected a file that `showtell data features` wrote"):
+        read_samples(f"features:{path}")
+
+
+def hdf5(tmp_path: Path, widths: Sequence[int] = (9, 9)) -> list[Sample]:
+    samples = []
+    for split, width in zip(("train", "dev"), widths, strict=True):
+        file = tmp_path / f"{split}.h5"
+        with h5py.File(file, "w") as opened:
+            opened["features"] = np.random.default_rng(0).normal(size=(20, width)).astype(np.float32)
+        samples += [Sample(f"{split}{n}", FeatureRow(file, n), ("a red circle",) * 2, split, "en") for n in range(20)]
+    return samples
+
+
+def test_ready_made_features_train_a_model_that_cannot_be_exported(tmp_path: Path, encoder: EncoderSettings) -> None:
+    samples = hdf5(tmp_path)
+    settings = settled(recipe(encoder, "cs231n:somewhere"), samples)
+    assert settings.model.encoder == EncoderSettings(name="features", channels=9)
+    run = RunFolder(tmp_path / "run")
+    run.open(settings)
+    trained = start(settings, run, samples, zero, Reporter(), lambda done: None)
+    stored = h5py.File(tmp_path / "train.h5")["features"][:3]
+    np.testing.assert_allclose(trained.features.batch(np.arange(3))[:, 0].numpy(), stored, rtol=1e-3, atol=1e-3)
+    trained.fit()
+    with pytest.raises(BadConfig, match=r"trained on ready-made features, and nothing here can make those of a photo"):
+        export_run(run.path, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_splits_of_different_width(tmp_path: Path, encoder: EncoderSettings) -> None:
+    samples = hdf5(tmp_path, (9, 8))
+    settings = settled(recipe(encoder, "cs231n:somewhere"), samples)
+    run = RunFolder(tmp_path / "run")
+    run.open(settings)
+    with pytest.raises(BadData, match=r"dev.h5: found features of width 8; expected 9"):
+        start(settings, run, samples, zero, Reporter(), lambda done: None)
