@@ -15,7 +15,7 @@ THIRD_PARTY_EVERYWHERE = {"pydantic", "yaml"}
 
 # Room -> the rooms it may import, and the third-party packages.
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
-    "data": (set(), {"PIL"}),
+    "data": (set(), {"PIL", "h5py", "pyarrow", "safetensors"}),
     "core": (set(), {"numpy", "PIL", "tokenizers", "onnxruntime"}),
     "nets": ({"core"}, {"numpy", "torch", "timm", "safetensors"}),
     "train": (
@@ -85,6 +85,11 @@ def test_help_loads_neither_torch_nor_onnxruntime() -> None:
     loaded = loaded_after("import showtell.cli.main, typer\ntyper.main.get_command(showtell.cli.main.app)")
     assert "typer" in loaded
     assert not loaded & {"torch", "onnxruntime", "numpy", "PIL", "tokenizers"}
+
+
+def test_reading_plain_data_loads_no_optional_package() -> None:
+    loaded = loaded_after("from showtell.data.spec import read_samples\nread_samples('shapes:3')")
+    assert not loaded & {"h5py", "pyarrow", "safetensors", "torch", "numpy"}
 
 
 def test_captioning_loads_no_torch() -> None:

@@ -231,3 +231,8 @@ class Recipe(Settings):
     data: str = Field("", description="a data spec, such as flickr:DIR; see `showtell data --help`")
     train: TrainSettings = TrainSettings()
     decode: DecodeSettings = DecodeSettings()
+
+
+def longest(recipe: Recipe) -> int:
+    """Words that the model must have positions for."""
+    return max(recipe.text.max_words, recipe.decode.max_length)

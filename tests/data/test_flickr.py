@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from showtell.data.flickr import read_flickr
+from showtell.data.gather import hashed_split
 from showtell.errors import BadData
 
 FLICKR8K = Path(__file__).parents[3] / "shared" / "flickr8k"
@@ -130,3 +131,14 @@ def test_the_real_flickr8k_is_read_whole_and_fast() -> None:
     spare = set((FLICKR8K / "spareImages.txt").read_text().split())
     assert len(spare) == 91
     assert not spare & {sample.name for sample in samples}
+
+
+def test_flickr30k_has_no_lists(write, photos) -> None:
+    names = [f"{n}.jpg" for n in range(40)]
+    photos(*(f"flickr30k-images/{name}" for name in names))
+    file = write("results_20130124.token", "".join(f"{name}#{k}\tA dog {k} .\n" for name in names for k in range(2)))
+    samples = read_flickr(str(file.parent), ("en",))
+    assert [(s.name, s.captions, s.split) for s in samples] == [
+        (name, ("A dog 0 .", "A dog 1 ."), hashed_split(name)) for name in names
+    ]
+    assert {s.split for s in samples} == {"train", "dev"}

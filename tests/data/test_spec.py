@@ -28,7 +28,11 @@ def test_a_reader_gets_what_follows_the_first_colon_and_each_language_once(monke
     ("spec", "message"),
     [
         ("flikr:DIR", "'flikr' is no kind of data; did you mean 'flickr'"),
-        ("/data/photos", "is no kind of data; expected one of: csv, flickr, folder, jsonl, shapes"),
+        (
+            "/data/photos",
+            "is no kind of data; expected one of: coco, cs231n, csv, features, flickr, "
+            "folder, jsonl, karpathy, parquet, shapes, shards",
+        ),
         ("shapes", "found nothing after 'shapes'; expected shapes:N"),
         ("csv:", "found nothing after 'csv'; expected csv:FILE"),
         ("", "is no kind of data"),

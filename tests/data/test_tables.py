@@ -147,3 +147,35 @@ def test_a_large_table_is_read_fast(tmp_path: Path, write) -> None:
     samples = read_csv(str(file), ("en",))
     assert time.process_time() - start < 2, "35,000 lines take half a second on an idle machine"
     assert len(samples) == 7000
+
+
+def test_flickr8k_as_kaggle_has_it(write, photos) -> None:
+    photos("Images/d.jpg", "Images/e.jpg")
+    file = write("captions.txt", 'image,caption\nd.jpg,"A dog , running ."\nd.jpg,The dog .\ne.jpg,A cat .\n')
+    samples = read_csv(str(file), ("en",))
+    assert [(s.name, s.captions) for s in samples] == [
+        ("Images/d.jpg", ("A dog , running .", "The dog .")),
+        ("Images/e.jpg", ("A cat .",)),
+    ]
+    assert read_csv(f"{file},{file.parent / 'Images'}", ("en",)) == samples
+    with pytest.raises(BadData, match=r"no such folder"):
+        read_csv(f"{file},elsewhere", ("en",))
+
+
+FLICKR30K = "image_name| comment_number| comment\nd.jpg| 0| A dog runs .\nd.jpg| 4   A dog runs across the grass .\n"
+
+
+def test_flickr30k_as_kaggle_has_it_with_its_broken_line(write, photos) -> None:
+    photos("flickr30k_images/d.jpg")
+    file = write("results.csv", FLICKR30K)
+    assert [(s.name, s.captions) for s in read_csv(str(file), ("en",))] == [
+        ("flickr30k_images/d.jpg", ("A dog runs .", "A dog runs across the grass ."))
+    ]
+
+
+@pytest.mark.parametrize("line", ["d.jpg| A dog runs .", "d.jpg| 4", "d.jpg"])
+def test_other_lines_without_a_bar_are_refused(write, photos, line: str) -> None:
+    photos("flickr30k_images/d.jpg")
+    file = write("results.csv", FLICKR30K + line + "\n")
+    with pytest.raises(BadData, match=rf"results.csv, line 4: found {line.count('|') + 1} columns; expected 3"):
+        read_csv(str(file), ("en",))

@@ -50,7 +50,7 @@ def outcome(decoder: Decoder, photos: int, words: int, read: Callable[..., Taugh
     regions = torch.randn(photos, REGIONS, CHANNELS, generator=generator)
     tokens = torch.randint(1, VOCABULARY, (photos, 1, words), generator=generator)
     decoder.zero_grad()
-    taught = read(decoder)(tokens, decoder.memory(regions))
+    taught = read(decoder)(tokens, memory=decoder.memory(regions))
     decoder.logits(taught.hidden).square().mean().backward()
     looked = {} if taught.attention is None else {"attention": taught.attention}
     return {"hidden": taught.hidden, **looked, **{name: p.grad for name, p in decoder.named_parameters()}}

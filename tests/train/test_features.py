@@ -83,9 +83,9 @@ def test_equal_to_direct_computation(extracted: Extract, samples: list[Sample]) 
         direct = torch.cat(
             [
                 encoder.early(
-                    torch.from_numpy(
-                        to_pixels(augment(load_image(samples[i].image), SEED, int(i), int(v)), PIXELS)
-                    )[None]
+                    torch.from_numpy(to_pixels(augment(load_image(samples[i].image), SEED, int(i), int(v)), PIXELS))[
+                        None
+                    ]
                 )
                 for i, v in zip(images, views, strict=True)
             ]

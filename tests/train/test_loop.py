@@ -1,24 +1,34 @@
 """Whole runs on drawn data, small enough for a test: resuming, choosing the best, stopping."""
 
+import itertools
 import json
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from showtell.config import apply_overrides, parse_recipe
 from showtell.data.spec import read_samples
 from showtell.errors import BadConfig, BadData
 from showtell.recipes import find_recipe
 from showtell.settings import Recipe
+from showtell.train.batches import Batch, batches
 from showtell.train.loop import Interrupted, Trainer
 from showtell.train.progress import Reporter
 from showtell.train.run_folder import RunFolder
 from showtell.train.start import start
+from showtell.train.state import Position
 
 TINY = [
     "data=shapes:48",
@@ -35,9 +45,18 @@ TINY = [
 ]
 
 
+SHORT = ["train.encoder_stages=0", "train.encoder_from_epoch=0", "train.average=0", "train.views=1", "train.warmup=0"]
+"""No encoder, no average, no augmentation: what is left is quick."""
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHOWTELL_CACHE", str(tmp_path / "cache"))
+def cache(features: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOWTELL_CACHE", features)
 
 
 def recipe(*changes: str) -> Recipe:
@@ -52,11 +71,25 @@ def count_words(
     return {"CIDEr": sum(len(c.split()) for c in captions.values()) / len(captions), "BLEU-4": 0.0}
 
 
+class Sayings(Reporter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
 def trainer(folder: Path, settings: Recipe, score: object = count_words) -> Trainer:
     run = RunFolder(folder)
     run.open(settings)
     samples = read_samples(settings.data, settings.text.languages)
-    return start(settings, run, samples, score, Reporter(), lambda done: None)
+    return start(settings, run, samples, score, Sayings(), lambda done: None)
+
+
+def log(folder: Path, kind: str) -> list[dict[str, Any]]:
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [entry for entry in map(json.loads, lines) if entry["kind"] == kind]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -64,34 +97,70 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in state.items() if not name.startswith("random.")}
 
 
-@pytest.mark.parametrize("decoder", ["transformer", "attention_lstm"])
-@pytest.mark.parametrize("steps_before_the_stop", [1, 3, 4])
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(
-    tmp_path: Path, decoder: str, steps_before_the_stop: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Bit for bit: weights, average and optimiser. Three steps are an epoch; the stop comes as Ctrl-C does."""
-    # Dropout makes the random generator matter to a resumed run.
-    settings = recipe(f"model.decoder.kind={decoder}", "model.decoder.dropout=0.1")
-    trainer(tmp_path / "whole", settings).fit()
-    stopped = trainer(tmp_path / "parts", settings)
-    step = stopped._step
+DROPOUT = "model.decoder.dropout=0.1"
+"""Makes the random generator matter to a resumed run."""
+CHOICES: dict[str, list[str]] = {
+    "transformer": [DROPOUT],
+    "attention": ["model.decoder.kind=attention", DROPOUT],
+    "hard attention": ["model.decoder.kind=attention", "model.decoder.hard=true", *SHORT],
+    "recurrent, sgd": ["model.decoder.kind=recurrent", DROPOUT, "train.optimizer=sgd", "train.lr=0.1"],
+    "adam, plateau": ["train.optimizer=adam", "train.schedule=plateau", *SHORT, "train.plateau_from=0"],
+    "two batches a step": ["train.batch_size=8", "train.accumulate=2", DROPOUT, *SHORT],
+    "scheduled sampling": ["train.teacher_forcing=0.8", "train.teacher_forcing_end=0.2", DROPOUT, *SHORT],
+    "sampling per batch": ["train.teacher_forcing=0.5", "train.teacher_forcing_per=batch", *SHORT],
+}
+STOPS = [("transformer", 1), ("transformer", 3), ("attention", 4), *((choice, 4) for choice in list(CHOICES)[2:])]
 
-    def step_then_stop(batch: object) -> float:
-        entropy = step(batch)
-        if stopped.position.step == steps_before_the_stop:
+
+def sinking(captions: Mapping[str, str], references: Mapping[str, Sequence[str]], language: str) -> dict[str, float]:
+    """No epoch is better than the first."""
+    sinking.value -= 0.01
+    return {"CIDEr": sinking.value, "BLEU-4": 0.0}
+
+
+sinking.value = 0.0
+
+
+def stop_after(run: Trainer, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ctrl-C does."""
+    step = run._step
+
+    def step_then_stop(group: Sequence[Batch]) -> float:
+        entropy = step(group)
+        if run.position.step == steps:
             os.kill(os.getpid(), signal.SIGINT)
         return entropy
 
-    monkeypatch.setattr(stopped, "_step", step_then_stop)
+    monkeypatch.setattr(run, "_step", step_then_stop)
     with pytest.raises(Interrupted):
-        stopped.fit()
+        run.fit()
+
+
+@pytest.mark.parametrize("choice, steps_before_the_stop", STOPS)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(
+    tmp_path: Path, choice: str, steps_before_the_stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit: weights, average and optimiser. Three steps are an epoch."""
+    settings = recipe(*CHOICES[choice], *(["train.epochs=3"] if "plateau" in choice else []))
+    score = sinking if "plateau" in choice else count_words
+    uninterrupted = trainer(tmp_path / "whole", settings, score)
+    uninterrupted.fit()
+    stopped = trainer(tmp_path / "parts", settings, score)
+    if "plateau" in choice:
+        steps_before_the_stop = 7  # behind the first fall
+    stop_after(stopped, steps_before_the_stop, monkeypatch)
     assert stopped.position.step == steps_before_the_stop
-    resumed = trainer(tmp_path / "parts", settings)
+    resumed = trainer(tmp_path / "parts", settings, score)
     assert resumed.position.step == steps_before_the_stop
     resumed.fit()
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert whole.keys() == parts.keys()
     assert [name for name in whole if not torch.equal(whole[name], parts[name])] == []
+    assert resumed.position.step == uninterrupted.position.step == 3 * settings.train.epochs
+    if "plateau" in choice:
+        assert resumed.position.drops == uninterrupted.position.drops == 2
+    if "hard" in choice:
+        assert whole["model.decoder.baseline"] < 0
 
 
 def test_the_handler_of_ctrl_c_is_put_back(tmp_path: Path) -> None:
@@ -104,8 +173,7 @@ def test_the_run_folder_has_what_the_design_says(tmp_path: Path) -> None:
     run = tmp_path / "run"
     trainer(run, recipe()).fit()
     assert parse_recipe(RunFolder(run).recipe().model_dump(mode="json"), "again") == recipe()
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [entry["epoch"] for entry in log if entry["kind"] == "dev"] == [1, 2]
+    assert [entry["epoch"] for entry in log(run, "dev")] == [1, 2]
     predictions = [
         json.loads(line) for line in (run / "predictions.dev.jsonl").read_text(encoding="utf-8").splitlines()
     ]
@@ -155,3 +223,214 @@ def test_data_without_a_dev_split_is_refused(tmp_path: Path) -> None:
     train_only = [s for s in read_samples("shapes:48", ("en",)) if s.split == "train"]
     with pytest.raises(BadData, match="'dev'"):
         start(recipe(), run, train_only, count_words, Reporter(), lambda done: None)
+
+
+# --- which epoch is best, and what follows
+
+
+def values(name: str, *each: float) -> Callable[..., dict[str, float]]:
+    """A score function that gives these, one after the other."""
+    queue = iter(each)
+    return lambda captions, references, language: {"CIDEr": 0.5, "BLEU-4": 0.1} | {name: next(queue)}
+
+
+def judged(scores: Sequence[dict[str, float]], *changes: str) -> tuple[list[bool], list[float], SimpleNamespace]:
+    """Whether each epoch was the best so far, the learning rate of the next one, and the run."""
+    run = SimpleNamespace(recipe=recipe(*changes), position=Position(), reporter=Sayings())
+    best, rates = [], []
+    for score in scores:
+        if run.position.stopped:
+            break
+        best.append(Trainer._judge(run, score))
+        rates.append(run.recipe.train.decay**run.position.drops)
+        run.position.epoch += 1
+    return best, rates, run
+
+
+def test_more_is_better_but_of_a_loss_less() -> None:
+    scores = [{"loss": value, "BLEU-4": value, "CIDEr": 0.0} for value in (2.0, 1.5, 1.7, 1.5, 1.4)]
+    best, _, run = judged(scores, "train.monitor=loss")
+    assert best == [True, True, False, False, True]
+    assert (run.position.best_score, run.position.best_epoch) == (-1.4, 5)
+    best, _, run = judged(scores, "train.monitor=BLEU-4")
+    assert best == [True, False, False, False, False]
+    assert (run.position.best_score, run.position.best_epoch) == (2.0, 1)
+
+
+@pytest.mark.parametrize("patience", [1, 2, 8])
+@pytest.mark.parametrize("monitor", ["CIDEr", "loss"])
+def test_a_plateau_equals_torchs(monitor: str, patience: int) -> None:
+    """Whose patience counts the epochs that are forgiven: one less."""
+    random = np.random.default_rng(patience).random(80).round(2)
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    mode = "min" if monitor == "loss" else "max"
+    scheduler = ReduceLROnPlateau(optimizer, mode, factor=0.8, patience=patience - 1, threshold=0.0, eps=0.0)
+    expected = []
+    for value in random:
+        scheduler.step(value)
+        expected.append(scheduler.get_last_lr()[0])
+    changes = ["train.schedule=plateau", "train.decay=0.8", f"train.patience={patience}", f"train.monitor={monitor}"]
+    _, rates, _ = judged([{monitor: value} for value in random], *changes)
+    assert rates == pytest.approx(expected) and rates[-1] < 0.8**2
+
+
+def test_the_chosen_figure_decides_in_a_run(tmp_path: Path) -> None:
+    settings = recipe(*SHORT, "train.epochs=3", "train.monitor=BLEU-4", "train.max_images=16")
+    run = trainer(tmp_path, settings, values("BLEU-4", 0.2, 0.4, 0.3))
+    run.fit()
+    about = json.loads(RunFolder(tmp_path).best_scores.read_text(encoding="utf-8"))
+    assert (about["epoch"], about["scores"]["BLEU-4"]) == (2, 0.4)
+    assert [line.endswith("(best)") for line in run.reporter.said if line.startswith("epoch")] == [True, True, False]
+
+
+def test_a_figure_that_is_not_there(tmp_path: Path) -> None:
+    run = trainer(tmp_path, recipe(*SHORT, "train.monitor=ROUGE-L", "train.max_images=16"))
+    with pytest.raises(BadConfig) as caught:
+        run.fit()
+    assert str(caught.value) == "train.monitor: dev has no ROUGE-L; expected one of: CIDEr, BLEU-4, loss, top-5"
+
+
+def test_a_run_stops_when_nothing_is_gained(tmp_path: Path) -> None:
+    settings = recipe(*SHORT, "train.epochs=9", "train.stop_after=2", "train.max_images=16")
+    scores = values("CIDEr", 0.2, 0.1, 0.3, 0.3, 0.2)  # as good as the best is no gain
+    run = trainer(tmp_path, settings, scores)
+    run.fit()
+    assert run.position.epoch == 5 and run.reporter.said[-2] == "no gain in 2 epochs: stopped"
+    again = trainer(tmp_path, settings, scores)
+    before = weights(tmp_path)
+    again.fit()  # asks for no further score
+    assert again.position == run.position and len(log(tmp_path, "dev")) == 5
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(tmp_path).items())
+
+
+def test_a_plateau_lowers_the_learning_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("showtell.train.loop.LOG_EVERY", 1)
+    changes = ["train.schedule=plateau", "train.decay=0.2", "train.lr=0.5", "train.epochs=6", "train.max_images=16"]
+    run = trainer(tmp_path, recipe(*SHORT, *changes), values("CIDEr", 0.2, 0.1, 0.3, 0.2, 0.1, 0.1))
+    run.fit()
+    assert [entry["lr"] for entry in log(tmp_path, "train")] == pytest.approx([0.5, 0.5, 0.1, 0.1, 0.02, 0.004])
+    assert [line for line in run.reporter.said if "no gain" in line] == [
+        "no gain in 1 epochs: learning rate x 0.2",
+        "no gain in 1 epochs: learning rate x 0.2",
+        "no gain in 2 epochs: learning rate x 0.2",
+        "no gain in 3 epochs: learning rate x 0.2",
+    ]
+
+
+# --- a step
+
+
+def together(one: Batch, other: Batch, pad: int) -> Batch:
+    """Both as one batch, a slot of any caption's length."""
+    rows = [
+        [slot[b, 0][slot[b, 0] != pad] for slot in batch.slots]
+        for batch in (one, other)
+        for b in range(len(batch.images))
+    ]
+    nothing = torch.zeros(0, dtype=torch.long)
+    slots = [
+        pad_sequence([row[n] if n < len(row) else nothing for row in rows], batch_first=True, padding_value=pad)
+        for n in range(max(map(len, rows)))
+    ]
+    images, views = (np.concatenate([getattr(each, name) for each in (one, other)]) for name in ("images", "views"))
+    return Batch(images, views, [slot.unsqueeze(1) for slot in slots], one.words + other.words)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("kind", ["transformer", "recurrent"])
+def test_gradients_add_up_to_those_of_one_batch(
+    tmp_path: Path, kind: str, smoothing: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = ["train.batch_size=13", f"train.label_smoothing={smoothing}", "train.clip=null"]
+    run = trainer(tmp_path, recipe(*SHORT, *changes, f"model.decoder.kind={kind}", "model.decoder.dropout=0"))
+    monkeypatch.setattr(run.optimizer, "step", lambda: None)
+    plan = batches(run.photos, run.text, 13, 1, 0, 0)
+    first, second = plan[0], min(plan, key=lambda batch: len(batch.images))
+    assert len(first.images) > len(second.images) > 0 and first.words != second.words
+
+    def gradients(group: list[Batch]) -> tuple[float, dict[str, Tensor]]:
+        entropy = run._step(group)
+        return entropy, {name: p.grad.clone() for name, p in run.model.named_parameters() if p.grad is not None}
+
+    entropy, found = gradients([first, second])
+    expected_entropy, expected = gradients([together(first, second, run.text.pad)])
+    assert entropy == pytest.approx(expected_entropy, rel=1e-6)
+    assert found.keys() == expected.keys() == {n for n, p in run.model.named_parameters() if n.startswith("decoder.")}
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulating_takes_fewer_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five batches, two a step: the third step has one."""
+    run = trainer(tmp_path, recipe(*SHORT, "train.batch_size=10", "train.accumulate=2", "train.epochs=1"))
+    groups: list[int] = []
+    step = run._step
+    monkeypatch.setattr(run, "_step", lambda group: [groups.append(len(group)), step(group)][1])
+    run.fit()
+    assert len(run.photos) == 48 and groups == [2, 2, 1]
+    assert (run.position.step, run.steps_per_epoch) == (3, 3)
+
+
+@pytest.mark.parametrize("clip", ["1.0", "1e-3", "null"])
+def test_the_norm_of_the_gradient_is_that_before_clipping(tmp_path: Path, clip: str) -> None:
+    run = trainer(tmp_path, recipe(*SHORT, f"train.clip={clip}", "train.max_images=16", "train.epochs=1"))
+    run.fit()
+    norm = torch.cat([p.grad.flatten() for p in run.model.parameters() if p.grad is not None]).norm()
+    (entry,) = log(tmp_path, "train")
+    if clip == "null":
+        assert "gradient_norm" not in entry and norm > 0.01
+    else:
+        assert entry["gradient_norm"] > 0.01
+        assert float(norm) == pytest.approx(min(float(clip), entry["gradient_norm"]), rel=1e-2)
+
+
+def test_teacher_forcing_falls_over_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = ["train.teacher_forcing=0.9", "train.teacher_forcing_end=0.4", "train.max_images=48"]
+    run = trainer(tmp_path, recipe(*SHORT, *changes))
+    seen: list[float] = []
+    run.loss.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[3]))
+    run.fit()
+    assert seen == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+
+
+@pytest.mark.parametrize("average", ["0", "0.9"])
+@pytest.mark.parametrize("kind", ["transformer", "attention"])
+def test_a_compiled_run_is_the_same_run(
+    tmp_path: Path, kind: str, average: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With torch's tracer and no code made of it, bit for bit; resumed as well."""
+    changes = [*SHORT, f"model.decoder.kind={kind}", f"train.average={average}"]
+    trainer(tmp_path / "plain", recipe(*changes)).fit()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    settings = recipe(*changes, "train.compile=true")
+    stop_after(trainer(tmp_path / "compiled", settings), 2, monkeypatch)
+    trainer(tmp_path / "compiled", settings).fit()
+    plain, compiled = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
+    assert plain.keys() == compiled.keys()
+    for name, tensor in plain.items():
+        torch.testing.assert_close(compiled[name], tensor, rtol=1e-5, atol=1e-6)
+
+
+# --- what the log says of dev
+
+
+def test_dev_figures_equal_a_loop_over_words(tmp_path: Path) -> None:
+    run = trainer(tmp_path, recipe(*SHORT, "train.epochs=1", "train.label_smoothing=0.1"))
+    run.fit()
+    (entry,) = log(tmp_path, "dev")
+    surprise, hits = [], []
+    decoder = run.model.decoder
+    with torch.inference_mode():
+        for i, photo in enumerate(run.dev_photos):
+            memory = decoder.memory(run.model.encoder.finish(run.dev_features.batch(np.array([i]))))
+            for caption in photo.sample.captions:
+                ids = run.text.encode(caption, "en", run.recipe.text.max_words)
+                state = decoder.start(memory)
+                for word, following in itertools.pairwise(ids):
+                    logits, state, _ = decoder.step(torch.tensor([[word]]), memory, state)
+                    chances = logits[0, 0].softmax(-1)
+                    surprise.append(-float(chances[following].log()))
+                    hits.append(int((chances > chances[following]).sum()) < 5)
+    assert len({photo.sample.name for photo in run.dev_photos}) == 50 and len(hits) > 200
+    assert entry["scores"]["loss"] == pytest.approx(np.mean(surprise), abs=1e-4)
+    assert entry["scores"]["top-5"] == pytest.approx(np.mean(hits), abs=1e-4)

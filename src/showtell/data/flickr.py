@@ -1,10 +1,12 @@
-"""`flickr:DIR`: Flickr8k as distributed, or the same thing under plainer names.
+"""`flickr:DIR`: Flickr8k or Flickr30k as distributed, or the same thing under plainer names.
 
-    captions     captions.en.txt, captions.ar.txt ... or Flickr8k.token.txt (English):  NAME.jpg#0 <TAB> caption
+    captions     captions.en.txt, captions.ar.txt ... or Flickr8k.token.txt, results_20130124.token (both English):
+                 NAME.jpg#0 <TAB> caption
     split lists  trainImages.txt, devImages.txt, testImages.txt, or Flickr_8k.trainImages.txt ...:  one name per line
-    photos       images/ or Flicker8k_Dataset/ (spelt so in the archive)
+    photos       images/, Flicker8k_Dataset/ (spelt so in the archive), flickr30k-images/
 
-Images that no list names are left out. Samples come in the order of the lists: train, dev, test.
+Images that no list names are left out. Samples come in the order of the lists: train, dev, test. Flickr30k has no lists
+of its own; without any, a hash of the name decides, and Karpathy's usual splits are in `karpathy:`.
 """
 
 from __future__ import annotations
@@ -14,10 +16,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from showtell.data.files import FileIndex, folder_of, read_lines, tidy
+from showtell.data.gather import hashed_split
 from showtell.errors import BadData
 from showtell.records import Sample
 
-IMAGE_FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset")
+IMAGE_FOLDERS = (
+    *("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset"),
+    *("flickr30k-images", "flickr30k_images"),
+)
+FLICKR30K = "results_20130124.token"
 
 
 class _Listed(NamedTuple):
@@ -39,9 +46,11 @@ def read_flickr(where: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData when a file is missing or broken, or when lists, captions and photos do not fit together."""
     root = folder_of(where)
     photos = _first(root, IMAGE_FOLDERS)
-    listed = _read_lists(root)
     files = {language: _caption_file(root, language) for language in languages}
     captions = {language: _read_captions(file) for language, file in files.items()}
+    listed = _read_lists(root) or _hashed(files[languages[0]], captions[languages[0]])
+    if not listed:
+        raise BadData(root, "no image in any split list", "trainImages.txt, devImages.txt or testImages.txt with names")
     there = FileIndex()
     samples = []
     # Only listed images are looked for: the archive's Flickr8k.token.txt captions one photo that it does not contain.
@@ -68,7 +77,7 @@ def _first(root: Path, names: Iterable[str]) -> Path:
 
 
 def _caption_file(root: Path, language: str) -> Path:
-    return _first(root, [f"captions.{language}.txt"] + ["Flickr8k.token.txt"] * (language == "en"))
+    return _first(root, [f"captions.{language}.txt"] + ["Flickr8k.token.txt", FLICKR30K] * (language == "en"))
 
 
 def _read_lists(root: Path) -> dict[str, _Listed]:
@@ -83,9 +92,14 @@ def _read_lists(root: Path) -> dict[str, _Listed]:
                     expected = f"it once; {earlier.file.name}, line {earlier.line} has it already"
                     raise BadData(file, f"{name!r} again", expected, line)
                 listed[name] = _Listed(split, file, line)
-    if not listed:
-        raise BadData(root, "no image in any split list", "trainImages.txt, devImages.txt or testImages.txt with names")
     return listed
+
+
+def _hashed(file: Path, captions: dict[str, _Captions]) -> dict[str, _Listed]:
+    """All images of Flickr30k; of Flickr8k, whose lists everybody has, none."""
+    if file.name != FLICKR30K:
+        return {}
+    return {name: _Listed(hashed_split(name), file, found.line) for name, found in captions.items()}
 
 
 def _read_captions(file: Path) -> dict[str, _Captions]:

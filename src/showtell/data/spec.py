@@ -10,11 +10,15 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from showtell.config import nearest
+from showtell.data.coco import read_coco
 from showtell.data.cs231n import read_cs231n
 from showtell.data.features import read_features
 from showtell.data.flickr import read_flickr
 from showtell.data.folder import read_folder
+from showtell.data.karpathy import read_karpathy
+from showtell.data.parquet import read_parquet
 from showtell.data.shapes import read_shapes
+from showtell.data.shards import read_shards
 from showtell.data.tables import read_csv, read_jsonl
 from showtell.errors import BadConfig
 from showtell.records import Sample
@@ -29,9 +33,13 @@ class Reader(NamedTuple):
 
 
 READERS: Final = {
-    "flickr": Reader("flickr:DIR", "Flickr8k: captions, split lists, photos", read_flickr),
-    "csv": Reader("csv:FILE", "a table with the columns image and caption", read_csv),
+    "flickr": Reader("flickr:DIR", "Flickr8k or Flickr30k: captions, split lists, photos", read_flickr),
+    "coco": Reader("coco:DIR[,YEAR]", "COCO captions of 2014 or 2017", read_coco),
+    "karpathy": Reader("karpathy:FILE,IMAGES", "Karpathy's splits of COCO, Flickr8k, Flickr30k", read_karpathy),
+    "csv": Reader("csv:FILE[,IMAGES]", "a table with the columns image and caption", read_csv),
     "jsonl": Reader("jsonl:FILE", "JSON objects with image and caption or captions", read_jsonl),
+    "parquet": Reader("parquet:FILE_OR_FOLDER", "tables with photos in them or beside them", read_parquet),
+    "shards": Reader("shards:PATTERN", "tar files of photos and captions (WebDataset)", read_shards),
     "folder": Reader("folder:DIR", "photos with text files beside them, or a metadata.jsonl", read_folder),
     "features": Reader("features:FILE", "what `showtell data features` wrote", read_features),
     "cs231n": Reader("cs231n:DIR", "COCO features and captions of Stanford's CS231n", read_cs231n),

@@ -1,13 +1,15 @@
-"""`csv:FILE` and `jsonl:FILE`: one row per caption, or one JSON object per image.
+"""`csv:FILE[,IMAGES]` and `jsonl:FILE`: one row per caption, or one JSON object per image.
 
     image      path of the image, relative to the folder of FILE, or absolute (also: file_name, image_name)
+               in CSV also relative to IMAGES, or to a folder Images, images or flickr30k_images beside FILE
     caption    one caption; rows of the same image are gathered (also: text, comment)
     captions   in JSON, a list of captions instead
     split      optional: train, dev (val, validation) or test; without the column, a hash of the name decides (`gather`)
     language   optional: en, ar ...; without the column, all captions are in the one language asked for
 
 A CSV file has a header and its cells are separated by commas, tabs or bars, whichever the header shows. Other columns
-are passed over. Files are UTF-8.
+are passed over. Files are UTF-8. The tables of Flickr8k (`captions.txt`) and Flickr30k (`results.csv`) on Kaggle are
+such files.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from showtell.data.files import path_of, read_lines, read_text, tidy
+from showtell.data.files import folder_of, path_of, read_lines, read_text, tidy
 from showtell.data.gather import SPLITS, Row, gather
 from showtell.errors import BadData
 from showtell.records import Sample
@@ -38,12 +41,30 @@ COLUMNS: Final = {
     "language": "language",
 }
 CSV_COLUMNS: Final = ("image", "caption", "split", "language")
+IMAGE_FOLDERS: Final = ("Images", "images", "flickr30k_images")
+UNBARRED: Final = re.compile(r"(\d+)\s+(\S.*)")
+"""A number and a caption whose bar is lost: Flickr30k's results.csv has one such line."""
 
 
 def read_csv(where: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData with file and line for what cannot be read, and for images that do not exist."""
-    path = path_of(where)
-    return gather(csv_rows(path), languages, path)
+    name, _, images = where.rpartition(",")
+    if name and path_of(name).is_file():
+        path, folder = path_of(name), folder_of(images)
+    else:
+        path, folder = path_of(where), None
+    rows = list(csv_rows(path))
+    folder = folder or _folder_of_images(path, rows)
+    if folder != path.parent:
+        rows = [row._replace(image=str(folder / row.image)) for row in rows]
+    return gather(rows, languages, path)
+
+
+def _folder_of_images(path: Path, rows: Sequence[Row]) -> Path:
+    """Where the first image is found: beside the table, or in one of the folders that distributions have there."""
+    folders = [path.parent, *(path.parent / name for name in IMAGE_FOLDERS)]
+    there = (folder for folder in folders if rows and (folder / rows[0].image).is_file())
+    return next(there, path.parent)
 
 
 def read_jsonl(where: str, languages: Sequence[str]) -> list[Sample]:
@@ -72,6 +93,10 @@ def csv_rows(path: Path) -> Iterator[Row]:
             continue
         if not columns:
             columns = _csv_columns(path, cells, line)
+        elif (
+            columns[1:] == ["comment_number", "caption"] and len(cells) == 2 and (pair := UNBARRED.fullmatch(cells[1]))
+        ):
+            yield _row(path, line, {"image": cells[0], "caption": pair[2]})
         elif len(cells) != len(columns):
             expected = f"{len(columns)} ({', '.join(columns)})"
             raise BadData(path, f"{len(cells)} columns", expected, line)

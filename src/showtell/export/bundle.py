@@ -23,8 +23,8 @@ from showtell.export.graphs import export_graphs, round_to_half
 from showtell.export.samples import sample_pixels
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
-from showtell.settings import GIVEN, Recipe, TransformerSettings
-from showtell.train.run_folder import RunFolder, longest
+from showtell.settings import GIVEN, Recipe, TransformerSettings, longest
+from showtell.train.run_folder import RunFolder
 
 TOLERANCE = 1e-4
 """Largest difference of a log-probability between torch and ONNX; float32 in another order differs by some 1e-5 at

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from showtell.errors import BadConfig
-from showtell.nets.decoder import Decoder
+from showtell.nets.decoder import Decoder, Tensors
 from showtell.nets.transformer import TransformerDecoder
 
 
@@ -24,11 +25,13 @@ def compile_decoder(decoder: Decoder) -> None:
     plain = getattr(decoder, name)
     compiled: Any = torch.compile(plain)  # shapes that turn out to vary become dynamic
 
-    def in_training(*tensors: Any) -> Any:
+    def in_training(tokens: Tensor, memory: Tensors, *state: Tensors) -> Any:
         if not decoder.training:  # validation would compile it again, for beams and without gradients
-            return plain(*tensors)
+            return plain(tokens, memory, *state)
         try:
-            return compiled(*tensors)
+            return compiled(
+                tokens.contiguous(), memory, *state
+            )  # or the stride of a longer caption would be a new case
         except torch._dynamo.exc.TorchDynamoException as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             # torch begins with the name of the backend; the reason is below it.

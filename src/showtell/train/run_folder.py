@@ -12,6 +12,7 @@ from showtell.core.text import Text
 from showtell.errors import BadConfig
 from showtell.files import write_text
 from showtell.settings import Recipe
+from showtell.train.state import Position, read_position
 
 
 class RunFolder:
@@ -30,24 +31,33 @@ class RunFolder:
         A run of which nothing is saved yet (its first command may have had a wrong setting) gives way to another
         recipe.
         """
+        self.check(recipe)
         if self.state.exists():
-            there = self.recipe()
-            if there != recipe:
-                raise BadConfig(
-                    f"{self.path} holds a run with other settings ({_difference(there, recipe)}); give the same ones "
-                    "to go on, or another folder with --run"
-                )
             return
         for folder in (self.path, self.state.parent, self.best.parent):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise BadConfig(
-                    f"{folder}: cannot be made ({error.strerror}); give another folder with --run"
-                ) from error
+                raise BadConfig(f"{folder}: cannot be made ({error.strerror}); give another folder") from error
         # The captions may have been mended since, too.
         self.tokenizer.unlink(missing_ok=True)
         write_text(self.config, dump_recipe(recipe))
+
+    def check(self, recipe: Recipe) -> None:
+        """Raises BadConfig when a run with another recipe stands here; makes nothing."""
+        if self.state.exists() and (there := self.recipe()) != recipe:
+            raise BadConfig(
+                f"{self.path} holds a run with other settings ({_difference(there, recipe)}); give the same ones to go "
+                "on, or another folder"
+            )
+
+    def position(self) -> Position:
+        """How far the run is; at the beginning, when nothing is saved yet."""
+        return read_position(self.state) if self.state.exists() else Position()
+
+    def finished(self, recipe: Recipe) -> bool:
+        position = self.position()
+        return position.stopped or position.epoch >= recipe.train.epochs
 
     def recipe(self) -> Recipe:
         if not self.config.exists():
@@ -61,11 +71,6 @@ class RunFolder:
         """One line of `log.jsonl`."""
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": round(time.time(), 1), **entry}, ensure_ascii=False) + "\n")
-
-
-def longest(recipe: Recipe) -> int:
-    """Words that the model must have positions for."""
-    return max(recipe.text.max_words, recipe.decode.max_length)
 
 
 def _difference(there: Recipe, here: Recipe) -> str:

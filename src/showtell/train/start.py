@@ -12,14 +12,14 @@ from showtell.errors import BadConfig, BadData
 from showtell.nets.backbone import settle
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.records import Sample
-from showtell.settings import GIVEN, EncoderSettings, Recipe
+from showtell.settings import GIVEN, EncoderSettings, Recipe, longest
 from showtell.train.batches import photos
 from showtell.train.feature_file import are_given, given_features, without_encoder
 from showtell.train.features import Features, extract
 from showtell.train.loop import Trainer
 from showtell.train.principal import fit_principal_components
 from showtell.train.progress import Reporter
-from showtell.train.run_folder import RunFolder, longest
+from showtell.train.run_folder import RunFolder
 from showtell.train.validate import Score
 from showtell.train.vocabulary import build_text
 

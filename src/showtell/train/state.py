@@ -90,9 +90,17 @@ def load_state(
         if torch.cuda.is_available() and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BadConfig(f"{path}: not a state of this run ({first}); remove the folder to begin anew") from error
+        raise _no_state(path, error) from error
     return position, scaler
+
+
+def read_position(path: Path) -> Position:
+    """Where the run stands, without reading a tensor. Raises BadConfig when the file is no state of a run."""
+    try:
+        with safe_open(str(path), "pt") as file:
+            return Position(**json.loads(file.metadata()["position"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise _no_state(path, error) from error
 
 
 def save_weights(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
@@ -100,6 +108,11 @@ def save_weights(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
     weights = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in model.state_dict().items()}
     with replacing(path) as temporary:
         save_file(weights, str(temporary), metadata={"about": json.dumps(about)})
+
+
+def _no_state(path: Path, error: Exception) -> BadConfig:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return BadConfig(f"{path}: not a state of this run ({first}); remove the folder to begin anew")
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,0 +1,78 @@
+"""Every encoder that recipes and docs name: shapes, timm's preprocessing, the exported network beside torch.
+
+    python benchmarks/encoders.py [NAME]...
+
+Weights are random (downloads of them are of no use here): what is checked is the structure. Prints the table of
+docs/encoders.md; interrupted, give the names that are missing.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from showtell.export.graphs import export_graphs, round_to_half
+from showtell.nets.backbone import pixel_settings
+from showtell.nets.captioning_model import CaptioningModel
+from showtell.settings import EncoderSettings, ModelSettings, RecurrentSettings
+
+ENCODERS = (
+    *(("resnet50", "regions"), ("resnet101", "regions"), ("resnet152", "regions"), ("resnext101_32x8d", "regions")),
+    *(("vgg16", "regions"), ("vgg16", "fc7"), ("mobilenetv2_100", "regions"), ("mobilenetv3_large_100", "regions")),
+    *(("efficientnet_b0", "regions"), ("tf_efficientnet_b4", "regions"), ("convnext_tiny", "regions")),
+    *(("convnext_small", "regions"), ("convnext_base", "regions"), ("convnext_large", "regions")),
+    *(("vit_base_patch16_224", "regions"), ("deit_base_patch16_224", "regions")),
+    ("swin_tiny_patch4_window7_224", "regions"),
+)
+ROUNDS = 5
+
+
+def row(name: str, layer: str) -> str:
+    settings = EncoderSettings(name=name, layer=layer, random=True)
+    # The smallest decoder: its memory is one linear map of the features, so that what differs is the encoder.
+    decoder = RecurrentSettings(cell="rnn", image="initial_state", width=8, embedding=8)
+    torch.manual_seed(0)
+    model = CaptioningModel(ModelSettings(encoder=settings, decoder=decoder), vocabulary=8, max_words=4).eval()
+    encoder, pixels = model.encoder, pixel_settings(settings)
+    round_to_half(model)
+    images = torch.randn(2, 3, pixels.size, pixels.size)
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        expected = model.memory(images)["hidden"].numpy()
+        export_graphs(model, pixels.size, Path(folder))
+        session = onnxruntime.InferenceSession(str(Path(folder) / "encoder.onnx"))
+        outputs = [output.name for output in session.get_outputs()]
+        found = session.run(None, {"pixels": images.numpy()})[outputs.index("memory.hidden")]
+        difference = np.abs(found - expected).max() / np.abs(expected).max()
+        seconds = []
+        for _ in range(ROUNDS + 1):
+            begun = time.perf_counter()
+            session.run(None, {"pixels": images[:1].numpy()})
+            seconds.append(time.perf_counter() - begun)
+    height, width = encoder.grid
+    cells = (
+        f"`{name}`" + ("" if layer == "regions" else f", {layer}"),
+        f"{pixels.size}, {pixels.interpolation}",
+        f"{height} x {width} x {encoder.channels}",
+        str(len(encoder.early)),
+        f"{sum(p.numel() for p in encoder.parameters()):,}",
+        f"{difference:.0e}",
+        f"{1000 * statistics.median(seconds[1:]):.0f}",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def main(*names: str) -> None:
+    print("| encoder | pixels | regions x channels | stages | parameters | ONNX less torch, relative | ms a photo |")
+    print("|---" * 7 + "|")
+    for name, layer in ENCODERS:
+        if not names or name in names:
+            print(row(name, layer), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,125 @@
+"""The combinations of a sweep: `key=a,b other=c,d` as four runs, each with its settings, its recipe and its name.
+
+A value ends where it would in a YAML list, so that brackets, braces and quotes keep their commas. `data` is never
+split: commas belong to data specs (`karpathy:FILE.json,IMAGES`). A key that is given again adds its values, which is
+how several data sets are compared. The alternative, another sign between values, would have to be one that no shell, no
+path and no YAML value knows; there is none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from showtell.config import apply_overrides, parse_recipe
+from showtell.errors import BadConfig
+from showtell.settings import Recipe
+
+WHOLE = ("data",)
+"""Keys whose values are never split."""
+LONGEST_NAME = 120
+"""Of a folder; file systems allow 255 bytes."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One run of a sweep."""
+
+    name: str
+    """Of its folder: the varied settings. It does not depend on the other values, so that a sweep can be widened."""
+    varied: dict[str, str]
+    """By short key, values as they were written."""
+    recipe: Recipe
+
+
+def combinations(raw: Mapping[str, Any], settings: Sequence[str], origin: str) -> list[Combination]:
+    """Every combination, the last key changing fastest. Raises BadConfig with every problem of every one."""
+    grid = _grid(settings)
+    varied = [key for key, values in grid.items() if len(values) > 1]
+    if not varied:
+        raise BadConfig(
+            "nothing to sweep; expected a setting with several values, such as train.lr=1e-3,1e-4 (one run: train)"
+        )
+    short = _short(varied)
+    found: list[Combination] = []
+    problems: list[str] = []
+    for values in itertools.product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        try:
+            changed = apply_overrides(dict(raw), [f"{key}={value}" for key, value in chosen.items()])
+            recipe = parse_recipe(changed, origin)
+        except BadConfig as error:
+            problems.append(str(error))
+            continue
+        settings_here = {short[key]: chosen[key] for key in varied}
+        found.append(Combination(_name(settings_here), settings_here, recipe))
+    problems += _repeated(found)
+    if problems:
+        raise BadConfig("; ".join(dict.fromkeys(problems)))
+    return found
+
+
+def split_values(text: str) -> list[str]:
+    """The values between commas, as written. Raises BadConfig when a bracket, brace or quote is left open."""
+    try:
+        sequence = yaml.compose(f"[{text}]", Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise BadConfig(
+            f"found {text!r}; expected values with commas between them, as in a YAML list "
+            f"({' '.join(str(getattr(error, 'problem', error)).split())})"
+        ) from error
+    return [text[node.start_mark.index - 1 : node.end_mark.index - 1] for node in sequence.value]
+
+
+def _grid(settings: Sequence[str]) -> dict[str, list[str]]:
+    """The values of every key, in the order given."""
+    grid: dict[str, list[str]] = {}
+    for setting in settings:
+        key, sign, text = setting.partition("=")
+        if not sign or not key:
+            raise BadConfig(f"found {setting!r}; expected key=value or key=value,value, such as train.lr=1e-3,1e-4")
+        grid.setdefault(key, []).extend([text] if key in WHOLE else split_values(text) or [""])
+    for key, values in grid.items():
+        twice = [value for value, count in Counter(values).items() if count > 1]
+        if twice:
+            raise BadConfig(f"{key}: found {twice[0]} more than once; expected different values")
+    return grid
+
+
+def _short(keys: Sequence[str]) -> dict[str, str]:
+    """The last word of each key, where no other varied key ends in the same."""
+    ends = Counter(key.rpartition(".")[2] for key in keys)
+    return {key: end if ends[end := key.rpartition(".")[2]] == 1 else key for key in keys}
+
+
+def _name(varied: Mapping[str, str]) -> str:
+    """Safe for any file system. Where that changes something (a slash, a capital, which some file systems take for the
+    small letter, or the length), a few digits of a hash keep apart what then looks the same."""
+    exact = ",".join(f"{key}={value}" for key, value in varied.items())
+    safe = re.sub(r"[^a-z0-9_.=,+-]+", "-", exact.lower())
+    if safe == exact and len(safe) <= LONGEST_NAME and not safe.endswith("."):
+        return safe
+    digest = hashlib.sha256(exact.encode()).hexdigest()[:8]
+    return f"{safe[: LONGEST_NAME - 9].rstrip('-.')}-{digest}"
+
+
+def _repeated(found: Sequence[Combination]) -> list[str]:
+    """Combinations that say the same in other words, such as 1e-4 and 0.0001."""
+    first: dict[str, Combination] = {}
+    problems: list[str] = []
+    for each in found:
+        same = first.setdefault(each.recipe.model_dump_json(), each)
+        if same is not each:
+            problems.append(f"{_words(same.varied)} and {_words(each.varied)} are the same run")
+    return problems
+
+
+def _words(varied: Mapping[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in varied.items())

@@ -1,0 +1,65 @@
+"""`showtell recipes`, as it is typed."""
+
+import builtins
+import sys
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from showtell.cli.main import app
+from showtell.config import parse_recipe
+from showtell.recipes import find_recipe, names
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["recipes", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_the_list_has_a_line_for_each() -> None:
+    lines = run().splitlines()
+    assert [line.split()[0] for line in lines] == names()
+    assert "ConvNeXt and an LSTM with soft attention, on COCO." in lines[names().index("convnext-lstm")]
+
+
+def test_one_is_explained() -> None:
+    pytest.importorskip("torch", reason="parameters are counted by torch")
+    text = run("imgcap-lstm")
+    assert "source: The system without attention of a public Flickr30k project" in text
+    assert "made for: csv:results.csv,IMAGES (Flickr30k)" in text
+    assert "parameters, with 4,096 words" in text
+    assert "total                           29,383,680    23,508,032    52,891,712" in text
+
+
+def test_settings_and_vocabulary_change_the_table() -> None:
+    pytest.importorskip("torch", reason="parameters are counted by torch")
+    other = ["model.encoder=mobilenetv2_100", "model.encoder.layer=vector", "model.encoder.pca=300"]
+    text = run("bottomup-lstm", *other, "--vocabulary", "1005")
+    assert "parameters, with 1,005 words" in text
+    # 212 channels less into the first state of 512; one word more in the embedding of 256 and the output of 512 + 1.
+    trained = 2_609_644 - 212 * 512 + 256 + 513
+    assert f"total                       {trained:>14,}{1_811_712:>14,}" in text
+
+
+def test_yaml_alone_is_a_recipe() -> None:
+    raw = yaml.safe_load(run("flickr8k-lstm", "--yaml", "train.epochs=3"))
+    assert raw["train"]["epochs"] == 3
+    raw["train"]["epochs"] = 50
+    assert parse_recipe(raw, "printed") == parse_recipe(find_recipe("flickr8k-lstm"), "flickr8k-lstm")
+
+
+def test_without_torch_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def absent(name: str, *arguments: object) -> object:
+        if name == "torch" or name.startswith("showtell.nets"):
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+        return real(name, *arguments)
+
+    for module in [m for m in sys.modules if m.startswith("showtell.nets")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setattr(builtins, "__import__", absent)
+    text = run("imgcap-lstm")
+    assert "(counting needs torch; run: pip install 'showtell[train]')" in text and "kind: letters" in text
