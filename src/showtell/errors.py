@@ -3,6 +3,7 @@
     ShowtellError
     ├── BadImage        one image cannot be captioned; `code` is stable (see `IMAGE_CODES`)
     ├── BadData         a caption file or folder makes no sense; names file and line
+    │   └── MissingImages   photos that it names are not there; `names` has them all
     ├── BadConfig       a recipe, a setting or a command line is wrong
     ├── BadBundle       a model folder is missing, damaged or does not fit together
     ├── BadWeights      encoder weights cannot be had or do not fit
@@ -13,6 +14,7 @@ A message is one line: what was found, what was expected, what to do next. Forei
 occur, with `raise ... from error`, so that the cause is never lost.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 IMAGE_CODES: Final = {
@@ -48,6 +50,15 @@ class BadData(ShowtellError):
     def __init__(self, file: object, found: str, expected: str, line: int | None = None) -> None:
         where = f"{file}, line {line}" if line is not None else f"{file}"
         super().__init__(f"{where}: found {found}; expected {expected}")
+
+
+class MissingImages(BadData):
+    """Photos that a caption file names are not there. The message has the first of them, `names` has all."""
+
+    def __init__(self, file: object, first: object, names: Sequence[str], line: int | None = None) -> None:
+        more = f", nor {len(names) - 1} others" if len(names) > 1 else ""
+        super().__init__(file, f"captions of {names[0]!r}, but no file {first}{more}", "image files", line)
+        self.names = tuple(names)
 
 
 class BadConfig(ShowtellError):

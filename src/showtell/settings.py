@@ -171,7 +171,9 @@ class TextSettings(Settings):
 class TrainSettings(Settings):
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(64, ge=1, description="images per step; all captions of an image are used together")
-    accumulate: int = Field(1, ge=1, description="batches whose gradients are added up to one step")
+    accumulate: int = Field(
+        1, ge=1, description="batches whose gradients are added up to one step; cross-entropy's are those of one batch"
+    )
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(4e-4, gt=0, description="of everything but the encoder")
     encoder_lr: float = Field(5e-5, gt=0)
@@ -197,7 +199,7 @@ class TrainSettings(Settings):
     average: Rate = Field(0.0, description="decay of the moving average of the weights; 0: none")
     views: int = Field(1, ge=1, description="cached augmentations of each training photo, the photo itself included")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    compile: bool = Field(False, description="torch.compile the decoder")
+    compile: bool = Field(False, description="torch.compile the decoder; minutes on a CPU, for long runs on a GPU")
     seed: int = 0
     max_images: int | None = Field(None, ge=1, description="train on the first so many images only")
     checkpoint_minutes: float = Field(5.0, gt=0)

@@ -64,12 +64,12 @@ def test_both_mistakes_are_reported_together(tmp_path: Path) -> None:
 def test_recipes_are_listed_and_printed_so_that_they_can_be_read_again(tmp_path: Path) -> None:
     listed = showtell("recipes").stdout
     assert "default" in listed and "shapes" in listed
-    printed = showtell("recipes", "default").stdout
+    printed = showtell("recipes", "default", "--yaml").stdout
     recipe = yaml.safe_load(printed)
     assert recipe["model"]["encoder"]["name"] == "tf_efficientnet_b4"
     assert recipe["train"]["clip"] == 1.0  # a default, written out
     (tmp_path / "mine.yaml").write_text(printed, encoding="utf-8")
-    assert showtell("recipes", tmp_path / "mine.yaml").stdout == printed
+    assert showtell("recipes", tmp_path / "mine.yaml", "--yaml").stdout == printed
 
 
 def test_data_check_and_stats(photos: Path) -> None:

@@ -1,36 +1,18 @@
 from pathlib import Path
 
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
 from tests import bad_images
 
 from showtell.core.image import load_image
-from showtell.data.checks import Group, check, stats
+from showtell.data.checks import caption_problem, check
 from showtell.data.spec import read_samples
-from showtell.records import Sample
+from showtell.records import FeatureRow, Sample
 
 
 def sample(name: str, split: str = "train", captions: tuple[str, ...] = ("a dog",), language: str = "en") -> Sample:
     return Sample(name, Path("/photos") / name, captions, split, language)
-
-
-def test_stats_count_per_split_and_language() -> None:
-    found = stats(
-        [
-            sample("a.jpg", captions=("a dog", "a big dog runs")),
-            sample("a.jpg", captions=("كلب",), language="ar"),
-            sample("b.jpg", captions=("a cat runs",)),
-            sample("c.jpg", "dev", captions=("grass",)),
-        ]
-    )
-    assert found.images == 3
-    assert found.groups == (
-        Group("train", "en", images=2, captions=3, different_words=5, shortest=2, mean=3.0, longest=4),
-        Group("train", "ar", images=1, captions=1, different_words=1, shortest=1, mean=1.0, longest=1),
-        Group("dev", "en", images=1, captions=1, different_words=1, shortest=1, mean=1.0, longest=1),
-    )
-
-
-def test_stats_of_nothing() -> None:
-    assert stats([]).groups == ()
 
 
 def test_check_names_the_images_that_do_not_open(tmp_path: Path, photos, write) -> None:
@@ -85,3 +67,97 @@ def test_check_reads_images_to_their_end_and_finds_equal_files(tmp_path: Path, w
     assert [p.name for p in found.unreadable] == ["cut.jpg"]
     assert found.identical == (("a.jpg", "b.jpg"),)
     assert not found.ok
+
+
+def leak(tmp_path: Path, change: object) -> tuple[tuple[str, str], ...]:
+    """What is found when a changed copy of a training photo is in dev, beside photos of its own."""
+    random = np.random.default_rng(0)
+    samples = []
+    for n in range(12):
+        noise = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8)).resize(
+            (320, 240), Image.Resampling.BICUBIC
+        )
+        noise.save(tmp_path / f"{n}.jpg", quality=95)
+        samples.append(Sample(f"{n}.jpg", tmp_path / f"{n}.jpg", ("a dog",), "train" if n < 8 else "dev", "en"))
+    change(Image.open(tmp_path / "3.jpg"), tmp_path / "copy.jpg")
+    samples.append(Sample("copy.jpg", tmp_path / "copy.jpg", ("a dog",), "dev", "en"))
+    return check(samples, load_image).leaks
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda photo, path: photo.save(path, quality=40),
+        lambda photo, path: photo.resize((160, 120)).save(path, quality=85),
+        lambda photo, path: photo.resize((640, 480)).save(path, format="PNG"),
+        lambda photo, path: ImageEnhance.Brightness(photo).enhance(1.02).save(path),
+    ],
+    ids=["encoded again", "smaller", "larger, as PNG", "brighter"],
+)
+def test_the_same_photo_in_two_splits_is_found_by_its_looks(tmp_path: Path, change: object) -> None:
+    assert leak(tmp_path, change) == (("3.jpg", "copy.jpg"),)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda photo, path: photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path),
+        lambda photo, path: photo.crop((80, 60, 320, 240)).save(path),
+        lambda photo, path: ImageEnhance.Brightness(photo).enhance(0.6).save(path),
+    ],
+    ids=["mirrored", "cropped", "much darker"],
+)
+def test_photos_that_differ_are_no_leak(tmp_path: Path, change: object) -> None:
+    assert leak(tmp_path, change) == ()
+
+
+def test_copies_within_a_split_and_identical_files_are_no_leak(tmp_path: Path, photos) -> None:
+    photos("a.jpg")
+    Image.open(tmp_path / "a.jpg").save(tmp_path / "b.jpg", quality=30)
+    (tmp_path / "c.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
+    splits = {"a.jpg": "train", "b.jpg": "train", "c.jpg": "dev"}
+    samples = [Sample(name, tmp_path / name, ("a dog",), split, "en") for name, split in splits.items()]
+    found = check(samples, load_image)
+    assert found.identical == (("a.jpg", "c.jpg"),) and found.leaks == (("b.jpg", "c.jpg"),)
+
+
+@pytest.mark.parametrize(
+    ("caption", "reason"),
+    [
+        ("a dog in a café", None),
+        ("كلب يجري", None),
+        ("naïve façade über Ærø", None),
+        (" ".join(["word"] * 100), None),
+        (" ".join(["word"] * 101), "a caption of 101 words"),
+        ("x" * 1001, "and 1001 characters"),
+        ("... !", "a caption without words"),
+        ("", "a caption without words"),
+        ("a caf\ufffd", "in a wrong encoding"),
+        ("a cafÃ©", "in a wrong encoding"),
+        ("ÙƒÙ„Ø¨", "in a wrong encoding"),
+        ("a\x07dog", "a control character"),
+    ],
+)
+def test_captions_that_are_no_sentences(caption: str, reason: str | None) -> None:
+    found = caption_problem(caption)
+    assert (found is None) if reason is None else (found is not None and reason in found and len(found) < 140)
+
+
+def test_bad_captions_are_named_with_their_photo(tmp_path: Path, photos) -> None:
+    photos("a.jpg")
+    samples = [Sample("a.jpg", tmp_path / "a.jpg", ("a dog", "a cafÃ©"), "train", "en")]
+    found = check(samples, load_image)
+    assert [problem.name for problem in found.captions] == ["a.jpg"] and not found.ok
+
+
+def test_features_are_no_photos_to_look_at() -> None:
+    samples = [Sample("a", FeatureRow(Path("features"), 0), ("a dog",), "train", "en")]
+    assert check(samples, load_image).ok
+
+
+def test_each_photo_is_read_once(tmp_path: Path, photos) -> None:
+    photos("a.jpg", "b.jpg")
+    samples = [Sample(n, tmp_path / n, ("a",), "train", lang) for n in ("a.jpg", "b.jpg") for lang in ("en", "ar")]
+    read, told = [], []
+    check(samples, lambda source: read.append(source) or load_image(source), told.append)
+    assert read == [tmp_path / "a.jpg", tmp_path / "b.jpg"] and sum(told) == 2

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from showtell.data.gather import Row, gather, hashed_split, name_below
-from showtell.errors import BadData
+from showtell.data.tables import read_csv
+from showtell.errors import BadData, MissingImages
 
 
 @pytest.fixture
@@ -73,3 +74,11 @@ def test_a_language_without_captions_is_refused(table: Path) -> None:
 def test_names_outside_the_folder_are_whole_paths() -> None:
     assert name_below(Path("/data/set"), Path("/data/set/a/b.jpg")) == "a/b.jpg"
     assert name_below(Path("/data/set"), Path("/photos/b.jpg")) == "/photos/b.jpg"
+
+
+def test_all_missing_images_are_known(write, photos) -> None:
+    photos("b.jpg")
+    file = write("t.csv", "image,caption\na.jpg,A dog\nb.jpg,A cat\nc.jpg,A cow\na.jpg,Dogs\n")
+    with pytest.raises(MissingImages, match=r"t.csv, line 2: found captions of 'a.jpg', .*, nor 1 others") as caught:
+        read_csv(str(file), ("en",))
+    assert caught.value.names == ("a.jpg", "c.jpg")

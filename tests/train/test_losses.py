@@ -318,8 +318,10 @@ def test_how_often_the_true_word_is_read(per: str) -> None:
     loss = CaptionLoss(Given(decoder), TRANSFORMER, TrainSettings(teacher_forcing_per=per), PAD, UNKNOWN)
     torch.manual_seed(0)
     for _ in range(1000):
-        loss._teach(torch.ones(2, 1, 5, dtype=torch.long), {}, 0.7)
-    draws = torch.tensor(decoder.draws).float()
+        draw = loss._drawing(0.7)  # of a batch with two slots, of two words and of three
+        for length in (2, 3):
+            loss._teach(torch.ones(2, 1, length, dtype=torch.long), {}, draw)
+    draws = torch.tensor([[*a, *b] for a, b in zip(decoder.draws[::2], decoder.draws[1::2], strict=True)]).float()
     assert draws.shape == (1000, 5)
     assert (draws.mean(0) - 0.7).abs().max() < 0.06  # 4 standard deviations
     together = (draws == draws[:, :1]).all(1).float().mean()

@@ -99,9 +99,10 @@ def test_a_longer_plateau_counts_anew_after_each_fall_and_each_gain() -> None:
 
 
 def test_no_fall_in_the_first_epochs() -> None:
-    assert falls([0, *range(1, 13)], plateau_from=10) == [11, 12, 13]
-    assert falls([0] * 10 + [1], plateau_from=10) == [11]
-    assert falls([0] * 9 + [1, 0], plateau_from=10) == []
+    # Ten epochs run at the first rate; what the tenth does not gain slows the eleventh.
+    assert falls([0, *range(1, 13)], plateau_from=10) == [10, 11, 12, 13]
+    assert falls([0] * 9 + [1], plateau_from=10) == [10]
+    assert falls([0] * 8 + [1, 0], plateau_from=10) == []
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "exponential", "constant"])

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from showtell import __version__
-from showtell.cli import caption, data, evaluate, export, recipes, score, train
+from showtell.cli import caption, data, evaluate, export, recipes, score, sweep, train
 from showtell.errors import ShowtellError
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def _options(
 
 app.command("caption")(caption.caption)
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from showtell.data.files import FileIndex, folder_of, read_lines, tidy
 from showtell.data.gather import hashed_split
-from showtell.errors import BadData
+from showtell.errors import BadData, MissingImages
 from showtell.records import Sample
 
 IMAGE_FOLDERS = (
@@ -53,6 +53,7 @@ def read_flickr(where: str, languages: Sequence[str]) -> list[Sample]:
         raise BadData(root, "no image in any split list", "trainImages.txt, devImages.txt or testImages.txt with names")
     there = FileIndex()
     samples = []
+    missing: dict[str, tuple[Path, int]] = {}
     # Only listed images are looked for: the archive's Flickr8k.token.txt captions one photo that it does not contain.
     for name, origin in listed.items():
         path = photos / name
@@ -63,8 +64,11 @@ def read_flickr(where: str, languages: Sequence[str]) -> list[Sample]:
                 raise BadData(origin.file, found, "names of images with captions", origin.line)
             line, texts = captions[language][name]
             if not exists:
-                raise BadData(file, f"captions of {name!r}, but no file {path}", "an image file", line)
+                missing.setdefault(name, (file, line))
             samples.append(Sample(name, path, tuple(texts), origin.split, language))
+    if missing:
+        name, (file, line) = next(iter(missing.items()))
+        raise MissingImages(file, photos / name, list(missing), line)
     return samples
 
 

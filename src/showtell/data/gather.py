@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from showtell.data.files import FileIndex
-from showtell.errors import BadData
+from showtell.errors import BadData, MissingImages
 from showtell.records import Sample
 
 SPLITS: Final = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev", "test": "test"}
@@ -59,14 +59,15 @@ def name_below(root: Path, path: Path) -> str:
 def gather(rows: Iterable[Row], languages: Sequence[str], source: Path) -> list[Sample]:
     """Samples named by their path below `source`, a folder, or below the folder of `source`, a file.
 
-    Raises BadData for an image file that does not exist, an image in two splits, captions of no stated language when
-    several languages are asked for, and a language without captions.
+    Raises MissingImages for image files that do not exist, BadData for an image in two splits, for captions of no
+    stated language when several languages are asked for, and for a language without captions.
     """
     root = source if source.is_dir() else source.parent
     images: dict[str, _Image] = {}
     paths: dict[tuple[Path, str], tuple[str, Path]] = {}
     there = FileIndex()
     found_languages: set[str] = set()
+    missing: dict[str, tuple[Row, Path]] = {}
     for row in rows:
         language = row.language or _only(languages, row)
         found_languages.add(language)
@@ -76,7 +77,8 @@ def gather(rows: Iterable[Row], languages: Sequence[str], source: Path) -> list[
         if (folder, row.image) not in paths:
             path = folder / row.image
             if path not in there:
-                raise BadData(row.file, f"captions of {row.image!r}, but no file {path}", "an image file", row.line)
+                missing.setdefault(row.image, (row, path))
+                continue
             paths[folder, row.image] = (name_below(root, path), path)
         name, path = paths[folder, row.image]
         if name not in images:
@@ -86,6 +88,9 @@ def gather(rows: Iterable[Row], languages: Sequence[str], source: Path) -> list[
             first = f"{image.origin.file.name}, line {image.origin.line}"
             raise BadData(row.file, f"{name!r} in {row.split!r}", f"{image.split!r}, as in {first}", row.line)
         image.captions.setdefault(language, []).extend(row.captions)
+    if missing:
+        row, path = next(iter(missing.values()))
+        raise MissingImages(row.file, path, list(missing), row.line)
     for language in languages:
         if language not in found_languages:
             others = f"captions in {', '.join(sorted(found_languages))} only" if found_languages else "no captions"

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from showtell.nets.captioning_model import CaptioningModel
-from showtell.settings import Recipe
+from showtell.settings import Recipe, longest
 
 
 class Row(NamedTuple):
@@ -24,9 +24,8 @@ def parameter_table(recipe: Recipe, vocabulary: int) -> list[Row]:
 
     Raises BadConfig for an encoder that there is not.
     """
-    words = max(recipe.text.max_words, recipe.decode.max_length)
     with torch.device("meta"):  # shapes without numbers: no download, no memory, no time
-        model = CaptioningModel(recipe.model, vocabulary, words, recipe.train.encoder_stages, load=False)
+        model = CaptioningModel(recipe.model, vocabulary, longest(recipe), recipe.train.encoder_stages, load=False)
     decoder = model.decoder
     parts = {f"decoder.{name}": list(child.parameters()) for name, child in decoder.named_children()}
     parts["decoder, own"] = list(decoder.parameters(recurse=False))

@@ -23,15 +23,15 @@ def compile_decoder(decoder: Decoder) -> None:
     """
     name = "teach" if isinstance(decoder, TransformerDecoder) else "advance"
     plain = getattr(decoder, name)
+    torch.compiler.reset()  # torch compiles a function anew but a few times, earlier networks of the process included
     compiled: Any = torch.compile(plain)  # shapes that turn out to vary become dynamic
 
     def in_training(tokens: Tensor, memory: Tensors, *state: Tensors) -> Any:
         if not decoder.training:  # validation would compile it again, for beams and without gradients
             return plain(tokens, memory, *state)
         try:
-            return compiled(
-                tokens.contiguous(), memory, *state
-            )  # or the stride of a longer caption would be a new case
+            # A slice's stride is the caption's length: each would be a new case.
+            return compiled(tokens.contiguous(), memory, *state)
         except torch._dynamo.exc.TorchDynamoException as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             # torch begins with the name of the backend; the reason is below it.

@@ -49,7 +49,8 @@ def make_features(
     if are_given(samples):
         raise BadConfig("the data have features already; expected photos")
     settings = settle(settings)
-    encoder = Encoder(settings)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder = Encoder(settings).to(device)
     photos = list({sample.name: sample for sample in reversed(samples)}.values())[::-1]
     with reporter.stage("features", len(photos)) as advance:
         features = extract(encoder, settings, photos, views=1, seed=0, advance=advance)
@@ -61,7 +62,7 @@ def make_features(
     with torch.inference_mode():
         for begin in range(0, len(photos), BLOCK):
             block = np.arange(begin, min(begin + BLOCK, len(photos)))
-            finished[block] = encoder.finish(features.batch(block)).numpy()
+            finished[block] = encoder.finish(features.batch(block).to(device)).cpu().numpy()
     write_features(path, encoder, settings, samples, finished)
     return shape
 

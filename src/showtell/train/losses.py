@@ -77,7 +77,8 @@ class CaptionLoss(nn.Module):
         with precision, torch.set_grad_enabled(train_encoder and torch.is_grad_enabled()):
             regions = self.model.encoder.finish(features)
         memory = self.model.decoder.memory(regions)
-        words = read(slots, self.pad, lambda tokens: self._teach(tokens, memory, forcing), self._drop_words)
+        draw = self._drawing(forcing)
+        words = read(slots, self.pad, lambda tokens: self._teach(tokens, memory, draw), self._drop_words)
         log_probs = self.model.decoder.logits(words.hidden).float().log_softmax(-1)
         each = functional.nll_loss(log_probs, words.targets, reduction="none")
         entropy = each.mean()
@@ -88,15 +89,19 @@ class CaptionLoss(nn.Module):
             loss = loss + self._of_attention(words, each.detach(), self.attention)
         return loss, entropy.detach()
 
-    def _teach(self, tokens: Tensor, memory: Tensors, forcing: float) -> Taught:
+    def _teach(self, tokens: Tensor, memory: Tensors, draw: Callable[[int], list[bool]]) -> Taught:
         decoder: Decoder = self.model.decoder
-        if forcing < 1:
-            length = tokens.shape[2]
-            draws = torch.rand(1).expand(length) if self.forcing_per_batch else torch.rand(length)
-            forced = (draws < forcing).tolist()
-            if not all(forced):
-                return decoder.unroll(tokens, memory, forced)
-        return decoder.teach(tokens, memory)
+        forced = draw(tokens.shape[2])
+        return decoder.teach(tokens, memory) if all(forced) else decoder.unroll(tokens, memory, forced)
+
+    def _drawing(self, forcing: float) -> Callable[[int], list[bool]]:
+        """Which of so many words are the true ones: drawn for each, or for all words of the batch together."""
+        if forcing >= 1:
+            return lambda length: [True] * length
+        if self.forcing_per_batch:
+            force = bool(torch.rand(()) < forcing)
+            return lambda length: [force] * length
+        return lambda length: (torch.rand(length) < forcing).tolist()
 
     def _of_attention(self, words: Read, entropies: Tensor, settings: AttentionSettings) -> Tensor:
         """What attention adds to the loss: its regulariser, and how hard attention learns."""

@@ -25,7 +25,7 @@ def learning_factor(settings: TrainSettings, step: int, steps_per_epoch: int, ep
 
 def meets_plateau(settings: TrainSettings, epochs: int, without_gain: int) -> bool:
     """Whether the learning rate falls after `epochs` epochs, the last `without_gain` of which brought nothing."""
-    if settings.schedule != "plateau" or epochs <= settings.plateau_from or not without_gain:
+    if settings.schedule != "plateau" or epochs < settings.plateau_from or not without_gain:
         return False
     return without_gain % settings.patience == 0
 

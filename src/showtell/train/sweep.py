@@ -75,6 +75,7 @@ def split_values(text: str) -> list[str]:
             f"found {text!r}; expected values with commas between them, as in a YAML list "
             f"({' '.join(str(getattr(error, 'problem', error)).split())})"
         ) from error
+    assert isinstance(sequence, yaml.SequenceNode)
     return [text[node.start_mark.index - 1 : node.end_mark.index - 1] for node in sequence.value]
 
 
@@ -95,8 +96,8 @@ def _grid(settings: Sequence[str]) -> dict[str, list[str]]:
 
 def _short(keys: Sequence[str]) -> dict[str, str]:
     """The last word of each key, where no other varied key ends in the same."""
-    ends = Counter(key.rpartition(".")[2] for key in keys)
-    return {key: end if ends[end := key.rpartition(".")[2]] == 1 else key for key in keys}
+    ends = [key.rpartition(".")[2] for key in keys]
+    return {key: end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)}
 
 
 def _name(varied: Mapping[str, str]) -> str:

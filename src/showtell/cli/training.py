@@ -1,0 +1,48 @@
+"""What `train` and `sweep` share: one run, from wherever its folder stands to its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from showtell.errors import BadConfig
+
+if TYPE_CHECKING:
+    from showtell.records import Sample
+    from showtell.settings import Recipe
+    from showtell.train.progress import Reporter
+    from showtell.train.run_folder import RunFolder
+
+
+def check_data_is_said(recipe: Recipe) -> None:
+    if not recipe.data:
+        raise BadConfig("data is missing; say what to train on, such as data=folder:photos or data=flickr:DIR")
+
+
+def train_run(recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], reporter: Reporter) -> None:
+    """`recipe` is settled. Raises Interrupted when Ctrl-C came, with the state saved, and what the parts raise."""
+    from showtell.metrics import score
+    from showtell.train.memory import enough_memory
+    from showtell.train.start import start
+    from showtell.view.curves import draw_curves
+
+    folder.open(recipe)
+    if folder.finished(recipe):
+        reporter.say(f"{folder.path} is finished; to train anew, give another folder")
+        return
+    with enough_memory():
+        trainer = start(
+            recipe, folder, samples, score, reporter, lambda run: draw_curves(run.log_file, run.path / "curves.png")
+        )
+        try:
+            trainer.fit()
+        finally:
+            trainer.board.close()  # a sweep would gather open files
+
+
+def best_epoch(recipe: Recipe, folder: RunFolder) -> str:
+    """Which it is, and the figure that made it so."""
+    best = json.loads(folder.best_scores.read_text(encoding="utf-8"))
+    monitor = recipe.train.monitor
+    return f"epoch {best['epoch']}, dev {monitor} {best['scores'][monitor]:.4f}"

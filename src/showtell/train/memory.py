@@ -1,0 +1,22 @@
+"""A GPU that is too small is a setting that is too large: one line, not a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from showtell.errors import BadConfig
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Raises BadConfig when the GPU's memory runs out within the block."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise BadConfig(
+            "the GPU's memory is too small for these settings; lower train.batch_size (train.accumulate makes up for "
+            "it) or model.encoder.pixels.size"
+        ) from error

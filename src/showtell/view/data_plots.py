@@ -1,0 +1,50 @@
+"""A picture of a data set: caption lengths, word frequencies, what vocabularies cover."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from showtell.files import replacing
+
+
+def draw_data(
+    lengths: Mapping[str, Sequence[int]],
+    frequencies: Mapping[str, Sequence[int]],
+    coverage: Mapping[str, Sequence[tuple[int, int, float | None]]],
+    picture: Path,
+) -> None:
+    """Write a PNG. By language: how many training captions have 0, 1, 2 ... words; how often each word occurs, the most
+    frequent first; minimum frequency, size of its vocabulary, and the share of dev's words that it has."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    for language, counts in lengths.items():
+        share = [100 * count / max(1, sum(counts)) for count in counts]
+        last = next((n for n in range(len(share)) if sum(share[n + 1 :]) < 0.2), len(share))  # a long tail of a few
+        left.step(range(last + 1), share[: last + 1], where="mid", label=language)
+    left.set(title="words of a caption", xlabel="words", ylabel="% of training captions", ylim=(0, None))
+    for language, counts in frequencies.items():
+        middle.loglog(range(1, len(counts) + 1), counts, label=language)
+    middle.set(title="frequency of words", xlabel="rank", ylabel="times in training captions")
+    for language, rows in coverage.items():
+        _draw_coverage(right, language, [row for row in rows if row[2] is not None])
+    right.set(title="what a vocabulary covers", xlabel="words (min. frequency beside)", ylabel="% of dev's words")
+    right.margins(x=0.08, y=0.12)  # room for the numbers beside the dots
+    for axes in (left, middle, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.3)
+        if axes.has_data() and len(lengths) > 1:
+            axes.legend(frameon=False)
+    with replacing(picture) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def _draw_coverage(axes: Any, language: str, rows: Sequence[tuple[int, int, float | None]]) -> None:
+    words = [size for _, size, _ in rows]
+    shares = [100 * (share or 0.0) for _, _, share in rows]
+    axes.plot(words, shares, "o-", markersize=4, label=language)
+    for (least, size, _), share in zip(rows, shares, strict=True):
+        axes.annotate(str(least), (size, share), textcoords="offset points", xytext=(4, -11), fontsize=8)

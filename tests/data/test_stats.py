@@ -1,0 +1,51 @@
+from pathlib import Path
+
+from showtell.data.stats import Coverage, Group, stats
+from showtell.records import Sample
+
+
+def sample(name: str, split: str = "train", captions: tuple[str, ...] = ("a dog",), language: str = "en") -> Sample:
+    return Sample(name, Path("/photos") / name, captions, split, language)
+
+
+def test_stats_count_per_split_and_language() -> None:
+    found = stats(
+        [
+            sample("a.jpg", captions=("a dog", "a big dog runs")),
+            sample("a.jpg", captions=("كلب",), language="ar"),
+            sample("b.jpg", captions=("a cat runs",)),
+            sample("c.jpg", "dev", captions=("grass",)),
+        ]
+    )
+    assert found.images == 3
+    assert found.groups == (
+        Group("train", "en", images=2, captions=3, different_words=5, shortest=2, mean=3.0, longest=4),
+        Group("train", "ar", images=1, captions=1, different_words=1, shortest=1, mean=1.0, longest=1),
+        Group("dev", "en", images=1, captions=1, different_words=1, shortest=1, mean=1.0, longest=1),
+    )
+
+
+def test_stats_of_nothing() -> None:
+    assert stats([]).groups == ()
+
+
+def test_coverage_by_hand() -> None:
+    found = stats(
+        [
+            sample("a", captions=("a dog a cat", "a dog runs")),
+            sample("b", "dev", captions=("a dog flies", "a bird")),
+        ]
+    )
+    # In training: a 3, dog 2, cat 1, runs 1. In dev: a 2, dog 1, flies 1, bird 1.
+    assert found.coverage[:3] == (
+        Coverage("en", 1, 4, 3 / 5),
+        Coverage("en", 2, 2, 3 / 5),
+        Coverage("en", 3, 1, 2 / 5),
+    )
+    assert found.frequencies == {"en": (3, 2, 1, 1)}
+    assert found.groups[0].lengths == (0, 0, 0, 1, 1)
+
+
+def test_words_are_split_as_training_splits_them() -> None:
+    found = stats([sample("a", captions=("A dog.", "a dog"))], lambda caption: caption.lower().strip(".").split())
+    assert found.frequencies == {"en": (2, 2)} and found.coverage[0].of_dev is None
