@@ -20,7 +20,7 @@ SMALL = ["model.decoder.width=128", "model.decoder.embedding=64"]
 DECODERS = {
     "transformer": [],
     "attention": ["model.decoder.kind=attention", "model.decoder.dropout=0", *SMALL],
-    "recurrent": ["model.decoder.kind=recurrent", "train.epochs=300", *SMALL],
+    "recurrent": ["model.decoder.kind=recurrent", "train.epochs=300", "train.batch_size=8", *SMALL],
 }
 
 
@@ -35,8 +35,8 @@ def test_a_few_photos_are_learned_by_heart(decoder: str, tmp_path: Path, monkeyp
     monkeypatch.setenv("SHOWTELL_CACHE", str(tmp_path))
     changes = [
         f"train.max_images={PHOTOS}",
-        "train.epochs=120",
-        "train.batch_size=8",
+        "train.epochs=60",
+        "train.batch_size=4",
         "decode.beam=1",
     ]
     recipe = parse_recipe(apply_overrides(find_recipe("shapes"), [*changes, *DECODERS[decoder]]), "test")

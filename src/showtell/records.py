@@ -31,7 +31,7 @@ class Sample:
 
     name: str
     """Unique within a data set: the file's name or its path below the data set's folder."""
-    image: Path | Callable[[], Image.Image | bytes] | FeatureRow
+    image: Path | Callable[[], Image.Image | bytes | Path] | FeatureRow
     captions: tuple[str, ...]
     split: str
     """`train`, `dev` or `test`."""

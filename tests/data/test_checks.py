@@ -161,3 +161,9 @@ def test_each_photo_is_read_once(tmp_path: Path, photos) -> None:
     read, told = [], []
     check(samples, lambda source: read.append(source) or load_image(source), told.append)
     assert read == [tmp_path / "a.jpg", tmp_path / "b.jpg"] and sum(told) == 2
+
+
+def test_a_file_that_cannot_be_read_while_it_is_hashed_is_named(tmp_path: Path) -> None:
+    samples = [Sample("a", tmp_path / "gone", ("a",), "train", "en")]
+    (problem,) = check(samples, lambda source: Image.new("RGB", (9, 9))).unreadable
+    assert (problem.name, problem.reason) == ("a", "unreadable: No such file or directory")

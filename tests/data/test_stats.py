@@ -49,3 +49,8 @@ def test_coverage_by_hand() -> None:
 def test_words_are_split_as_training_splits_them() -> None:
     found = stats([sample("a", captions=("A dog.", "a dog"))], lambda caption: caption.lower().strip(".").split())
     assert found.frequencies == {"en": (2, 2)} and found.coverage[0].of_dev is None
+
+
+def test_the_unknown_word_is_in_no_vocabulary_and_never_covered() -> None:
+    found = stats([sample("a", captions=("a <unk>",)), sample("b", "dev", captions=("a <unk>",))])
+    assert found.frequencies == {"en": (1,)} and found.coverage[0] == Coverage("en", 1, 1, 1 / 2)

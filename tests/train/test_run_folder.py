@@ -2,12 +2,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from showtell.config import apply_overrides, parse_recipe
 from showtell.core.text import Text
 from showtell.errors import BadBundle, BadConfig
 from showtell.settings import Recipe
 from showtell.train.run_folder import RunFolder
+from showtell.train.state import Position, save_state
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -87,6 +89,29 @@ def test_a_config_that_was_spoilt(folder: RunFolder) -> None:
         with pytest.raises(BadConfig, match=r"train\.epoch is no setting; did you mean 'epochs'") as caught:
             read()
         assert str(folder.config) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("position", "finished"),
+    [
+        (Position(epoch=10), True),
+        (Position(epoch=9, batch=5), False),
+        (Position(epoch=4, stopped=True), True),
+        (Position(), False),
+    ],
+)
+def test_how_far_a_run_is(folder: RunFolder, position: Position, finished: bool) -> None:
+    assert folder.position() == Position() and not folder.finished(recipe())
+    model = torch.nn.Linear(1, 1)
+    save_state(folder.state, position, model, torch.optim.SGD(model.parameters()), None, {})
+    assert folder.position() == position and folder.finished(recipe()) is finished
+
+
+def test_a_state_that_is_none(folder: RunFolder) -> None:
+    folder.state.write_bytes(b"state")
+    with pytest.raises(BadConfig, match="not a state of this run") as caught:
+        folder.position()
+    assert "\n" not in str(caught.value)
 
 
 def test_words(folder: RunFolder) -> None:

@@ -77,7 +77,7 @@ def test_keys_that_end_alike_are_named_in_full() -> None:
 
 
 def test_names_are_safe_and_differ_even_where_capitals_do_not() -> None:
-    specs = ["folder:/a/b", "folder:/a:b", "folder:/A/b", "folder:/a/b ", f"folder:{'long/' * 60}1", "folder:كلب"]
+    specs = ["folder:/a/b", "folder:/a:b", "folder:/A/b", "folder:/a b", f"folder:{'long/' * 60}1", "folder:كلب"]
     found = made(*(f"data={spec}" for spec in specs), "train.monitor=CIDEr,loss", "text.min_frequency=1")
     names = [each.name for each in found]
     assert len({name.lower() for name in names}) == len(found) == 12
@@ -91,7 +91,7 @@ def refused(*settings: str, recipe: str = "convnext-lstm") -> str:
     return str(caught.value)
 
 
-def test_all_problems_are_told_and_each_once() -> None:
+def test_all_problems_are_told() -> None:
     told = refused("train.lr=1e-3,fast,-1", "train.epoch=3", "text.min_frequency=1,2")
     assert "found 'fast'" in told and "found -1" in told
     assert told.count("train.epoch is no setting; did you mean 'epochs'?") == 3  # with each value of lr

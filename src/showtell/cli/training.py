@@ -29,7 +29,7 @@ def train_run(recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], repo
 
     folder.open(recipe)
     if folder.finished(recipe):
-        reporter.say(f"{folder.path} is finished; to train anew, give another folder")
+        reporter.say(f"{folder.path} is finished")
         return
     with enough_memory():
         trainer = start(

@@ -154,8 +154,18 @@ def load_image(
         _check_bytes(len(source), max_bytes)
         return _decode(BytesIO(source), max_pixels, min_side, hint_size)
     if callable(source):
-        return load_image(source(), max_bytes=max_bytes, max_pixels=max_pixels, min_side=min_side, hint_size=hint_size)
+        return load_image(_call(source), max_bytes=max_bytes, max_pixels=max_pixels, min_side=min_side, hint_size=hint_size)
     raise BadImage("unsupported", f"found {type(source).__name__}; expected a path, bytes, file, image or array")
+
+
+def _call(make: Callable[[], ImageSource]) -> ImageSource:
+    """What the function gives; a file that it could not read is the image's fault."""
+    try:
+        return make()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadImage("missing", f"no such file: {error.filename}") from error
+    except OSError as error:
+        raise BadImage("unreadable", error.strerror or _one_line(error)) from error
 
 
 def _open_file(path: Path, max_bytes: int) -> BinaryIO:

@@ -123,7 +123,7 @@ def _look_at_all(photos: Sequence[Sample], load: Callable[[Any], Image.Image]) -
             return look_at(sample.name, sample.split, load(sample.image), file)
         except BadImage as error:
             return Problem(sample.name, str(error))
-        except OSError as error:  # a photo's bytes may lie in another file, which its reader opens only now
+        except OSError as error:  # from hashing the file, after it was decoded
             return Problem(sample.name, f"unreadable: {error.strerror or error}")
 
     with ThreadPoolExecutor(THREADS) as pool:

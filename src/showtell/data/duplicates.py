@@ -6,9 +6,9 @@ one to the next. Equal photos have nearly equal hashes, and the cells confirm it
 
 The limits were measured on 7,000 photos of Flickr8k and copies of 500 of them: JPEG at quality 10 to 60, WebP at 50,
 40 to 448 pixels wide, another aspect ratio. No cell of a copy changed by more than 8 of 255; the hash of one in 200 at
-most is too far away. Among all pairs of different photos the nearest differ by 44 in some cell; of those
-with near hashes, by 63. Rejected: the mean over the cells, by which a drawing whose one small thing has moved is a
-copy. A copy that was cropped, even by 2 %, mirrored or made darker is not found.
+most is too far away. Among all pairs of different photos the nearest differ by 44 in some cell, those with near hashes
+by 63. Rejected: the mean over the cells, by which a drawing whose one small thing has moved is a copy. A copy that was
+cropped, even by 2 %, mirrored or made much darker is not found.
 """
 
 from __future__ import annotations

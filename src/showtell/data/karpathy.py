@@ -37,7 +37,7 @@ def karpathy_rows(file: Path, folder: Path) -> Iterator[Row]:
         try:
             name = str(Path(image.get("filepath", "")) / image["filename"])
             captions = tuple(tidy(sentence["raw"]) for sentence in image["sentences"])
-            split = image["split"]
+            split = str(image["split"])
         except (KeyError, TypeError, AttributeError) as error:
             found = f"image {number} of another form ({type(error).__name__}: {error})"
             raise BadData(file, found, "filename, split and sentences, each with raw") from error

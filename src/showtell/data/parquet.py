@@ -4,6 +4,8 @@
     caption    one caption, or a list of them (also: captions, text, comment)
     split, language    optional, as in other tables
 
+Rows with the same path are captions of one photo; photos within the table are one for each row.
+
 Photos within a file are compressed by groups of rows, so a photo is read by reading its group; the latest group is
 kept, which makes reading in order, as features are made, as fast as it can be, and any other order slow.
 """
@@ -20,13 +22,13 @@ from showtell.data.files import path_of, tidy
 from showtell.data.gather import SPLITS
 from showtell.data.packed import Entry, pack_samples
 from showtell.data.tables import COLUMNS
-from showtell.errors import BadData, MissingExtra
+from showtell.errors import BadData, BadImage, MissingExtra
 from showtell.records import Sample
 
 
 @dataclass(frozen=True)
 class ParquetPhoto:
-    """The bytes of a photo in a row of a file. Called, it reads them."""
+    """A photo in a row of a file. Called, it reads its bytes, or says in which file they are. Raises BadImage."""
 
     file: Path
     group: int
@@ -35,14 +37,16 @@ class ParquetPhoto:
     column: str
     modified: int
 
-    def __call__(self) -> bytes:
-        value = _images(self.file, self.group, self.column, self.modified)[self.row].as_py()
-        if isinstance(value, dict) and value.get("bytes"):
-            value = value["bytes"]
-        if isinstance(value, bytes):
-            return value
-        path = value["path"] if isinstance(value, dict) else value
-        return (self.file.parent / str(path)).read_bytes()
+    def __call__(self) -> bytes | Path:
+        try:
+            value = _images(self.file, self.group, self.column, self.modified)[self.row].as_py()
+        except (OSError, _error()) as error:
+            raise BadImage("unreadable", f"{self.file}: {' '.join(str(error).split())}") from error
+        if isinstance(value, dict):
+            value = value.get("bytes") or value.get("path")
+        if not value:
+            raise BadImage("missing", f"no photo in row {self.row} of group {self.group} of {self.file}")
+        return value if isinstance(value, bytes) else self.file.parent / value
 
 
 @lru_cache(1)
@@ -66,31 +70,46 @@ def parquet_entries(file: Path) -> Iterator[Entry]:
     try:
         modified = file.stat().st_mtime_ns
         table = arrow.ParquetFile(file)
-        names = {COLUMNS[name]: name for name in table.schema_arrow.names if name in COLUMNS}
+        # The plainest name counts where there are several, such as image beside file_name.
+        names = {COLUMNS[name]: name for name in reversed(COLUMNS) if name in table.schema_arrow.names}
         text = "captions" if "captions" in names else "caption"
         if "image" not in names or text not in names:
             found = f"the columns {', '.join(table.schema_arrow.names)}"
             raise BadData(file, found, "image, and caption or captions")
+        kind = str(table.schema_arrow.field(names["image"]).type)
+        as_paths = kind in ("string", "large_string")
+        if not (as_paths or kind.startswith(("binary", "large_binary", "struct<"))):
+            raise BadData(file, f"{names['image']} of the type {kind}", "bytes, paths, or a struct of bytes and path")
         wanted = {key: names[key] for key in (text, "split", "language") if key in names}
+        if as_paths:
+            wanted["image"] = names["image"]
         for group in range(table.num_row_groups):
             rows = table.read_row_group(group, columns=list(wanted.values())).to_pylist()
             for number, row in enumerate(rows):
-                photo = ParquetPhoto(file, group, number, names["image"], modified)
-                cells = {key: row[name] for key, name in wanted.items()}
-                yield _entry(file, f"{file.stem}-{group:04d}-{number:06d}", photo, cells.pop(text), cells)
+                name = f"{file.stem}-{group:04d}-{number:06d}"
+                cells = {key: row[column] for key, column in wanted.items()}
+                if not as_paths:
+                    photo = ParquetPhoto(file, group, number, names["image"], modified)
+                    yield _entry(file, name, photo, cells.pop(text), cells)
+                elif cells["image"]:
+                    yield _entry(file, cells["image"], file.parent / cells["image"], cells.pop(text), cells)
+                else:
+                    raise BadData(file, f"no image in {name}", "a path")
     except (OSError, _error()) as error:
         raise BadData(file, f"nothing that can be read ({error})", "a whole parquet file") from error
 
 
-def _entry(file: Path, name: str, photo: ParquetPhoto, captions: object, cells: dict[str, Any]) -> Entry:
+def _entry(file: Path, name: str, photo: Path | ParquetPhoto, captions: object, cells: dict[str, Any]) -> Entry:
     several: list[Any] = captions if isinstance(captions, list) else [captions]
     if not several or not all(isinstance(each, str) and each.strip() for each in several):
         raise BadData(file, f"the captions {captions!r} in {name}", "text")
-    split = cells.get("split")
-    if split is not None and split.lower() not in SPLITS:
+    split, language = cells.get("split"), cells.get("language")
+    if split is not None and str(split).lower() not in SPLITS:
         raise BadData(file, f"the split {split!r} in {name}", f"one of: {', '.join(SPLITS)}")
+    if not (language is None or isinstance(language, str)):
+        raise BadData(file, f"the language {language!r} in {name}", "text such as en")
     texts = tuple(tidy(each) for each in several)
-    return Entry(name, photo, texts, None if split is None else SPLITS[split.lower()], cells.get("language"))
+    return Entry(name, photo, texts, None if split is None else SPLITS[split.lower()], language)
 
 
 def _parquet() -> Any:
@@ -102,7 +121,5 @@ def _parquet() -> Any:
 
 
 def _error() -> type[Exception]:
-    import pyarrow
-
-    error: type[Exception] = pyarrow.ArrowException
+    error: type[Exception] = _parquet().lib.ArrowException
     return error

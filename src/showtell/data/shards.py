@@ -2,6 +2,9 @@
 
     key.jpg with key.txt (a caption per line), or key.json (caption or captions; optional split, language)
 
+With both, the captions are those of the text file. A photo is named by its tar and its key, because each tar may count
+from 0. Links and hidden files are no photos: the former are refused, the latter passed over.
+
 PATTERN may have braces, `part-{000..012}.tar`, and wildcards. A tar is not compressed, so a photo is a stretch of the
 file, and an index of those is all that is read at first. The webdataset library streams, which a cluster's storage
 likes; training here reads photos in any order, once, into the cache of features.
@@ -23,32 +26,40 @@ from showtell.data.packed import Entry, PackedPhoto, pack_samples
 from showtell.errors import BadData
 from showtell.records import Sample
 
+TEXT_SUFFIXES = frozenset({".txt", ".json"})
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def read_shards(where: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData for a missing or broken tar, a photo without captions, and captions that make no sense."""
     files = [file for pattern in _expand(str(path_of(where))) for file in _files(pattern)]
+    if not files:
+        raise BadData(where, "no numbers in a pair of braces", "the smaller one first, as in {000..012}")
     return pack_samples((entry for file in files for entry in shard_entries(file)), languages, where)
 
 
 def shard_entries(file: Path) -> Iterator[Entry]:
     """The photos of one tar, in its order. Raises BadData."""
     photos: dict[str, PackedPhoto] = {}
-    texts: dict[str, tuple[str, bytes]] = {}
+    texts: dict[str, dict[str, bytes]] = {}
     try:
         modified = file.stat().st_mtime_ns
         with tarfile.open(file, "r:") as tar:
             for member in tar:
                 path = Path(member.name)
                 suffix, key = path.suffix.lower(), str(path.with_suffix(""))
+                if path.name.startswith(".") or suffix not in IMAGE_SUFFIXES | TEXT_SUFFIXES:
+                    continue
+                if not member.isreg() or member.issparse():
+                    raise BadData(file, f"{member.name}, which is a link, a folder or sparse", "plain files")
                 if suffix in IMAGE_SUFFIXES:
+                    if key in photos:
+                        raise BadData(file, f"two photos of {key}", "one photo for each key")
                     photos[key] = PackedPhoto(file, member.offset_data, member.size, modified)
-                elif suffix in (".txt", ".json"):
+                else:
                     opened = tar.extractfile(member)
-                    texts[key] = (suffix, opened.read() if opened else b"")
-        if photos and (last := max(photos.values(), key=lambda p: p.offset)).offset + last.size > file.stat().st_size:
-            raise tarfile.ReadError("the last photo is cut off")
+                    texts.setdefault(key, {})[suffix] = opened.read() if opened else b""
+            _check_end(file, tar.offset)
     except (OSError, tarfile.TarError) as error:
         raise BadData(file, f"no whole tar file ({error})", "an uncompressed tar; make or download it again") from error
     if not photos:
@@ -56,23 +67,40 @@ def shard_entries(file: Path) -> Iterator[Entry]:
     for key, photo in photos.items():
         if key not in texts:
             raise BadData(file, f"no captions of {key}", f"{key}.txt or {key}.json")
-        yield _entry(file, key, photo, *texts[key])
+        yield _entry(file, key, photo, texts[key])
 
 
-def _entry(file: Path, key: str, photo: PackedPhoto, suffix: str, raw: bytes) -> Entry:
+def _check_end(file: Path, offset: int) -> None:
+    """tarfile takes a file that was cut, or a damaged header, for the end; a whole tar ends with zeros.
+
+    Raises tarfile.ReadError.
+    """
+    with file.open("rb") as raw:
+        raw.seek(offset)
+        if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f"no end mark at byte {offset}, after the last file that can be read")
+
+
+def _entry(file: Path, key: str, photo: PackedPhoto, texts: dict[str, bytes]) -> Entry:
     try:
-        text = raw.decode("utf-8-sig")
-        row: dict[str, Any] = json.loads(text) if suffix == ".json" else {"captions": text.splitlines()}
+        row: dict[str, Any] = json.loads(texts[".json"].decode("utf-8-sig")) if ".json" in texts else {}
+        if ".txt" in texts:
+            # Not splitlines: see `files.read_lines`.
+            row["captions"] = texts[".txt"].decode("utf-8-sig").split("\n")
         captions = row["captions"] if "captions" in row else [row["caption"]]
+        if not isinstance(captions, list):
+            raise TypeError(f"captions {captions!r}")
         captions = tuple(filter(None, (tidy(caption) for caption in captions)))
-        split = row.get("split")
+        split, language = row.get("split"), row.get("language")
         split = None if split is None else SPLITS[split.lower()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not (language is None or isinstance(language, str)):
+            raise TypeError(f"language {language!r}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         found = f"captions of {key} that make no sense ({type(error).__name__}: {error})"
         raise BadData(file, found, "a caption per line, or JSON with caption or captions") from error
     if not captions:
         raise BadData(file, f"no words in the captions of {key}", "captions")
-    return Entry(key, photo, captions, split, row.get("language"))
+    return Entry(f"{file.stem}/{key}", photo, captions, split, language)
 
 
 def _expand(pattern: str) -> list[str]:
@@ -86,7 +114,7 @@ def _expand(pattern: str) -> list[str]:
 
 
 def _files(pattern: str) -> list[Path]:
-    if not glob.has_magic(pattern):
+    if not glob.has_magic(pattern) or Path(pattern).exists():
         return [Path(pattern)]
     files = sorted(glob.glob(pattern))  # noqa: PTH207 (pathlib's takes no absolute pattern)
     if not files:

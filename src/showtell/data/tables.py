@@ -42,6 +42,8 @@ COLUMNS: Final = {
 }
 CSV_COLUMNS: Final = ("image", "caption", "split", "language")
 IMAGE_FOLDERS: Final = ("Images", "images", "flickr30k_images")
+UNQUOTED: Final = "image_name| comment_number| comment"
+"""How Flickr30k's results.csv begins. A quotation mark in it is one of the caption."""
 UNBARRED: Final = re.compile(r"(\d+)\s+(\S.*)")
 """A number and a caption whose bar is lost: Flickr30k's results.csv has one such line."""
 
@@ -61,10 +63,13 @@ def read_csv(where: str, languages: Sequence[str]) -> list[Sample]:
 
 
 def _folder_of_images(path: Path, rows: Sequence[Row]) -> Path:
-    """Where the first image is found: beside the table, or in one of the folders that distributions have there."""
+    """Where the first image is found: beside the table, or in one of the folders that distributions have there.
+
+    When that one is missing everywhere, the first such folder that exists, so that the others are looked for there.
+    """
     folders = [path.parent, *(path.parent / name for name in IMAGE_FOLDERS)]
     there = (folder for folder in folders if rows and (folder / rows[0].image).is_file())
-    return next(there, path.parent)
+    return next(there, None) or next((folder for folder in folders[1:] if folder.is_dir()), path.parent)
 
 
 def read_jsonl(where: str, languages: Sequence[str]) -> list[Sample]:
@@ -76,7 +81,9 @@ def read_jsonl(where: str, languages: Sequence[str]) -> list[Sample]:
 def csv_rows(path: Path) -> Iterator[Row]:
     """Raises BadData for a missing column, a row of another length, a broken quotation, and as `_row`."""
     text = read_text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True, skipinitialspace=True)
+    quoting = csv.QUOTE_NONE if text.lstrip().startswith(UNQUOTED) else csv.QUOTE_MINIMAL
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=_delimiter(text), quoting=quoting, strict=True, skipinitialspace=True)
     columns: list[str] = []
     while True:
         # A quoted cell may span lines; an error in it is best looked for where its row begins.
