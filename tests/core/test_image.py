@@ -89,6 +89,14 @@ def test_file_opened_as_text_is_unreadable() -> None:
     assert code_of(io.StringIO("text")) == "unreadable"
 
 
+def test_a_function_that_cannot_read_its_file_has_a_bad_image(tmp_path: Path) -> None:
+    assert code_of(lambda: (tmp_path / "absent").read_bytes()) == "missing"
+    assert code_of(tmp_path.read_bytes) == "unreadable"
+    assert code_of(lambda: tmp_path / "absent") == "missing"
+    with pytest.raises(ZeroDivisionError):  # not the image's fault
+        load_image(lambda: 1 // 0)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 def test_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")

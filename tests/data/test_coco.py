@@ -94,3 +94,9 @@ def test_missing_parts_are_named(root: Path, tmp_path: Path) -> None:
         read_coco(str(root), ["en"])
     with pytest.raises(BadData, match=r"found no captions; expected annotations/captions_train2014.json, or of 2017"):
         read_coco(str(root / "elsewhere"), ["en"])
+
+
+def test_a_relative_path_is_the_same_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read_coco(str(root), ["en"])
+    monkeypatch.chdir(root.parent)
+    assert read_coco(root.name, ["en"]) == whole

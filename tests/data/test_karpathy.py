@@ -60,3 +60,15 @@ def test_the_folder_of_photos_has_to_be_said(file: Path) -> None:
         read_karpathy(str(file), ["en"])
     with pytest.raises(BadData, match=r"nowhere: found no such folder"):
         read_karpathy(f"{file},nowhere", ["en"])
+
+
+def test_a_relative_path_is_the_same_data(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read_karpathy(f"{file},{file.parent / 'photos'}", ["en"])
+    monkeypatch.chdir(file.parent)
+    assert read_karpathy(f"{file.name},photos", ["en"]) == whole
+
+
+def test_a_split_that_is_no_text(file: Path) -> None:
+    file.write_text(json.dumps({"images": [{**image("b.jpg", "", "A"), "split": ["val"]}]}))
+    with pytest.raises(BadData, match=r"found the split \"\['val'\]\" of b.jpg"):
+        read_karpathy(f"{file},{file.parent / 'photos'}", ["en"])

@@ -1,4 +1,6 @@
 import io
+import pickle
+import sys
 from pathlib import Path
 
 import pyarrow
@@ -7,9 +9,9 @@ import pytest
 from PIL import Image
 
 from showtell.core.image import load_image
-from showtell.data.parquet import read_parquet
+from showtell.data.parquet import ParquetPhoto, read_parquet
 from showtell.data.spec import read_samples
-from showtell.errors import BadData
+from showtell.errors import BadData, BadImage, MissingExtra, MissingImages
 
 
 def png(shade: int) -> bytes:
@@ -61,3 +63,83 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     write(file, image=[png(1)], caption=["A"], split=["moon"])
     with pytest.raises(BadData, match=r"found the split 'moon'"):
         read_parquet(str(file), ["en"])
+    write(file, image=[png(1)], caption=["A"], split=[1])
+    with pytest.raises(BadData, match=r"found the split 1 in"):
+        read_parquet(str(file), ["en"])
+    write(file, image=[png(1)], caption=["A"], language=[1])
+    with pytest.raises(BadData, match=r"found the language 1 in"):
+        read_parquet(str(file), ["en"])
+    write(file, image=[7], caption=["A"])
+    with pytest.raises(BadData, match=r"found image of the type int64; expected bytes, paths"):
+        read_parquet(str(file), ["en"])
+    write(file, image=["a.png", None], caption=["A", "B"])
+    with pytest.raises(BadData, match=r"found no image in a-0000-000001; expected a path"):
+        read_parquet(str(file), ["en"])
+
+
+def test_rows_of_one_path_are_captions_of_one_photo(tmp_path: Path) -> None:
+    """Were they photos of their own, a hash would put them in different splits."""
+    (tmp_path / "x.png").write_bytes(png(7))
+    file = write(tmp_path / "a.parquet", image=["x.png"] * 3, caption=["A", "B", "C"], language=["en", "ar", "en"])
+    samples = read_parquet(str(file), ["en", "ar"])
+    assert [(s.name, s.captions, s.image) for s in samples] == [
+        ("x.png", ("A", "C"), tmp_path / "x.png"),
+        ("x.png", ("B",), tmp_path / "x.png"),
+    ]
+    assert [s.captions for s in read_parquet(str(file), ["ar"])] == [("B",)]
+    (tmp_path / "x.png").unlink()
+    with pytest.raises(MissingImages, match=r"found captions of 'x.png', but no file .*x.png"):
+        read_parquet(str(file), ["en"])
+
+
+def test_the_plainest_name_of_a_column_counts(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.parquet", file_name=["lost.png"], image=[png(5)], text=["No ."], caption=["A dog ."])
+    [sample] = read_parquet(str(file), ["en"])
+    assert (sample.captions, load_image(sample.image).getpixel((0, 0))) == (("A dog .",), (5, 0, 0))
+
+
+def test_a_struct_may_name_a_file_or_nothing(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(png(7))
+    photos = [{"bytes": None, "path": name} for name in ("x.png", "lost.png", None)]
+    samples = read_parquet(str(write(tmp_path / "a.parquet", image=photos, caption=["A", "B", "C"])), ["en"])
+    assert load_image(samples[0].image).getpixel((0, 0)) == (7, 0, 0)
+    for sample, message in zip(samples[1:], (r"no such file", r"no photo in row 0 of group 1 of"), strict=True):
+        with pytest.raises(BadImage, match=rf"^missing: {message}"):
+            load_image(sample.image)
+
+
+def test_only_the_latest_group_of_photos_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "a.parquet", image=[png(n) for n in range(6)], caption=["A dog ."] * 6)
+    read = []
+    table = pyarrow.parquet.ParquetFile
+
+    class Counting(table):
+        def read_row_group(self, group: int, columns: list[str]) -> pyarrow.Table:
+            read.append((group, *columns))
+            return super().read_row_group(group, columns=columns)
+
+    monkeypatch.setattr(pyarrow.parquet, "ParquetFile", Counting)
+    samples = read_parquet(str(file), ["en"])
+    assert read == [(0, "caption"), (1, "caption"), (2, "caption")]
+    read.clear()
+    for sample in samples:
+        load_image(sample.image)
+    assert read == [(0, "image"), (1, "image"), (2, "image")]
+
+
+def test_a_photo_travels_to_another_process_and_may_be_gone(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.parquet", image=[png(1)], caption=["A dog ."])
+    sample, again = (read_parquet(str(file), ["en"])[0] for _ in range(2))
+    assert repr(sample.image) == repr(again.image)
+    assert pickle.loads(pickle.dumps(sample)) == sample  # noqa: S301 (our own bytes)
+    assert isinstance(sample.image, ParquetPhoto)
+    file.write_bytes(b"PAR1 and no more")
+    with pytest.raises(BadImage, match=r"^unreadable: .*a.parquet"):
+        load_image(sample.image)
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtra, match=r"needs pyarrow, .*'showtell\[data\]'"):
+        read_parquet(str(tmp_path / "a.parquet"), ["en"])

@@ -1,5 +1,6 @@
 import io
 import json
+import pickle
 import tarfile
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 from PIL import Image
 
 from showtell.core.image import load_image
+from showtell.data.packed import PackedPhoto
 from showtell.data.shards import read_shards
 from showtell.data.spec import read_samples
-from showtell.errors import BadData
+from showtell.errors import BadData, BadImage
 
 
 def png(colour: str) -> bytes:
@@ -41,9 +43,9 @@ def shards(tmp_path: Path) -> Path:
 def test_photos_and_captions(shards: Path, pattern: str) -> None:
     samples = read_samples(f"shards:{shards}/{pattern}")
     assert [(s.name, s.captions) for s in samples] == [
-        ("a", ("A dog .", "The dog .")),
-        ("b", ("A cat .",)),
-        ("c", ("A cow .", "The cow .")),
+        ("s-00/a", ("A dog .", "The dog .")),
+        ("s-00/b", ("A cat .",)),
+        ("s-01/c", ("A cow .", "The cow .")),
     ]
     assert [s.split for s in samples[1:]] == ["dev", "train"]
     assert [load_image(s.image).getpixel((3, 3)) for s in samples] == [(255, 0, 0), (0, 128, 0), (0, 0, 255)]
@@ -76,6 +78,78 @@ def test_broken_shards_are_named(shards: Path) -> None:
         read_shards(f"{shards}/s-{{00..02}}.tar".replace("00..02", "02..02"), ["en"])
     with pytest.raises(BadData, match=r"found no such files"):
         read_shards(f"{shards}/t-*.tar", ["en"])
+    with pytest.raises(BadData, match=r"found no numbers in a pair of braces"):
+        read_shards(f"{shards}/s-{{01..00}}.tar", ["en"])
+
+
+def test_a_tar_that_was_cut_is_not_a_shorter_one(tmp_path: Path) -> None:
+    """tarfile takes all of these for the end, if they come after a whole photo with its captions."""
+    file = pack(tmp_path / "s.tar", a__png=png("red"), a__txt="A dog", b__png=png("blue"), b__txt="A cat")
+    whole, second = file.read_bytes(), 4 * tarfile.BLOCKSIZE
+    damaged = bytearray(whole)
+    damaged[second + 20] ^= 255
+    for content in (whole[:second], whole[: second + 100], whole[: second + 300], bytes(damaged)):
+        file.write_bytes(content)
+        with pytest.raises(BadData, match=r"s.tar: found no whole tar file \(no end mark at byte 2048"):
+            read_shards(str(file), ["en"])
+
+
+def test_keys_may_begin_again_in_each_tar(tmp_path: Path) -> None:
+    pack(tmp_path / "k0.tar", a__png=png("red"), a__txt="A dog")
+    pack(tmp_path / "k1.tar", a__png=png("blue"), a__txt="A cow")
+    samples = read_shards(f"{tmp_path}/k*.tar", ["en"])
+    assert [(s.name, s.captions) for s in samples] == [("k0/a", ("A dog",)), ("k1/a", ("A cow",))]
+    assert [load_image(s.image).getpixel((3, 3)) for s in samples] == [(255, 0, 0), (0, 0, 255)]
+    (tmp_path / "more").mkdir()
+    pack(tmp_path / "more" / "k0.tar", a__png=png("red"), a__txt="A dog")
+    (tmp_path / "less").mkdir()
+    pack(tmp_path / "less" / "k0.tar", a__png=png("red"), a__txt="A dog")
+    with pytest.raises(BadData, match=r"found two photos called k0/a"):
+        read_shards(f"{tmp_path}/*/k0.tar", ["en"])
+
+
+def test_text_and_json_of_one_key_go_together(tmp_path: Path) -> None:
+    about = json.dumps({"caption": "nothing", "split": "test", "width": 10})
+    pack(tmp_path / "s.tar", a__txt="A dog\u2028runs .\r\n\nThe dog .", a__png=png("red"), a__json=about)
+    [sample] = read_shards(f"{tmp_path}/s.tar", ["en"])
+    assert (sample.captions, sample.split) == (("A dog runs .", "The dog ."), "test")
+
+
+def test_hidden_files_are_passed_over_and_links_refused(tmp_path: Path) -> None:
+    pack(tmp_path / "s.tar", **{".___a__png": b"x", ".___a__txt": b"\xff"}, a__png=png("red"), a__txt="A dog")
+    assert [s.name for s in read_shards(f"{tmp_path}/s.tar", ["en"])] == ["s/a"]
+    with tarfile.open(tmp_path / "s.tar", "a") as tar:
+        link = tarfile.TarInfo("b.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "a.png"
+        tar.addfile(link)
+    with pytest.raises(BadData, match=r"found b.png, which is a link"):
+        read_shards(f"{tmp_path}/s.tar", ["en"])
+
+
+def test_a_photo_travels_to_another_process_and_may_be_gone(shards: Path) -> None:
+    sample = read_shards(f"{shards}/s-00.tar", ["en"])[0]
+    assert pickle.loads(pickle.dumps(sample)) == sample  # noqa: S301 (our own bytes)
+    whole = (shards / "s-00.tar").read_bytes()
+    assert isinstance(sample.image, PackedPhoto)
+    (shards / "s-00.tar").write_bytes(whole[: sample.image.offset + 30])
+    with pytest.raises(BadImage, match=r"^truncated"):
+        load_image(sample.image)
+    (shards / "s-00.tar").unlink()
+    with pytest.raises(BadImage, match=r"^missing: no such file: .*s-00.tar"):
+        load_image(sample.image)
+
+
+def test_limits_and_orientation_hold_for_packed_photos(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 10)).save(buffer, "JPEG", exif=turned)
+    pack(tmp_path / "s.tar", a__jpg=buffer.getvalue(), a__txt="A dog")
+    [sample] = read_shards(f"{tmp_path}/s.tar", ["en"])
+    assert load_image(sample.image).size == (10, 20)
+    for limit in ({"max_bytes": 99}, {"max_pixels": 199}):
+        with pytest.raises(BadImage, match=r"^too_large"):
+            load_image(sample.image, **limit)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +161,11 @@ def test_broken_shards_are_named(shards: Path) -> None:
         ({"a__png": b"x", "a__json": "{"}, r"captions of a that make no sense \(JSONDecodeError"),
         ({"a__png": b"x", "a__json": '{"text": 1}'}, r"captions of a that make no sense \(KeyError: 'caption'\)"),
         ({"a__png": b"x", "a__json": '{"caption": "A", "split": "moon"}'}, r"KeyError: 'moon'"),
+        ({"a__png": b"x", "a__json": '{"captions": "A dog"}'}, r"make no sense \(TypeError: captions 'A dog'\)"),
+        ({"a__png": b"x", "a__json": '{"caption": "A", "language": 1}'}, r"make no sense \(TypeError: language 1\)"),
+        ({"a__png": b"x", "a__json": "[1]"}, r"captions of a that make no sense \(TypeError"),
+        ({"a__png": b"x", "a__json": "[" * 100_000}, r"captions of a that make no sense \(RecursionError"),
+        ({"a__png": b"x", "a__jpg": b"x", "a__txt": "A"}, r"found two photos of a; expected one photo for each key"),
         ({"a__png": b"x", "a__txt": b"\xff"}, r"captions of a that make no sense \(UnicodeDecodeError"),
     ],
 )

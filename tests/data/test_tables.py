@@ -6,7 +6,7 @@ import pytest
 
 from showtell.data.gather import hashed_split
 from showtell.data.tables import read_csv, read_jsonl
-from showtell.errors import BadData
+from showtell.errors import BadData, MissingImages
 
 
 @pytest.fixture(autouse=True)
@@ -179,3 +179,25 @@ def test_other_lines_without_a_bar_are_refused(write, photos, line: str) -> None
     file = write("results.csv", FLICKR30K + line + "\n")
     with pytest.raises(BadData, match=rf"results.csv, line 4: found {line.count('|') + 1} columns; expected 3"):
         read_csv(str(file), ("en",))
+
+
+def test_quotation_marks_of_flickr30k_belong_to_the_caption(write, photos) -> None:
+    photos("flickr30k_images/d.jpg")
+    file = write("results.csv", FLICKR30K + 'd.jpg| 1| " Hi " says a man .\n')
+    assert read_csv(str(file), ("en",))[0].captions[2] == '" Hi " says a man .'
+
+
+def test_a_missing_first_photo_does_not_make_the_others_missing(write, photos) -> None:
+    photos("Images/d.jpg", "Images/e.jpg")
+    file = write("captions.txt", "image,caption\nno.jpg,A dog .\nd.jpg,A dog .\ne.jpg,A cat .\n")
+    with pytest.raises(MissingImages, match=r"line 2: .* no file .*Images/no.jpg; expected") as caught:
+        read_csv(str(file), ("en",))
+    assert len(caught.value.names) == 1
+
+
+def test_a_relative_path_is_the_same_data(write, photos, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos("Images/d.jpg")
+    file = write("captions.txt", "image,caption\nd.jpg,A dog .\n")
+    whole = read_csv(str(file), ("en",))
+    monkeypatch.chdir(file.parent)
+    assert read_csv("captions.txt", ("en",)) == read_csv("captions.txt,Images", ("en",)) == whole

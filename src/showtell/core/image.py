@@ -154,7 +154,9 @@ def load_image(
         _check_bytes(len(source), max_bytes)
         return _decode(BytesIO(source), max_pixels, min_side, hint_size)
     if callable(source):
-        return load_image(_call(source), max_bytes=max_bytes, max_pixels=max_pixels, min_side=min_side, hint_size=hint_size)
+        return load_image(
+            _call(source), max_bytes=max_bytes, max_pixels=max_pixels, min_side=min_side, hint_size=hint_size
+        )
     raise BadImage("unsupported", f"found {type(source).__name__}; expected a path, bytes, file, image or array")
 
 

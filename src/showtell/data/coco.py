@@ -25,7 +25,7 @@ PARTS: Final = {"train": "train", "val": "dev"}
 def read_coco(where: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData for missing files and folders, and for files that make no sense or do not fit together."""
     text, _, year = where.rpartition(",") if where.endswith(tuple(f",{year}" for year in YEARS)) else (where, "", "")
-    root = folder_of(text)
+    root = folder_of(text).absolute()  # the paths in a Row are relative to its file
     there = [each for each in YEARS if any(_captions(root, part, each).exists() for part in PARTS)]
     if year and year not in there:
         raise BadData(root, f"no captions of {year}", f"annotations/captions_train{year}.json")

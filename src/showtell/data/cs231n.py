@@ -72,24 +72,36 @@ def _vocabulary(path: Path) -> list[str]:
         words = json.loads(read_text(path))["idx_to_word"]
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(path, f"no idx_to_word ({error})", "JSON with the list idx_to_word") from error
-    if not isinstance(words, list) or not {*NOT_WRITTEN, UNKNOWN} <= set(words):
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise BadData(path, "an idx_to_word that is no list of words", "the words in the order of their ids")
+    if not {*NOT_WRITTEN, UNKNOWN} <= set(words):
         raise BadData(path, "another idx_to_word", f"a list of words with {', '.join(NOT_WRITTEN)} and {UNKNOWN}")
     return words
 
 
 def _by_image(path: Path, ids: Any, rows: Any, words: list[str], count: int) -> dict[int, list[str]]:
     """Captions as text by the row of their image's features."""
+    for name, array, dimensions in (("captions", ids, 2), ("image_idxs", rows, 1)):
+        if array.ndim != dimensions or array.dtype.kind not in "iu":
+            found = f"{name} of shape {array.shape} and type {array.dtype}"
+            raise BadData(path, found, f"whole numbers in {dimensions} dimensions")
     if len(ids) != len(rows):
         raise BadData(path, f"{len(ids)} captions of {len(rows)} images", "as many of one as of the other")
-    if len(ids) and (ids.max() >= len(words) or ids.min() < 0):
-        raise BadData(path, f"the word {int(ids.max())}", f"ids below {len(words)}, as in {VOCABULARY}")
-    if len(rows) and (rows.max() >= count or rows.min() < 0):
-        raise BadData(path, f"the image {int(rows.max())}", f"images below {count}, the rows of features")
+    if (word := _beyond(ids, len(words))) is not None:
+        raise BadData(path, f"the word {word}", f"ids from 0 and below {len(words)}, as in {VOCABULARY}")
+    if (image := _beyond(rows, count)) is not None:
+        raise BadData(path, f"the image {image}", f"images from 0 and below {count}, the rows of features")
     captions: dict[int, list[str]] = {}
     for caption, row in zip(ids.tolist(), rows.tolist(), strict=True):
         texts = [words[i] for i in caption if words[i] not in NOT_WRITTEN]
         captions.setdefault(row, []).append(" ".join(word.lower() if word == UNKNOWN else word for word in texts))
     return captions
+
+
+def _beyond(numbers: Any, count: int) -> int | None:
+    """The first number that is not from 0 to count - 1."""
+    wrong = numbers[(numbers < 0) | (numbers >= count)]
+    return int(wrong[0]) if len(wrong) else None
 
 
 def _first_line(error: Exception) -> str:

@@ -24,7 +24,7 @@ def read_karpathy(where: str, languages: Sequence[str]) -> list[Sample]:
     name, comma, images = where.rpartition(",")
     if not comma:
         raise BadData(where, "no folder of photos", "karpathy:FILE.json,IMAGES")
-    folder = folder_of(images)
+    folder = folder_of(images).absolute()  # the paths in a Row are relative to its file
     return gather(karpathy_rows(path_of(name), folder), languages, folder)
 
 

@@ -121,5 +121,8 @@ def _parquet() -> Any:
 
 
 def _error() -> type[Exception]:
-    error: type[Exception] = _parquet().lib.ArrowException
+    _parquet()
+    import pyarrow
+
+    error: type[Exception] = pyarrow.ArrowException
     return error

@@ -20,7 +20,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from showtell.data.files import folder_of, path_of, read_lines, read_text, tidy
 from showtell.data.gather import SPLITS, Row, gather
@@ -52,9 +52,9 @@ def read_csv(where: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData with file and line for what cannot be read, and for images that do not exist."""
     name, _, images = where.rpartition(",")
     if name and path_of(name).is_file():
-        path, folder = path_of(name), folder_of(images)
+        path, folder = path_of(name).absolute(), folder_of(images).absolute()
     else:
-        path, folder = path_of(where), None
+        path, folder = path_of(where).absolute(), None
     rows = list(csv_rows(path))
     folder = folder or _folder_of_images(path, rows)
     if folder != path.parent:
@@ -81,7 +81,7 @@ def read_jsonl(where: str, languages: Sequence[str]) -> list[Sample]:
 def csv_rows(path: Path) -> Iterator[Row]:
     """Raises BadData for a missing column, a row of another length, a broken quotation, and as `_row`."""
     text = read_text(path)
-    quoting = csv.QUOTE_NONE if text.lstrip().startswith(UNQUOTED) else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if text.lstrip().startswith(UNQUOTED) else csv.QUOTE_MINIMAL
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=_delimiter(text), quoting=quoting, strict=True, skipinitialspace=True)
     columns: list[str] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -22,7 +23,11 @@ CONTAINERS = ("blocks", "stages", "layers", "features")
 
 
 def settle(settings: EncoderSettings) -> EncoderSettings:
-    """The same settings with all of `pixels` said, so that a run can be repeated when timm's configuration changes."""
+    """The same settings with all of `pixels` said, so that a run can be repeated when timm's configuration changes.
+
+    Raises BadConfig for an unknown name, and for options that make pixels of no possible size.
+    """
+    check_name(settings)
     return settings.model_copy(update={"pixels": PixelChoices(**pixel_settings(settings).model_dump())})
 
 
@@ -35,7 +40,20 @@ def pixel_settings(settings: EncoderSettings) -> PixelSettings:
         interpolation = own.interpolation if own.interpolation in ("bilinear", "bicubic") else "bicubic"
         theirs = {"size": size, "interpolation": interpolation, "mean": own.mean, "std": own.std}
         chosen = {**theirs, **chosen}
-    return PixelSettings(**chosen)
+    try:
+        return PixelSettings(**chosen)
+    except ValidationError as error:  # a size that options.img_size gives: the recipe's own was looked at before
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise BadConfig(f"model.encoder: pixels of {where} {problem['input']!r}: {problem['msg']}") from error
+
+
+def check_name(settings: EncoderSettings) -> None:
+    """Raises BadConfig for a name that timm does not have."""
+    if not timm.is_model(settings.name):
+        raise BadConfig(
+            f"model.encoder.name: timm has no {settings.name!r}" + nearest(settings.name, timm.list_models())
+        )
 
 
 def create_backbone(settings: EncoderSettings, load: bool) -> Any:
@@ -50,10 +68,7 @@ def create_backbone(settings: EncoderSettings, load: bool) -> Any:
 
 
 def _filled(settings: EncoderSettings, load: bool) -> Any:
-    if not timm.is_model(settings.name):
-        raise BadConfig(
-            f"model.encoder.name: timm has no {settings.name!r}" + nearest(settings.name, timm.list_models())
-        )
+    check_name(settings)
     if not load or settings.random:
         return _create(settings)
     if settings.weights is not None:
@@ -160,5 +175,6 @@ class _Whole(nn.Module):
         """[B, 3, H, W] -> [B, height, width, C], prefix tokens (class, registers) off."""
         tokens: Tensor = self.backbone.forward_features(pixels)
         patches = tokens[:, self.backbone.num_prefix_tokens :]
-        height, width = self.backbone.patch_embed.grid_size
-        return patches.reshape(len(patches), height, width, -1)
+        # Not by a shape that names the batch: len() is a constant to torch.export, and the graph would take no other.
+        grid: Tensor = patches.unflatten(1, self.backbone.patch_embed.grid_size)
+        return grid

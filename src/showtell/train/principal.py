@@ -33,6 +33,10 @@ def fit_principal_components(encoder: Encoder, features: Features) -> None:
             f"model.encoder.pca is {count}, but the training split has {len(rows)} features; expected at most as many "
             "components as features"
         )
+    # Centred here: sklearn takes the mean off the covariance instead, which in single precision leaves noise of channels
+    # whose mean is large beside what they vary by.
+    mean = rows.mean(0, dtype=np.float64)
+    rows -= mean.astype(np.float32)
     # The eigenvectors of the covariance: exact, the same every time, and as fast with many rows as with few.
     fitted = PCA(count, svd_solver="covariance_eigh").fit(rows)
-    encoder.pca.fill(fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32))
+    encoder.pca.fill((mean + fitted.mean_).astype(np.float32), fitted.components_.astype(np.float32))

@@ -67,8 +67,16 @@ def start(
 
 
 def settled(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
-    """The recipe with everything said that it leaves to the encoder, and to the data when those bring features."""
+    """The recipe with everything said that it leaves to the encoder, and to the data when those bring features.
+
+    Raises BadConfig for an encoder that there is not, and for none at all where the data are photos.
+    """
     width = without_encoder(samples)
+    if width is None and recipe.model.encoder.name == GIVEN:
+        raise BadConfig(
+            f"model.encoder.name is {GIVEN!r}, which looks at nothing, but {recipe.data} has no ready-made features; "
+            "expected a timm model name"
+        )
     encoder = settle(recipe.model.encoder) if width is None else EncoderSettings(name=GIVEN, channels=width)
     model = recipe.model.model_copy(update={"encoder": encoder})
     return recipe.model_copy(update={"model": model})
