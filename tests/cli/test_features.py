@@ -26,6 +26,17 @@ def test_a_file_to_train_from(tmp_path: Path) -> None:
     assert {sample.split for sample in read_samples(f"features:{file}")} == {"train", "dev", "test"}
 
 
+def test_training_from_a_file_of_random_weights(tmp_path: Path) -> None:
+    """The one way to try all of it without a download: seed 0 makes the same random encoder in both commands."""
+    file, run = tmp_path / "features.safetensors", tmp_path / "run"
+    options = ["--layer", "vector", "--setting", "pixels.size=32", "--output", str(file)]
+    assert CliRunner().invoke(app, [*COMMAND, *options]).exit_code == 0
+    encoder = ["model.encoder.random=true", "model.encoder.layer=vector", "model.encoder.pixels.size=32"]
+    training = [f"data=features:{file}", "model.encoder=test_resnet", "train.epochs=1", "train.max_images=4"]
+    done = CliRunner().invoke(app, ["train", "flickr8k-lstm", *training, *encoder, "--run", str(run)])
+    assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

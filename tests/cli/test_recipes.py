@@ -29,7 +29,8 @@ def test_one_is_explained() -> None:
     text = run("imgcap-lstm")
     assert "source: The system without attention of a public Flickr30k project" in text
     assert "made for: csv:results.csv,IMAGES (Flickr30k)" in text
-    assert "parameters, with 4,096 words" in text
+    assert "parameters, with 4,096 words (text.size)\n" in text
+    assert "part                             trainable        frozen         total\n" in text
     assert "total                           29,383,680    23,508,032    52,891,712" in text
 
 
@@ -37,10 +38,21 @@ def test_settings_and_vocabulary_change_the_table() -> None:
     pytest.importorskip("torch", reason="parameters are counted by torch")
     other = ["model.encoder=mobilenetv2_100", "model.encoder.layer=vector", "model.encoder.pca=300"]
     text = run("bottomup-lstm", *other, "--vocabulary", "1005")
-    assert "parameters, with 1,005 words" in text
+    assert "parameters, with 1,005 words (--vocabulary)" in text
     # 212 channels less into the first state of 512; one word more in the embedding of 256 and the output of 512 + 1.
     trained = 2_609_644 - 212 * 512 + 256 + 513
     assert f"total                       {trained:>14,}{1_811_712:>14,}" in text
+
+
+def test_words_that_nothing_sets_are_assumed_and_said() -> None:
+    pytest.importorskip("torch", reason="parameters are counted by torch")
+    assert "parameters, with 10,000 words (assumed: " in run("convnext-lstm")
+
+
+def test_a_wrong_encoder_prints_nothing_but_the_mistake() -> None:
+    pytest.importorskip("torch", reason="parameters are counted by torch")
+    done = CliRunner().invoke(app, ["recipes", "convnext-lstm", "model.encoder=convnext_smal"])
+    assert done.stdout == "" and "did you mean 'convnext_small'?" in str(done.exception)
 
 
 def test_yaml_alone_is_a_recipe() -> None:
@@ -62,4 +74,5 @@ def test_without_torch_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(builtins, "__import__", absent)
     text = run("imgcap-lstm")
-    assert "(counting needs torch; run: pip install 'showtell[train]')" in text and "kind: letters" in text
+    assert "no table of parameters: this needs torch" in text and "pip install 'showtell[train]'" in text
+    assert "made for: csv:results.csv" in text and "kind: letters" in text

@@ -68,11 +68,27 @@ DAMAGES = {
     ),
     "an image beyond": (
         lambda root: replace(root, "coco2014_captions.h5", "train_image_idxs", [0, 3, 0]),
-        "found the image 3; expected images below 3, the rows of features",
+        "found the image 3; expected images from 0 and below 3, the rows of features",
     ),
     "a word beyond": (
         lambda root: replace(root, "coco2014_captions.h5", "val_captions", [[1, 8, 2]]),
-        "found the word 8; expected ids below 8, as in coco2014_vocab.json",
+        "found the word 8; expected ids from 0 and below 8, as in coco2014_vocab.json",
+    ),
+    "an image before the first": (
+        lambda root: replace(root, "coco2014_captions.h5", "train_image_idxs", [2, -1, 0]),
+        "found the image -1; expected images from 0 and below 3",
+    ),
+    "captions that are no table": (
+        lambda root: replace(root, "coco2014_captions.h5", "val_captions", [1]),
+        r"found captions of shape \(1,\) and type int64; expected whole numbers in 2 dimensions",
+    ),
+    "captions that are no whole numbers": (
+        lambda root: replace(root, "coco2014_captions.h5", "val_captions", [[1.0, 4.0]]),
+        r"found captions of shape \(1, 2\) and type float64; expected whole numbers",
+    ),
+    "images that are a table": (
+        lambda root: replace(root, "coco2014_captions.h5", "val_image_idxs", [[0, 1]]),
+        r"found image_idxs of shape \(1, 2\) and type int64; expected whole numbers in 1 dim",
     ),
     "captions without images": (
         lambda root: replace(root, "coco2014_captions.h5", "val_image_idxs", [0, 1]),
@@ -85,6 +101,10 @@ DAMAGES = {
     "another vocabulary": (
         lambda root: (root / "coco2014_vocab.json").write_text('{"idx_to_word": ["a", "dog"]}'),
         "coco2014_vocab.json: found another idx_to_word",
+    ),
+    "a vocabulary of numbers": (
+        lambda root: (root / "coco2014_vocab.json").write_text('{"idx_to_word": ["<NULL>", 5, ["a"]]}'),
+        "coco2014_vocab.json: found an idx_to_word that is no list of words",
     ),
     "no JSON": (
         lambda root: (root / "coco2014_vocab.json").write_text("{"),

@@ -1,17 +1,21 @@
 """Every cut of every kind of backbone against what timm itself says are its features."""
 
 from collections.abc import Callable, Iterable
+from importlib.resources import files
 from pathlib import Path
 
+import onnx
 import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from showtell.config import parse_recipe
 from showtell.errors import BadConfig, BadWeights, ShowtellError
 from showtell.nets.backbone import pixel_settings, settle
 from showtell.nets.encoder import Encoder
+from showtell.recipes import find_recipe
 from showtell.settings import EncoderSettings, PixelChoices, PixelSettings
 
 STAGES = {"test_resnet": 5, "test_efficientnet": 6, "test_convnext": 5, "test_vit": 1}
@@ -383,3 +387,34 @@ def test_the_encoders_that_recipes_name(name: str) -> None:
         regions = encoder(torch.zeros(2, 3, 224, 224))
     assert regions.shape == (2, side * side, channels) and encoder.grid == (side, side)
     assert not any(p.requires_grad for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("name", [*NAMED, "tf_efficientnet_b4"])
+def test_pixels_are_what_timm_resolves(name: str) -> None:
+    theirs = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
+    pixels = pixel_settings(EncoderSettings(name=name))
+    assert (3, pixels.size, pixels.size) == theirs["input_size"] and pixels.interpolation == theirs["interpolation"]
+    assert (pixels.mean, pixels.std) == (theirs["mean"], theirs["std"])
+    assert pixels.crop == "squash"
+
+
+def test_pixels_of_no_possible_size() -> None:
+    settings = EncoderSettings(name="test_vit", random=True, options={"img_size": 8})
+    with pytest.raises(BadConfig, match=r"^model\.encoder: pixels of size 8: .* greater than or equal to 16$"):
+        settle(settings)
+
+
+def test_an_unknown_name_cannot_be_settled() -> None:
+    with pytest.raises(BadConfig, match=r"timm has no 'test_resnett'; did you mean 'test_resnet'\?$"):
+        settle(EncoderSettings(name="test_resnett"))
+
+
+def test_the_shipped_models_weights_have_the_names_they_had() -> None:
+    """A run folder of an earlier version can still be exported: names in the shipped graph are those of its weights."""
+    recipe = parse_recipe(find_recipe("default"), "default")
+    with torch.device("meta"):
+        encoder = Encoder(recipe.model.encoder, recipe.train.encoder_stages, load=False)
+    graph = onnx.load(str(files("showtell") / "models" / "default" / "encoder.onnx")).graph
+    shipped = {tensor.name.removesuffix(".half") for tensor in graph.initializer}
+    shipped = {name for name in shipped if name.startswith("model.encoder.")}
+    assert len(shipped) > 500 and shipped <= {f"model.encoder.{name}" for name in encoder.state_dict()}

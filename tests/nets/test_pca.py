@@ -35,6 +35,18 @@ def test_it_is_the_projection_on_the_first_singular_vectors(layer: str) -> None:
     np.testing.assert_allclose(found * signs, expected, rtol=1e-3, atol=1e-2 * np.abs(expected).max() / 100)
 
 
+def test_means_that_are_large_beside_what_varies_do_no_harm() -> None:
+    """As in feature maps without a last norm; where float32 loses the covariance in the mean's square."""
+    reduced = encoder(4, layer="vector").eval()
+    random = np.random.default_rng(0)
+    raw = (random.normal(size=(300, 96, 1, 1)) * np.linspace(1, 0.1, 96)[:, None, None] + 100).astype(np.float32)
+    fit_principal_components(reduced, Features([raw]))
+    rows = raw[:, :, 0, 0].astype(np.float64)
+    _, _, axes = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    cosines = np.abs((reduced.pca.components.double().numpy() * axes[:4]).sum(1))
+    np.testing.assert_allclose(cosines, 1, atol=1e-4)
+
+
 def test_it_is_no_parameter_and_is_saved_with_the_encoder() -> None:
     model = CaptioningModel(
         ModelSettings(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -16,9 +17,13 @@ from showtell import Captioner
 from showtell.data.spec import read_samples
 from showtell.errors import BadConfig, BadData
 from showtell.export.bundle import export_run
+from showtell.nets.backbone import published_weights
+from showtell.nets.encoder import Encoder
 from showtell.records import FeatureRow, Sample
 from showtell.settings import DecodeSettings, EncoderSettings, ModelSettings, PixelChoices, Recipe, TrainSettings
+from showtell.train import feature_file
 from showtell.train.feature_file import make_features
+from showtell.train.large_tensor import map_large
 from showtell.train.loop import Trainer
 from showtell.train.progress import Reporter
 from showtell.train.run_folder import RunFolder
@@ -64,7 +69,7 @@ def trainer(folder: Path, settings: Recipe) -> Trainer:
 
 def make(tmp_path: Path, encoder: EncoderSettings) -> Path:
     path = tmp_path / "features.safetensors"
-    shape = make_features(path, encoder, read_samples("shapes:60"), Reporter())
+    shape = make_features(path, "shapes:60", encoder, read_samples("shapes:60"), Reporter())
     assert shape == (160, 1, 7)  # 60 to train, 50 and 50 besides
     return path
 
@@ -112,7 +117,9 @@ def test_the_file_says_what_made_it_and_no_path(tmp_path: Path, encoder: Encoder
     path = make(tmp_path, encoder)
     with safe_open(str(path), "numpy") as file:
         made_by = json.loads(file.metadata()["encoder"])
+        notes = file.metadata()
     assert made_by["name"] == "test_resnet" and made_by["pca"] == 7 and len(made_by["weights"]) == 64
+    assert notes["data"] == "shapes:60" and made_by["timm's weights"] is None
     assert str(tmp_path).encode() not in path.read_bytes()
     samples = read_samples(f"features:{path}")
     expected = read_samples("shapes:60")
@@ -157,11 +164,80 @@ def test_other_weights_are_another_encoder(tmp_path: Path, encoder: EncoderSetti
 def test_features_are_no_photos(tmp_path: Path, encoder: EncoderSettings, wrong: dict[str, int]) -> None:
     encoder = encoder.model_copy(update={"pca": None})
     path = tmp_path / "features.safetensors"
-    make_features(path, encoder, read_samples("shapes:10"), Reporter())
+    make_features(path, "shapes:10", encoder, read_samples("shapes:10"), Reporter())
     with pytest.raises(BadConfig, match=r"has features, not photos; expected train.views=1 and train.encoder_stages=0"):
         trainer(tmp_path / "run", recipe(encoder, f"features:{path}", **wrong))
     with pytest.raises(BadConfig, match=r"the data have features already"):
-        make_features(tmp_path / "again", encoder, read_samples(f"features:{path}"), Reporter())
+        make_features(tmp_path / "again", "", encoder, read_samples(f"features:{path}"), Reporter())
+
+
+def test_a_data_spec_in_the_file_names_no_folder(tmp_path: Path, encoder: EncoderSettings) -> None:
+    path = tmp_path / "features.safetensors"
+    make_features(path, f"karpathy:{tmp_path}/a.json,{tmp_path}/photos", encoder, read_samples("shapes:10"), Reporter())
+    with safe_open(str(path), "numpy") as file:
+        assert file.metadata()["data"] == "karpathy:a.json,photos"
+
+
+def test_weights_of_timm_go_by_their_tag() -> None:
+    """As timm's model cards have it; without a tag the same name may mean other weights one day."""
+    assert published_weights(EncoderSettings(name="vgg16")) == "tv_in1k"
+    assert published_weights(EncoderSettings(name="vgg16.tv_in1k")) == "tv_in1k"
+    assert published_weights(EncoderSettings(name="vgg16", random=True)) is None
+    assert published_weights(EncoderSettings(name="vgg16", weights=Path("w"))) is None
+
+
+def test_photos_keep_their_rows_whatever_the_order_of_languages(tmp_path: Path, encoder: EncoderSettings) -> None:
+    english = read_samples("shapes:10")
+    arabic = [replace(sample, language="ar", captions=("دائرة",)) for sample in english]
+    together, apart = (tmp_path / name for name in ("together", "apart"))
+    make_features(together, "", encoder, [s for pair in zip(english, arabic, strict=True) for s in pair], Reporter())
+    make_features(apart, "", encoder, [*english, *arabic[::-1]], Reporter())
+    one, other = (map_large(path) for path in (together, apart))
+    assert len(one) == len(english) and one.std() > 0.01
+    np.testing.assert_array_equal(one, other)
+    rows = {(s.name, s.image.row) for s in read_samples(f"features:{apart}", ["en", "ar"])}
+    assert rows == {(s.name, n) for n, s in enumerate(english)}
+
+
+@pytest.mark.parametrize("name", ["nowhere/features", "."])
+def test_a_file_that_cannot_be_made_is_told_before_the_work(
+    tmp_path: Path, encoder: EncoderSettings, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_file, "extract", None)
+    with pytest.raises(BadConfig, match="no file can be made there"):
+        make_features(tmp_path / name, "", encoder, read_samples("shapes:10"), Reporter())
+
+
+def test_nothing_is_left_of_a_file_that_was_not_finished(
+    tmp_path: Path, encoder: EncoderSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path, encoder)
+    before = path.read_bytes()
+
+    def stop(self: Encoder, features: torch.Tensor) -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Encoder, "finish", stop)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path, encoder)
+    assert path.read_bytes() == before and not list(tmp_path.glob(".*"))
+
+
+def test_a_resumed_run_has_the_very_same_components(
+    tmp_path: Path, encoder: EncoderSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = recipe(encoder, "shapes:30", epochs=2)
+    first = trainer(tmp_path / "run", settings)
+    fitted = first.model.encoder.pca.components.clone()
+    assert torch.equal(trainer(tmp_path / "again", settings).model.encoder.pca.components, fitted)  # fitted twice
+    first._save()
+    monkeypatch.setattr("showtell.train.start.fit_principal_components", None)  # must not be called
+    assert torch.equal(trainer(tmp_path / "run", settings).model.encoder.pca.components, fitted)
+
+
+def test_photos_need_an_encoder(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"^model.encoder.name is 'features', which looks at nothing, but shapes:5 has"):
+        settled(recipe(EncoderSettings(name="features", channels=9), "shapes:5"), read_samples("shapes:5"))
 
 
 @pytest.mark.parametrize("harm", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"{}" * 200])

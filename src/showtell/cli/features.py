@@ -36,5 +36,5 @@ def features(
         from showtell.train.progress import Reporter
     samples = read_samples(spec, lang)
     reporter = Reporter()
-    shape = make_features(output, settings, samples, reporter)
+    shape = make_features(output, spec, settings, samples, reporter)
     reporter.say(f"{output}: features of {shape[0]} photos, {shape[1]} x {shape[2]} each")

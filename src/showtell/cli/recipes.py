@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from showtell.cli.extras import needs
+from showtell.errors import MissingExtra
 
 if TYPE_CHECKING:
     from showtell.settings import Recipe
@@ -31,42 +35,47 @@ def recipes(
         _list([(each, parse_recipe(find_recipe(each), each).description) for each in names()])
         return
     recipe = parse_recipe(apply_overrides(find_recipe(name), settings or []), name)
-    if not only_yaml:
-        _explain(recipe, vocabulary or recipe.text.size or VOCABULARY)
-    typer.echo(dump_recipe(recipe), nl=False)
+    explained = [] if only_yaml else _explained(recipe, vocabulary)
+    typer.echo("".join(f"{line}\n" for line in explained) + dump_recipe(recipe), nl=False)
 
 
 def _list(rows: list[tuple[str, str]]) -> None:
-    """A line each, or, on a terminal, as wide as that is."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    if not console.is_terminal:
+    """A line each, which grep and cut can read; on a terminal a table as wide as that is."""
+    if not sys.stdout.isatty():
         for name, description in rows:
             typer.echo(f"{name:24}{description}")
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table.grid(padding=(0, 2))
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    table.add_column(no_wrap=True)
+    for name, description in rows:
+        table.add_row(name, Text(description))
+    Console().print(table)
 
 
-def _explain(recipe: Recipe, vocabulary: int) -> None:
-    for title, text in (("", recipe.description), ("source: ", recipe.source), ("made for: ", recipe.data_hint)):
-        if text:
-            typer.echo(title + text)
-    typer.echo(f"\nparameters, with {vocabulary:,} words")
+def _explained(recipe: Recipe, vocabulary: int | None) -> list[str]:
+    """All lines above the settings; none is printed before the last is known to be right."""
+    told = (("", recipe.description), ("source: ", recipe.source), ("made for: ", recipe.data_hint))
+    return [*(title + text for title, text in told if text), "", *_parameters(recipe, vocabulary), ""]
+
+
+def _parameters(recipe: Recipe, vocabulary: int | None) -> list[str]:
+    """A line per part of the network, or one that says why there are none."""
     try:
-        from showtell.nets.parameters import Row, parameter_table
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("showtell"):
-            raise
-        typer.echo(f"(counting needs {error.name}; run: pip install 'showtell[train]')\n")
-        return
-    rows = parameter_table(recipe, vocabulary)
-    total = Row("total", sum(row.trained for row in rows), sum(row.frozen for row in rows))
-    typer.echo(f"{'part':28}{'trained':>14}{'frozen':>14}{'total':>14}")
-    for row in (*rows, total):
-        typer.echo(f"{row.part:28}{row.trained:>14,}{row.frozen:>14,}{row.trained + row.frozen:>14,}")
-    typer.echo()
+        with needs("train"):
+            from showtell.nets.parameters import Row, parameter_table
+    except MissingExtra as error:
+        return [f"no table of parameters: {error}"]
+    if vocabulary is not None:
+        words, why = vocabulary, "--vocabulary"
+    elif recipe.text.size is not None:
+        words, why = recipe.text.size, "text.size"
+    else:
+        words, why = VOCABULARY, "assumed: training data decide; --vocabulary N sets another number"
+    rows = parameter_table(recipe, words)
+    rows.append(Row("total", sum(row.trained for row in rows), sum(row.frozen for row in rows)))
+    lines = [f"parameters, with {words:,} words ({why})", f"{'part':28}{'trainable':>14}{'frozen':>14}{'total':>14}"]
+    return lines + [f"{row.part:28}{row.trained:>14,}{row.frozen:>14,}{row.trained + row.frozen:>14,}" for row in rows]

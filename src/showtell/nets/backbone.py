@@ -56,6 +56,13 @@ def check_name(settings: EncoderSettings) -> None:
         )
 
 
+def published_weights(settings: EncoderSettings) -> str | None:
+    """timm's tag of the weights that it would load: a name without one means others in another version of timm."""
+    if settings.random or settings.weights is not None or (own := timm.get_pretrained_cfg(settings.name)) is None:
+        return None
+    return str(own.tag)
+
+
 def create_backbone(settings: EncoderSettings, load: bool) -> Any:
     """timm's model, without its classifier and without the blocks that the settings leave out.
 
@@ -175,6 +182,6 @@ class _Whole(nn.Module):
         """[B, 3, H, W] -> [B, height, width, C], prefix tokens (class, registers) off."""
         tokens: Tensor = self.backbone.forward_features(pixels)
         patches = tokens[:, self.backbone.num_prefix_tokens :]
-        # Not by a shape that names the batch: len() is a constant to torch.export, and the graph would take no other.
-        grid: Tensor = patches.unflatten(1, self.backbone.patch_embed.grid_size)
-        return grid
+        height, width = self.backbone.patch_embed.grid_size
+        # -1 and not len(patches), which is a constant to torch.export: the graph would take no other batch.
+        return patches.reshape(-1, height, width, patches.shape[-1])

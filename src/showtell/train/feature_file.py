@@ -7,25 +7,25 @@ another would be numbers without meaning. Ready-made HDF5 files name none; see `
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from showtell.data.cs231n import read_arrays
 from showtell.data.features import EXPECTED, FORMAT
 from showtell.errors import BadConfig, BadData
 from showtell.files import replacing, sha256
-from showtell.nets.backbone import settle
+from showtell.nets.backbone import published_weights, settle
 from showtell.nets.encoder import Encoder
 from showtell.records import FeatureRow, Sample
 from showtell.settings import GIVEN, EncoderSettings
 from showtell.train.features import BLOCK, Features, extract, fingerprint
+from showtell.train.large_tensor import map_large, write_large
 from showtell.train.principal import fit_principal_components
 from showtell.train.progress import Reporter
 
@@ -35,42 +35,44 @@ def describe(encoder: Encoder, settings: EncoderSettings) -> dict[str, Any]:
     return {
         **settle(settings).model_dump(mode="json", exclude={"weights", "channels"}),
         "weights": None if settings.weights is None else sha256(settings.weights),
+        "timm's weights": published_weights(settings),
         "random weights": fingerprint(encoder) if settings.random else None,
     }
 
 
 def make_features(
-    path: Path, settings: EncoderSettings, samples: Sequence[Sample], reporter: Reporter
+    path: Path, spec: str, settings: EncoderSettings, samples: Sequence[Sample], reporter: Reporter
 ) -> tuple[int, ...]:
     """Compute, or find in the cache, the features of all samples' photos and write them; their shape `[N, S, C]`.
 
-    Raises BadConfig for principal components without a training split to fit them on, and what its parts raise.
+    Raises BadConfig for principal components without a training split to fit them on, and for a file that could not be
+    written; and what its parts raise.
     """
     if are_given(samples):
         raise BadConfig("the data have features already; expected photos")
+    if path.is_dir() or not path.parent.is_dir():
+        raise BadConfig(f"{path}: no file can be made there; expected the name of a file in a folder that exists")
     settings = settle(settings)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)  # random weights, where they are asked for, are those of a run of seed 0
     encoder = Encoder(settings).to(device)
-    photos = list({sample.name: sample for sample in reversed(samples)}.values())[::-1]
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        first.setdefault(sample.name, sample)
+    photos = list(first.values())
     with reporter.stage("features", len(photos)) as advance:
         features = extract(encoder, settings, photos, views=1, seed=0, advance=advance)
     if encoder.pca is not None:
         rows = np.array([n for n, photo in enumerate(photos) if photo.split == "train"], np.int64)
         fit_principal_components(encoder, Features(features.views, rows=rows))
-    shape = (len(photos), encoder.grid[0] * encoder.grid[1], encoder.channels)
-    finished = np.empty(shape, np.float16)
-    with torch.inference_mode():
-        for begin in range(0, len(photos), BLOCK):
-            block = np.arange(begin, min(begin + BLOCK, len(photos)))
-            finished[block] = encoder.finish(features.batch(block).to(device)).cpu().numpy()
-    write_features(path, encoder, settings, samples, finished)
-    return shape
+    write_features(path, spec, encoder, settings, samples, features)
+    return len(photos), encoder.grid[0] * encoder.grid[1], encoder.channels
 
 
 def write_features(
-    path: Path, encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample], features: NDArray[np.float16]
+    path: Path, spec: str, encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample], features: Features
 ) -> None:
-    """`features` `[N, S, C]`, one row per photo in the order in which `samples` first name it."""
+    """`features` has the photos in the order in which `samples` first name them."""
     row_of: dict[str, int] = {}
     for sample in samples:
         row_of.setdefault(sample.name, len(row_of))
@@ -81,14 +83,29 @@ def write_features(
         )
         for s in samples
     ]
-    tensors: dict[str, NDArray[Any]] = {
-        "features": features,
-        "samples": np.frombuffer("\n".join(lines).encode("utf-8"), np.uint8),
-    }
+    others: dict[str, NDArray[Any]] = {"samples": np.frombuffer("\n".join(lines).encode("utf-8"), np.uint8)}
     if encoder.pca is not None:
-        tensors |= {f"pca.{name}": tensor.cpu().numpy() for name, tensor in encoder.pca.state_dict().items()}
+        others |= {f"pca.{name}": tensor.cpu().numpy() for name, tensor in encoder.pca.state_dict().items()}
+    shape = (len(row_of), encoder.grid[0] * encoder.grid[1], encoder.channels)
+    notes = {"format": FORMAT, "data": _without_folders(spec), "encoder": json.dumps(describe(encoder, settings))}
     with replacing(path) as temporary:
-        save_file(tensors, str(temporary), {"format": FORMAT, "encoder": json.dumps(describe(encoder, settings))})
+        write_large(temporary, shape, _finished(encoder, features), others, notes)
+
+
+def _finished(encoder: Encoder, features: Features) -> Iterator[NDArray[np.float16]]:
+    """What the decoder will see, `[B, S, C]` at a time."""
+    device = next(encoder.parameters()).device
+    encoder.eval()
+    for begin in range(0, len(features), BLOCK):
+        images = np.arange(begin, min(begin + BLOCK, len(features)))
+        with torch.inference_mode():
+            yield encoder.finish(features.batch(images).to(device)).half().cpu().numpy()
+
+
+def _without_folders(spec: str) -> str:
+    """A data spec with the names of files and folders, but not where they are on this machine."""
+    kind, colon, where = spec.partition(":")
+    return kind + colon + ",".join(PurePath(part).name for part in where.split(","))
 
 
 def are_given(samples: Sequence[Sample]) -> bool:
@@ -139,7 +156,7 @@ def _from_own(path: Path, encoder: Encoder, settings: EncoderSettings) -> NDArra
             _compare(path, made_by, describe(encoder, settings))
             if encoder.pca is not None:
                 encoder.pca.fill(file.get_tensor("pca.mean"), file.get_tensor("pca.components"))
-        return _memory_map(path)
+        return map_large(path)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise BadData(path, f"nothing that can be read ({error})", EXPECTED) from error
 
@@ -150,15 +167,3 @@ def _compare(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> Non
             theirs = f"{key} {found.get(key)!r}"
             hint = f"{key} {value!r}, as model.encoder of the recipe has it; give the file's, or make the features anew"
             raise BadData(path, f"features of another encoder ({theirs})", hint)
-
-
-def _memory_map(path: Path) -> NDArray[np.float16]:
-    """The array itself, page by page as it is needed: safetensors' own reader for numpy copies all of it."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        entry = json.loads(file.read(length))["features"]
-    if entry["dtype"] != "F16" or len(entry["shape"]) != 3:
-        raise ValueError(f"features of type {entry['dtype']} and shape {entry['shape']}")
-    begin = 8 + length + entry["data_offsets"][0]
-    mapped: NDArray[np.float16] = np.memmap(path, np.float16, "r", begin, tuple(entry["shape"]))
-    return mapped
