@@ -340,6 +340,13 @@ def test_vggs_stages_end_with_its_poolings() -> None:
     assert sum(p.numel() for p in encoder.late.parameters()) == 3 * (512 * 512 * 9 + 512)  # conv5_1 to conv5_3
 
 
+def test_a_densenets_blocks_are_stages_though_a_pooling_stands_before_them() -> None:
+    with torch.device("meta"):
+        encoder = Encoder(EncoderSettings(name="densenet121", random=True), trained_stages=2)
+    assert (encoder.channels, encoder.grid) == (1024, (7, 7))
+    assert len(encoder.early) + len(encoder.late) == 11  # stem of three parts, four blocks, three transitions, a norm
+
+
 def test_only_vgg_has_fc7() -> None:
     with pytest.raises(BadConfig, match="test_resnet has no fc7, which is VGG's; expected regions or vector"):
         Encoder(settings("test_resnet", layer="fc7"))

@@ -165,9 +165,9 @@ def stages_of(backbone: Any) -> tuple[list[nn.Module], bool]:
 def _members(container: nn.Module) -> list[nn.Module]:
     """The blocks of a container. VGG keeps single layers in it: there a stage ends with each pooling."""
     members = list(container.children())
-    ends = [n for n, member in enumerate(members) if isinstance(member, nn.MaxPool2d)]
-    if not ends:
+    if any(True for member in members for _ in member.children()):
         return members
+    ends = [n for n, member in enumerate(members) if isinstance(member, nn.MaxPool2d)]
     return [nn.Sequential(*members[a + 1 : b + 1]) for a, b in zip([-1, *ends], ends, strict=False)]
 
 
