@@ -133,15 +133,24 @@ def test_a_failure_has_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
     assert "the training split has 12 features" in (tmp_path / "sweep" / "sweep.md").read_text(encoding="utf-8")
 
 
+def test_a_network_that_broke_is_not_the_best(tmp_path: Path) -> None:
+    done = sweep(tmp_path / "sweep", "train.lr=1e20,0.01", "train.clip=null")
+    assert done.exit_code == 0, done.output
+    broken, sound = table(tmp_path / "sweep")
+    assert (broken["state"], broken["loss"]) == ("done", "") and "loss of the best epoch: no number" in broken["why"]
+    assert float(sound["loss"]) > 0 and "best: lr=0.01, epoch 1" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("settings", "messages"),
     [
         (["model.encoder=test_resnet,test_resnest"], ["timm has no 'test_resnest'"]),
         (["train.encoder_stages=5,6,7"], ["train.encoder_stages is 6", "train.encoder_stages is 7"]),
-        (["model.decoder.heads=3"], ["width 16 is no multiple of heads 3"]),
+        (["train.seed=1,2", "model.decoder.heads=3"], ["heads=3,seed=1: ", "width 16 is no multiple of heads 3"]),
         (["train.lr=0.1,fast"], ["found 'fast'"]),
         (["data=shape:9"], ["did you mean 'shapes'?"]),
         (["train.lr=0.1"], ["nothing to sweep"]),
+        (["train.seed=1,2", "model.encoder.weights=nowhere"], ["seed=1: model.encoder.weights: no file nowhere"]),
     ],
 )
 def test_what_can_be_known_is_said_before_the_first_run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +14,9 @@ from showtell.errors import BadConfig, ShowtellError
 
 if TYPE_CHECKING:
     from showtell.records import Sample
+    from showtell.train.run_folder import RunFolder
     from showtell.train.sweep import Combination
-    from showtell.train.sweep_table import Result
+    from showtell.train.sweep_table import Result, State
 
 Planned = list[tuple["Combination", Sequence["Sample"]]]
 
@@ -50,7 +52,7 @@ def sweep(
         from showtell.train.loop import Interrupted
         from showtell.train.progress import Reporter
         from showtell.train.run_folder import RunFolder
-        from showtell.train.sweep_table import read_result, write_tables
+        from showtell.train.sweep_table import write_tables
 
     folder = output or Path("sweeps") / Path(recipe).stem
     planned = _planned(found, folder)
@@ -60,25 +62,25 @@ def sweep(
         raise BadConfig(f"{folder}: cannot be made ({error.strerror}); give another folder with --output") from error
     reporter = Reporter()
     runs = [RunFolder(folder / combination.name) for combination, _ in planned]
-    results = [read_result(combination, run) for (combination, _), run in zip(planned, runs, strict=True)]
+    results = [_result(combination, run) for (combination, _), run in zip(planned, runs, strict=True)]
     for n, ((combination, samples), run) in enumerate(zip(planned, runs, strict=True)):
         reporter.say(f"{n + 1}/{len(planned)}: {combination.name}")
         if results[n].state != "done":
-            results[n] = read_result(combination, run, "running")
+            results[n] = _result(combination, run, "running")
             write_tables(results, folder)
         try:
             train_run(combination.recipe, run, samples, reporter)
         except (Interrupted, KeyboardInterrupt):
-            results[n] = read_result(combination, run)
+            results[n] = _result(combination, run)
             _show(results, folder)
             done = sum(each.state == "done" for each in results)
             reporter.say(f"stopped; {done} of {len(planned)} are done; the same command goes on")
             raise typer.Exit(130) from None
         except ShowtellError as error:
             reporter.say(f"failed: {error}")
-            results[n] = read_result(combination, run, "failed", str(error))
+            results[n] = _result(combination, run, "failed", str(error))
         else:
-            results[n] = read_result(combination, run)
+            results[n] = _result(combination, run)
         _show(results, folder)
     reporter.say(_conclusion(results, folder))
     if any(each.state == "failed" for each in results):
@@ -87,7 +89,8 @@ def sweep(
 
 def _planned(found: Sequence[Combination], folder: Path) -> Planned:
     """The combinations with settled recipes, each with its data, which are read once. Raises BadConfig with all that
-    can be known to go wrong: a night must not end at a typing error in the last run."""
+    can be known to go wrong, each with a combination that has it: a night must not end at a typing error in the last
+    run."""
     from showtell.cli.recipes import VOCABULARY
     from showtell.data.spec import read_samples
     from showtell.nets.parameters import parameter_table
@@ -96,7 +99,7 @@ def _planned(found: Sequence[Combination], folder: Path) -> Planned:
 
     data: dict[tuple[str, tuple[str, ...]], list[Sample]] = {}
     planned: Planned = []
-    problems: list[str] = []
+    problems: dict[str, str] = {}
     for combination in found:
         spec, languages = combination.recipe.data, combination.recipe.text.languages
         if (spec, languages) not in data:
@@ -105,14 +108,29 @@ def _planned(found: Sequence[Combination], folder: Path) -> Planned:
         try:
             recipe = settled(combination.recipe, samples)
             parameter_table(recipe, recipe.text.size or VOCABULARY)  # puts a model together, without its weights
+            weights = recipe.model.encoder.weights
+            if weights is not None and not weights.is_file():
+                raise BadConfig(f"model.encoder.weights: no file {weights}")
             RunFolder(folder / combination.name).check(recipe)
         except BadConfig as error:
-            problems.append(str(error))
+            problems.setdefault(str(error), combination.name)
             continue
         planned.append((dataclasses.replace(combination, recipe=recipe), samples))
     if problems:
-        raise BadConfig("; ".join(dict.fromkeys(problems)))
+        raise BadConfig("; ".join(f"{name}: {problem}" for problem, name in problems.items()))
     return planned
+
+
+def _result(combination: Combination, run: RunFolder, state: State | None = None, why: str = "") -> Result:
+    """What the run folder says. Figures that are no numbers are left out: next to nan, no other is the best."""
+    from showtell.train.sweep_table import read_result
+
+    result = read_result(combination, run, state, why)
+    broken = [name for name, value in result.scores.items() if not math.isfinite(value)]
+    result.scores = {name: value for name, value in result.scores.items() if name not in broken}
+    if broken and not why:
+        result.why = f"{', '.join(broken)} of the best epoch: no number; a lower train.lr may help"
+    return result
 
 
 def _show(results: Sequence[Result], folder: Path) -> None:

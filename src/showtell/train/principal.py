@@ -33,8 +33,8 @@ def fit_principal_components(encoder: Encoder, features: Features) -> None:
             f"model.encoder.pca is {count}, but the training split has {len(rows)} features; expected at most as many "
             "components as features"
         )
-    # Centred here: sklearn takes the mean off the covariance instead, which in single precision leaves noise of channels
-    # whose mean is large beside what they vary by.
+    # Centred here: sklearn takes the mean off the covariance instead, which in single precision leaves noise where a
+    # channel's mean is large beside what it varies by.
     mean = rows.mean(0, dtype=np.float64)
     rows -= mean.astype(np.float32)
     # The eigenvectors of the covariance: exact, the same every time, and as fast with many rows as with few.

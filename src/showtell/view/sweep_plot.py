@@ -20,7 +20,7 @@ class Line(NamedTuple):
     settings: tuple[str, ...]
     state: str
     value: float | None
-    """The metric at its best; None: nothing reached yet."""
+    """The metric at its best; None: nothing reached yet, or no number."""
     curve: Mapping[int, float]
     """The metric by epoch, in order."""
     best: bool
@@ -59,7 +59,8 @@ def _draw_values(axes: Any, ranked: Sequence[Line]) -> None:
     """A dot per combination, from the top; a hollow one may still move."""
     for place, line in enumerate(ranked):
         if line.value is None:
-            axes.annotate(line.state, (0.02, place), xycoords=axes.get_yaxis_transform(), va="center", color="0.5")
+            note = "no number" if line.state == "done" else line.state
+            axes.annotate(note, (0.02, place), xycoords=axes.get_yaxis_transform(), va="center", color="0.5")
             continue
         colour, done = BEST if line.best else OTHER, line.state == "done"
         axes.axhline(place, color=GRID, linewidth=0.8, zorder=0)
@@ -85,8 +86,8 @@ def _draw_curves(axes: Any, ranked: Sequence[Line]) -> None:
     for line in reversed(ranked):
         style = {"color": BEST, "linewidth": 2.5} if line.best else {"color": OTHER, "linewidth": 1, "alpha": 0.5}
         label = f"best: {', '.join(map(_shortened, line.settings))}" if line.best else None
-        # A dot as well: a run of one epoch has no line.
-        axes.plot([*line.curve], [*line.curve.values()], marker=".", markersize=4, label=label, **style)
+        marker = "." if len(line.curve) == 1 else ""  # a run of one epoch has no line
+        axes.plot([*line.curve], [*line.curve.values()], marker=marker, label=label, **style)
     axes.grid(color=GRID)
     axes.locator_params(axis="x", integer=True)
     if any(line.best for line in ranked):
