@@ -433,3 +433,18 @@ def test_dev_figures_equal_a_loop_over_words(tmp_path: Path) -> None:
     assert len({photo.sample.name for photo in run.dev_photos}) == 50 and len(hits) > 200
     assert entry["scores"]["loss"] == pytest.approx(np.mean(surprise), abs=1e-4)
     assert entry["scores"]["top-5"] == pytest.approx(np.mean(hits), abs=1e-4)
+
+
+def test_a_signal_while_dev_is_captioned_is_not_forgotten(tmp_path: Path) -> None:
+    """Of the last epoch, too: the state is whole then, but whoever pressed Ctrl-C wants nothing more begun."""
+
+    def pressed(
+        captions: Mapping[str, str], references: Mapping[str, Sequence[str]], language: str
+    ) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return count_words(captions, references, language)
+
+    with pytest.raises(Interrupted):
+        trainer(tmp_path, recipe("train.epochs=1"), pressed).fit()
+    assert RunFolder(tmp_path).position().epoch == 1
+    trainer(tmp_path, recipe("train.epochs=1")).fit()  # finished: nothing is left to do

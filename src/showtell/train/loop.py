@@ -94,6 +94,8 @@ class Trainer:
                 position.epoch, position.batch = position.epoch + 1, 0
                 self._save()
                 self.after_epoch(self.run)
+                if stop():  # it came while dev was captioned; a sweep would go on with the next run
+                    raise Interrupted
 
     def _epoch(self, plan: Sequence[Batch], advance: Callable[..., None], stop: Callable[[], bool]) -> None:
         saved = begun = time.monotonic()
