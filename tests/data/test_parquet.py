@@ -143,3 +143,9 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtra, match=r"needs pyarrow, .*'showtell\[data\]'"):
         read_parquet(str(tmp_path / "a.parquet"), ["en"])
+
+
+def test_a_files_name_may_say_the_split(tmp_path: Path) -> None:
+    for name in ("train-00000-of-00001", "test-00000-of-00001", "validation"):
+        write(tmp_path / f"{name}.parquet", image=[png(len(name))], caption=["A cat ."])
+    assert sorted(s.split for s in read_samples(f"parquet:{tmp_path}")) == ["dev", "test", "train"]

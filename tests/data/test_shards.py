@@ -174,3 +174,9 @@ def test_shards_that_make_no_sense(tmp_path: Path, members: dict[str, bytes], me
     with pytest.raises(BadData, match=message) as caught:
         read_shards(f"{tmp_path}/s.tar", ["en"])
     assert "\n" not in str(caught.value)
+
+
+def test_a_tars_name_may_say_the_split(tmp_path: Path) -> None:
+    other = json.dumps({"caption": "A cat .", "split": "train"})
+    pack(tmp_path / "val-000.tar", a__txt="A dog .", a__png=png("red"), b__png=png("green"), b__json=other)
+    assert [s.split for s in read_shards(f"{tmp_path}/val-000.tar", ["en"])] == ["dev", "train"]

@@ -273,6 +273,18 @@ def test_ready_made_features_train_a_model_that_cannot_be_exported(tmp_path: Pat
     assert not (tmp_path / "bundle").exists()
 
 
+def test_ready_made_features_that_are_no_numbers(tmp_path: Path, encoder: EncoderSettings) -> None:
+    samples = hdf5(tmp_path)
+    with h5py.File(tmp_path / "train.h5", "a") as file:
+        del file["features"]
+        file["features"] = np.full((20, 9), b"a")
+    settings = settled(recipe(encoder, "cs231n:somewhere"), samples)
+    run = RunFolder(tmp_path / "run")
+    run.open(settings)
+    with pytest.raises(BadData, match=r"train.h5: found features of type \|S1; expected numbers"):
+        start(settings, run, samples, zero, Reporter(), lambda done: None)
+
+
 def test_splits_of_different_width(tmp_path: Path, encoder: EncoderSettings) -> None:
     samples = hdf5(tmp_path, (9, 8))
     settings = settled(recipe(encoder, "cs231n:somewhere"), samples)

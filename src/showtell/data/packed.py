@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from showtell.data.files import FileIndex
-from showtell.data.gather import hashed_split
+from showtell.data.gather import SPLITS, hashed_split
 from showtell.errors import BadData, MissingImages
 from showtell.records import Sample
 
@@ -37,6 +38,11 @@ class Entry(NamedTuple):
     captions: tuple[str, ...]
     split: str | None
     language: str | None
+
+
+def named_split(file: Path) -> str | None:
+    """The split that a file's name begins with, as in train-00000-of-00012.parquet; None when it begins otherwise."""
+    return SPLITS.get(re.split(r"[-_.]", file.name.lower())[0])
 
 
 def pack_samples(entries: Iterable[Entry], languages: Sequence[str], source: object) -> list[Sample]:

@@ -2,7 +2,7 @@
 
     image      the photo: bytes, a struct with `bytes` or `path`, or a path relative to the file's folder
     caption    one caption, or a list of them (also: captions, text, comment)
-    split, language    optional, as in other tables
+    split, language    optional, as in other tables; without the column, the file's name may begin with a split
 
 Rows with the same path are captions of one photo; photos within the table are one for each row.
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from showtell.data.files import path_of, tidy
 from showtell.data.gather import SPLITS
-from showtell.data.packed import Entry, pack_samples
+from showtell.data.packed import Entry, named_split, pack_samples
 from showtell.data.tables import COLUMNS
 from showtell.errors import BadData, BadImage, MissingExtra
 from showtell.records import Sample
@@ -109,7 +109,7 @@ def _entry(file: Path, name: str, photo: Path | ParquetPhoto, captions: object, 
     if not (language is None or isinstance(language, str)):
         raise BadData(file, f"the language {language!r} in {name}", "text such as en")
     texts = tuple(tidy(each) for each in several)
-    return Entry(name, photo, texts, None if split is None else SPLITS[split.lower()], language)
+    return Entry(name, photo, texts, named_split(file) if split is None else SPLITS[split.lower()], language)
 
 
 def _parquet() -> Any:

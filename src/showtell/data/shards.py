@@ -2,6 +2,8 @@
 
     key.jpg with key.txt (a caption per line), or key.json (caption or captions; optional split, language)
 
+A split that no JSON gives may be what the tar's name begins with (train-000.tar).
+
 With both, the captions are those of the text file. A photo is named by its tar and its key, because each tar may count
 from 0. Links and hidden files are no photos: the former are refused, the latter passed over.
 
@@ -22,7 +24,7 @@ from typing import Any
 
 from showtell.data.files import IMAGE_SUFFIXES, path_of, tidy
 from showtell.data.gather import SPLITS
-from showtell.data.packed import Entry, PackedPhoto, pack_samples
+from showtell.data.packed import Entry, PackedPhoto, named_split, pack_samples
 from showtell.errors import BadData
 from showtell.records import Sample
 
@@ -92,7 +94,7 @@ def _entry(file: Path, key: str, photo: PackedPhoto, texts: dict[str, bytes]) ->
             raise TypeError(f"captions {captions!r}")
         captions = tuple(filter(None, (tidy(caption) for caption in captions)))
         split, language = row.get("split"), row.get("language")
-        split = None if split is None else SPLITS[split.lower()]
+        split = named_split(file) if split is None else SPLITS[split.lower()]
         if not (language is None or isinstance(language, str)):
             raise TypeError(f"language {language!r}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

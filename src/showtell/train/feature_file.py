@@ -34,7 +34,7 @@ def describe(encoder: Encoder, settings: EncoderSettings) -> dict[str, Any]:
     """What features depend on, as the header of a file says it; no path, which would mean nothing elsewhere."""
     return {
         **settle(settings).model_dump(mode="json", exclude={"weights", "channels"}),
-        "weights": None if settings.weights is None else sha256(settings.weights),
+        "weights": None if settings.weights is None or settings.random else sha256(settings.weights),
         "timm's weights": published_weights(settings),
         "random weights": fingerprint(encoder) if settings.random else None,
     }
@@ -145,6 +145,8 @@ def given_features(encoder: Encoder, settings: EncoderSettings, samples: Sequenc
 
 def _from_hdf5(path: Path) -> NDArray[np.float16]:
     (stored,) = read_arrays(path, "features", dimensions=2)
+    if stored.dtype.kind not in "fiu":
+        raise BadData(path, f"features of type {stored.dtype}", "numbers")
     half: NDArray[np.float16] = stored.astype(np.float16)
     return half[:, None]
 

@@ -92,7 +92,7 @@ def _key(encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample],
     description = {
         "format": 1,
         "encoder": {**own, **layer, "pixels": encoder.pixels.model_dump(mode="json")},
-        "weights": None if settings.weights is None else sha256(settings.weights),
+        "weights": None if settings.weights is None or settings.random else sha256(settings.weights),
         "frozen stages": len(encoder.early),
         "random weights": fingerprint(encoder) if settings.random else None,
         "seed": seed,
