@@ -51,3 +51,11 @@ def test_what_cannot_be_is_said_in_one_line(options: list[str], message: str, tm
     done = CliRunner().invoke(app, [*COMMAND, *options, "--output", str(file)])
     assert done.exception is not None and message in str(done.exception) and "\n" not in str(done.exception)
     assert not file.exists()
+
+
+def test_a_bundle_is_not_evaluated_on_features(tmp_path: Path) -> None:
+    file = tmp_path / "features.safetensors"
+    made = CliRunner().invoke(app, [*COMMAND, "--setting", "pixels.size=32", "--output", str(file)])
+    assert made.exit_code == 0
+    done = CliRunner().invoke(app, ["evaluate", "--data", f"features:{file}", "--split", "dev"])
+    assert "has features, not photos, and a bundle looks at photos" in str(done.exception)

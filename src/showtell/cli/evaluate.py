@@ -26,13 +26,19 @@ def evaluate(
     from showtell.core.captioner import Captioner
     from showtell.core.sources import Found
     from showtell.data.spec import of_split, read_samples
+    from showtell.errors import BadConfig
     from showtell.metrics import score
+    from showtell.records import FeatureRow
 
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(RowFile(output, 1, 0.0)) if output else None
         captioner = Captioner.load(model)
         language = lang or captioner.languages[0]
         samples = of_split(read_samples(data, (language,)), split)
+        if any(isinstance(sample.image, FeatureRow) for sample in samples):
+            raise BadConfig(
+                f"{data} has features, not photos, and a bundle looks at photos; give the data they came from"
+            )
         images = (Found(str(s.image)) if isinstance(s.image, Path) else s.image for s in samples)
         settings = captioner.settings(beam=beam)
         captions: dict[str, str] = {}
