@@ -76,3 +76,9 @@ def test_without_torch_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     text = run("imgcap-lstm")
     assert "no table of parameters: this needs torch" in text and "pip install 'showtell[train]'" in text
     assert "made for: csv:results.csv" in text and "kind: letters" in text
+
+
+def test_a_recipe_without_data_says_what_it_was_made_for() -> None:
+    done = CliRunner().invoke(app, ["train", "flickr8k-lstm"])
+    assert str(done.exception).startswith("data is missing")
+    assert str(done.exception).endswith("made for flickr:DIR, or csv:captions.txt,Images (Kaggle)")

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def check_data_is_said(recipe: Recipe) -> None:
     if not recipe.data:
-        raise BadConfig("data is missing; say what to train on, such as data=folder:photos or data=flickr:DIR")
+        known = f"; the recipe was made for {recipe.data_hint}" if recipe.data_hint else ""
+        raise BadConfig(f"data is missing; say what to train on, such as data=folder:photos or data=flickr:DIR{known}")
 
 
 def train_run(recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], reporter: Reporter) -> None:
