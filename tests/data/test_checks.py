@@ -7,6 +7,7 @@ from tests import bad_images
 
 from showtell.core.image import load_image
 from showtell.data.checks import caption_problem, check
+from showtell.data.files import tidy
 from showtell.data.spec import read_samples
 from showtell.records import FeatureRow, Sample
 
@@ -134,6 +135,8 @@ def test_copies_within_a_split_and_identical_files_are_no_leak(tmp_path: Path, p
         ("", "a caption without words"),
         ("a caf\ufffd", "in a wrong encoding"),
         ("a cafÃ©", "in a wrong encoding"),
+        (tidy("voilÃ\xa0 un chien"), "in a wrong encoding"),
+        ("uma MANHÃ de sol", None),
         ("ÙƒÙ„Ø¨", "in a wrong encoding"),
         ("a\x07dog", "a control character"),
     ],

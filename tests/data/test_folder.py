@@ -5,7 +5,7 @@ import pytest
 
 from showtell.data.folder import read_folder
 from showtell.data.gather import hashed_split
-from showtell.errors import BadData
+from showtell.errors import BadData, MissingImages
 
 
 def test_sidecars_in_split_folders(tmp_path: Path, photos, write) -> None:
@@ -94,9 +94,17 @@ def test_metadata_that_names_no_file_gives_its_line(tmp_path: Path, photos, writ
     photos("train/a.jpg")
     write("train/metadata.jsonl", '{"file_name": "a.jpg", "text": "A dog"}\n{"file_name": "b.jpg", "text": "A cat"}\n')
     with pytest.raises(
-        BadData, match=r"metadata\.jsonl, line 2: found captions of 'b.jpg', but no file .*train/b\.jpg"
+        BadData, match=r"metadata\.jsonl, line 2: found captions of 'train/b.jpg', but no file .*train/b\.jpg"
     ):
         read_folder(str(tmp_path), ("en",))
+
+
+def test_missing_photos_of_one_name_in_two_folders_are_both_known(tmp_path: Path, write) -> None:
+    for split in ("train", "val"):
+        write(f"{split}/metadata.jsonl", '{"file_name": "0001.jpg", "text": "A dog"}')
+    with pytest.raises(MissingImages) as caught:
+        read_folder(str(tmp_path), ("en",))
+    assert caught.value.names == ("train/0001.jpg", "val/0001.jpg")
 
 
 def test_empty_and_missing_folders_are_named(tmp_path: Path, write) -> None:

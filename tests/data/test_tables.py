@@ -162,6 +162,14 @@ def test_flickr8k_as_kaggle_has_it(write, photos) -> None:
         read_csv(f"{file},elsewhere", ("en",))
 
 
+def test_photos_elsewhere_are_named_alike_on_every_machine(write, photos, tmp_path: Path) -> None:
+    photos("pictures/sub/d.jpg")
+    file = write("tables/t.csv", "image,caption\nsub/d.jpg,A dog\n")
+    (sample,) = read_csv(f"{file},{tmp_path / 'pictures'}", ("en",))
+    assert (sample.name, sample.split) == ("sub/d.jpg", hashed_split("sub/d.jpg"))
+    assert sample.image == tmp_path / "pictures/sub/d.jpg"
+
+
 FLICKR30K = "image_name| comment_number| comment\nd.jpg| 0| A dog runs .\nd.jpg| 4   A dog runs across the grass .\n"
 
 

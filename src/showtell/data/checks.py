@@ -25,7 +25,8 @@ THREADS, CHUNK = 4, 256
 # Bytes 0x80 to 0xbf, which continue a letter in UTF-8, as Windows-1252 and Latin-1 show them.
 _TAIL: Final = "[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
 # Ã© for é, â€™ for an apostrophe; for Arabic and Cyrillic two in a row, since a single Ø or Ñ begins words as well.
-MOJIBAKE: Final = re.compile(rf"[ÂÃ]{_TAIL}|â€|(?:[ÐÑØÙ]{_TAIL}){{2}}")
+# à is Ã and a no-break space, which `files.tidy` made a space; a capital before it, as in MANHÃ, makes it a letter.
+MOJIBAKE: Final = re.compile(rf"[ÂÃ]{_TAIL}|(?<![A-ZÀ-Þ])Ã(?= |$)|â€|(?:[ÐÑØÙ]{_TAIL}){{2}}")
 
 
 @dataclass(frozen=True)

@@ -56,13 +56,13 @@ def name_below(root: Path, path: Path) -> str:
         return path.as_posix()
 
 
-def gather(rows: Iterable[Row], languages: Sequence[str], source: Path) -> list[Sample]:
-    """Samples named by their path below `source`, a folder, or below the folder of `source`, a file.
+def gather(rows: Iterable[Row], languages: Sequence[str], source: Path, photos: Path | None = None) -> list[Sample]:
+    """Samples named by their path below `photos` or, without it, below `source`, a folder, or the folder of `source`.
 
     Raises MissingImages for image files that do not exist, BadData for an image in two splits, for captions of no
     stated language when several languages are asked for, and for a language without captions.
     """
-    root = source if source.is_dir() else source.parent
+    root = photos or (source if source.is_dir() else source.parent)
     images: dict[str, _Image] = {}
     paths: dict[tuple[Path, str], tuple[str, Path]] = {}
     there = FileIndex()
@@ -77,7 +77,7 @@ def gather(rows: Iterable[Row], languages: Sequence[str], source: Path) -> list[
         if (folder, row.image) not in paths:
             path = folder / row.image
             if path not in there:
-                missing.setdefault(row.image, (row, path))
+                missing.setdefault(name_below(root, path), (row, path))
                 continue
             paths[folder, row.image] = (name_below(root, path), path)
         name, path = paths[folder, row.image]

@@ -56,10 +56,12 @@ def read_csv(where: str, languages: Sequence[str]) -> list[Sample]:
     else:
         path, folder = path_of(where).absolute(), None
     rows = list(csv_rows(path))
-    folder = folder or _folder_of_images(path, rows)
-    if folder != path.parent:
-        rows = [row._replace(image=str(folder / row.image)) for row in rows]
-    return gather(rows, languages, path)
+    there = folder or _folder_of_images(path, rows)
+    if there != path.parent:
+        rows = [row._replace(image=str(there / row.image)) for row in rows]
+    # Photos elsewhere are named from IMAGES on: a whole path would hash into another split on another machine.
+    elsewhere = folder is not None and not folder.is_relative_to(path.parent)
+    return gather(rows, languages, path, folder if elsewhere else None)
 
 
 def _folder_of_images(path: Path, rows: Sequence[Row]) -> Path:
