@@ -77,7 +77,10 @@ def check(
     looks: list[Look] = []
     unreadable: list[Problem] = []
     for result in _look_at_all(photos, load):
-        (looks if isinstance(result, Look) else unreadable).append(result)  # type: ignore[arg-type]
+        if isinstance(result, Look):
+            looks.append(result)
+        else:
+            unreadable.append(result)
         advance(1)
     times = Counter((sample.split, sample.language, sample.name) for sample in samples)
     splits: dict[str, set[str]] = defaultdict(set)

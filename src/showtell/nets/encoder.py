@@ -70,8 +70,7 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, S, C]"""
-        regions = self.regions(self.begin(pixels))
-        return regions if self.pca is None else self.pca(regions)
+        return self._reduced(self.begin(pixels))
 
     def begin(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> the output of `early`, [B, *cached_shape]"""
@@ -82,8 +81,7 @@ class Encoder(nn.Module):
         """The output of `early` -> [B, S, C]"""
         if self.features_are_given:
             return features
-        regions = self.regions(features)
-        return regions if self.pca is None else self.pca(regions)
+        return self._reduced(features)
 
     def regions(self, features: Tensor) -> Tensor:
         """The output of `early` -> [B, S, C], before principal components are taken."""
@@ -98,6 +96,11 @@ class Encoder(nn.Module):
             if self.fixed_statistics and isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
         return self
+
+    def _reduced(self, features: Tensor) -> Tensor:
+        """The output of `early` -> [B, S, C], as the decoder sees it."""
+        regions = self.regions(features)
+        return regions if self.pca is None else self.pca(regions)
 
     def _grid(self, features: Tensor) -> Tensor:
         """The deepest feature map as [B, height, width, C]."""

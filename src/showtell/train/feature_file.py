@@ -24,7 +24,7 @@ from showtell.nets.backbone import published_weights, settle
 from showtell.nets.encoder import Encoder
 from showtell.records import FeatureRow, Sample
 from showtell.settings import GIVEN, EncoderSettings
-from showtell.train.features import BLOCK, Features, extract, fingerprint
+from showtell.train.features import BLOCK, Features, extract, fingerprint, one_each
 from showtell.train.large_tensor import map_large, write_large
 from showtell.train.principal import fit_principal_components
 from showtell.train.progress import Reporter
@@ -56,10 +56,7 @@ def make_features(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)  # random weights, where they are asked for, are those of a run of seed 0
     encoder = Encoder(settings).to(device)
-    first: dict[str, Sample] = {}
-    for sample in samples:
-        first.setdefault(sample.name, sample)
-    photos = list(first.values())
+    photos = one_each(samples)
     with reporter.stage("features", len(photos)) as advance:
         features = extract(encoder, settings, photos, views=1, seed=0, advance=advance)
     if encoder.pca is not None:
@@ -73,9 +70,7 @@ def write_features(
     path: Path, spec: str, encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample], features: Features
 ) -> None:
     """`features` has the photos in the order in which `samples` first name them."""
-    row_of: dict[str, int] = {}
-    for sample in samples:
-        row_of.setdefault(sample.name, len(row_of))
+    row_of = {photo.name: row for row, photo in enumerate(one_each(samples))}
     lines = [
         json.dumps(
             {"name": s.name, "row": row_of[s.name], "split": s.split, "language": s.language, "captions": s.captions},

@@ -68,6 +68,14 @@ class Features:
         return torch.from_numpy(stored.astype(np.float32))
 
 
+def one_each(samples: Sequence[Sample]) -> list[Sample]:
+    """One sample per photo, in the order in which they first come, whatever the number of languages."""
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        first.setdefault(sample.name, sample)
+    return list(first.values())
+
+
 def extract(
     encoder: Encoder,
     settings: EncoderSettings,

@@ -15,7 +15,7 @@ from showtell.records import Sample
 from showtell.settings import GIVEN, EncoderSettings, Recipe, longest
 from showtell.train.batches import photos
 from showtell.train.feature_file import are_given, given_features, without_encoder
-from showtell.train.features import Features, extract
+from showtell.train.features import Features, extract, one_each
 from showtell.train.loop import Trainer
 from showtell.train.principal import fit_principal_components
 from showtell.train.progress import Reporter
@@ -50,15 +50,15 @@ def start(
     fabric = Fabric(devices=1, precision=settings.precision)
     model = CaptioningModel(recipe.model, text.size, longest(recipe), settings.encoder_stages).to(fabric.device)
     reporter.say(
-        f"{len(_one_each(train))} photos to train on, {len(_one_each(dev))} to choose by; {text.size} words; "
+        f"{len(one_each(train))} photos to train on, {len(one_each(dev))} to choose by; {text.size} words; "
         f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,} parameters trained of "
         f"{sum(p.numel() for p in model.parameters()):,}"
     )
-    features = _features(model, recipe, _one_each(train), settings.views, "train", reporter)
+    features = _features(model, recipe, one_each(train), settings.views, "train", reporter)
     # A state has the components that were fitted, and so has a file of features.
     if model.encoder.pca is not None and not run.state.exists() and not are_given(train):
         fit_principal_components(model.encoder, features)
-    dev_features = _features(model, recipe, _one_each(dev), 1, "dev", reporter)
+    dev_features = _features(model, recipe, one_each(dev), 1, "dev", reporter)
     train_photos = photos(train, text, recipe.text.max_words)
     torch.manual_seed(settings.seed)  # extraction may have drawn numbers, or been skipped
     return Trainer(
@@ -90,14 +90,6 @@ def _text(run: RunFolder, recipe: Recipe, samples: Sequence[Sample]) -> Text:
         }
         build_text(captions, recipe.text).save(run.tokenizer)
     return run.text()
-
-
-def _one_each(samples: Sequence[Sample]) -> list[Sample]:
-    """One sample per photo, in the order of `photos`, whatever the number of languages."""
-    first: dict[str, Sample] = {}
-    for sample in samples:
-        first.setdefault(sample.name, sample)
-    return list(first.values())
 
 
 def _features(
