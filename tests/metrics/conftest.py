@@ -63,17 +63,25 @@ def flickr8k() -> dict[str, Captions]:
     return captions
 
 
-@pytest.fixture
-def java_words(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str]]:
+@pytest.fixture(scope="session")
+def dev_names(flickr8k: dict[str, Captions]) -> list[str]:
+    """The 1,000 photos of the dev split."""
+    assert flickr8k
+    return (FLICKR8K / "devImages.txt").read_text(encoding="utf-8").split()
+
+
+@pytest.fixture(scope="session")
+def java_words() -> Callable[[list[str]], list[str]]:
     """pycocoevalcap's PTBTokenizer: each caption's words, joined by spaces."""
     module = pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer", reason="pycocoevalcap is not installed")
     if shutil.which("java") is None:
         pytest.skip("no Java, which pycocoevalcap's tokenizer needs")
-    # Before Java 18, text is read in the encoding of the terminal unless this is said.
-    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dfile.encoding=UTF-8")
 
     def tokenize(captions: list[str]) -> list[str]:
-        words = module.PTBTokenizer().tokenize({n: [{"caption": caption}] for n, caption in enumerate(captions)})
+        with pytest.MonkeyPatch.context() as patch:
+            # Before Java 18, text is read in the encoding of the terminal unless this is said.
+            patch.setenv("JAVA_TOOL_OPTIONS", "-Dfile.encoding=UTF-8")
+            words = module.PTBTokenizer().tokenize({n: [{"caption": caption}] for n, caption in enumerate(captions)})
         return [words[n][0] for n in range(len(captions))]
 
     return tokenize

@@ -1,16 +1,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.metrics.bleu import bleu
+from showtell.metrics.bleu import bleu as bleu_of_counts
+from showtell.metrics.bleu import bleu_counts
+from showtell.metrics.ngrams import Floats, count, number
 
 caption = st.lists(st.sampled_from("abc"), max_size=7)
 image = st.tuples(caption, st.lists(caption, min_size=1, max_size=3))
+
+
+def bleu(candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> tuple[Floats, Floats]:
+    """Of all captions together, and of each."""
+    corpus = number(candidates, references)
+    counts = bleu_counts(corpus, count(corpus))
+    return bleu_of_counts(counts.sum(axis=0)), bleu_of_counts(counts)
 
 
 def bleu_of_one(candidate: str, *references: str) -> list[float]:

@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.metrics.cider import cider
+from showtell.metrics.cider import cider as cider_of_counts
+from showtell.metrics.ngrams import Floats, count, number
 
 Words = Sequence[str]
 
 caption = st.lists(st.sampled_from("abcd"), max_size=7)
 image = st.tuples(caption, st.lists(caption, min_size=1, max_size=3))
+
+
+def cider(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> Floats:
+    corpus = number(candidates, references)
+    return cider_of_counts(corpus, count(corpus))
 
 
 def slow_cider(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.metrics.rouge import common_subsequence, rouge_l
+from showtell.metrics.ngrams import Floats, number
+from showtell.metrics.rouge import common_subsequence
+from showtell.metrics.rouge import rouge_l as rouge_of_corpus
 
-caption = st.lists(st.sampled_from("abcd"), max_size=9)
+# Some around 64 words, where a reference no longer fits into one integer.
+caption = st.lists(st.sampled_from("abcd"), max_size=9) | st.lists(st.sampled_from("abc"), min_size=60, max_size=70)
 image = st.tuples(caption, st.lists(caption, min_size=1, max_size=3))
+
+
+def rouge_l(candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> Floats:
+    return rouge_of_corpus(number(candidates, references))
 
 
 def rouge_of_one(candidate: str, *references: str) -> float:

@@ -1,5 +1,5 @@
-"""How good captions are: the metrics of the COCO challenge, without Java."""
+"""How good captions are: the metrics of the COCO challenge, without Java, and how sure they are."""
 
-from showtell.metrics.report import score
+from showtell.metrics.evaluation import Evaluation, score
 
-__all__ = ["score"]
+__all__ = ["Evaluation", "score"]

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from showtell.metrics.diversity import vocabulary
+from showtell.metrics.intervals import (
+    by_bootstrap,
+    by_jackknife,
+    difference_by_bootstrap,
+    difference_by_jackknife,
+    draws,
+)
+
+
+def drawn_means(values: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    return np.concatenate([weights @ values for weights in draws(len(values), count, seed)]) / len(values)
+
+
+def test_every_draw_has_as_many_images_as_there_are() -> None:
+    weights = np.concatenate(list(draws(7, 100, 0)))
+    assert weights.shape == (100, 7)
+    assert set(weights.sum(axis=1)) == {7}
+    assert weights.max() > 1  # with replacement
+
+
+def test_draws_are_the_same_for_the_same_seed_only() -> None:
+    first, again, other = (np.concatenate(list(draws(50, 20, seed))) for seed in (1, 1, 2))
+    assert (first == again).all() and (first != other).any()
+
+
+def test_many_images_are_drawn_in_parts() -> None:
+    parts = list(draws(1_500_000, 3, 0))
+    assert [part.shape for part in parts] == [(1, 1_500_000)] * 3
+
+
+def test_the_interval_of_a_mean_is_that_of_the_textbook() -> None:
+    values = np.random.default_rng(0).exponential(size=2000)
+    estimate = by_bootstrap(values.mean(), drawn_means(values, 4000))
+    error = 1.96 * values.std() / math.sqrt(len(values))
+    assert estimate.low == pytest.approx(values.mean() - error, abs=0.1 * error)
+    assert estimate.high == pytest.approx(values.mean() + error, abs=0.1 * error)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    random = np.random.default_rng(0)
+    hits = 0
+    for trial in range(400):
+        values = random.exponential(size=150)
+        estimate = by_bootstrap(values.mean(), drawn_means(values, 400, seed=trial))
+        hits += estimate.low <= 1 <= estimate.high
+    assert 0.91 <= hits / 400 <= 0.98
+
+
+def test_p_of_a_mean_difference_is_that_of_the_textbook() -> None:
+    values = np.random.default_rng(3).normal(0.05, 1, size=2000)
+    values += 0.05 - values.mean()
+    found = difference_by_bootstrap(values.mean(), drawn_means(values, 20_000))
+    z = values.mean() / (values.std() / math.sqrt(len(values)))
+    assert found.p == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.15)
+    assert found.low < 0.05 < found.high
+
+
+def test_without_a_difference_p_is_1() -> None:
+    assert difference_by_bootstrap(0.0, np.zeros(99)).p == 1
+
+
+def test_no_number_of_draws_makes_p_0() -> None:
+    assert difference_by_bootstrap(1.0, np.ones(99)).p == pytest.approx(2 / 100)
+
+
+def test_without_a_difference_p_is_evenly_spread() -> None:
+    """Of two equal systems, one in twenty comparisons is significant at 0.05."""
+    random = np.random.default_rng(0)
+    found = []
+    for trial in range(400):
+        values = random.normal(size=100)
+        found.append(difference_by_bootstrap(values.mean(), drawn_means(values, 400, seed=trial)).p)
+    assert 0.02 <= np.mean(np.array(found) < 0.05) <= 0.09
+    assert 0.4 <= np.mean(np.array(found) < 0.5) <= 0.6
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+    values = np.random.default_rng(0).normal(size=300)
+    without = (values.sum() - values) / (len(values) - 1)
+    estimate = by_jackknife(values.mean(), without)
+    assert estimate.high - estimate.value == pytest.approx(1.96 * values.std(ddof=1) / math.sqrt(300), rel=1e-3)
+
+
+def test_the_jackknife_of_a_vocabulary_spreads_as_new_samples_do() -> None:
+    random = np.random.default_rng(0)
+    chances = 1 / np.arange(1, 501)
+    chances /= chances.sum()
+    words = [str(word) for word in range(500)]
+    found = [vocabulary([random.choice(words, size=8, p=chances).tolist() for _ in range(200)]) for _ in range(200)]
+    spread = np.std([variety.value for variety in found])
+    errors = [(by_jackknife(*variety).high - variety.value) / 1.96 for variety in found]
+    assert 0.8 * spread <= np.mean(errors) <= 1.35 * spread  # never much too sure; a little cautious is its nature
+
+
+def test_a_jackknifed_difference() -> None:
+    same = difference_by_jackknife(0.0, np.zeros(5))
+    assert (same.low, same.high, same.p) == (0, 0, 1)
+    without = np.random.default_rng(0).normal(2.0, 1 / math.sqrt(99), size=100)  # a standard error of about 1
+    found = difference_by_jackknife(2.0, without)
+    assert found.p == pytest.approx(math.erfc(2 / math.sqrt(2)), rel=0.5)
+    assert found.low < 2 < found.high
