@@ -13,4 +13,7 @@ gather      rows of a table become Samples: names, splits, languages
 files       text files line by line, and whether image files exist
 checks      what is wrong with a data set; `duplicates` finds photos that look the same
 stats       what is in a data set
+
+Captions without photos, to be scored: `candidates` and `references` are files of them, `entries` the forms that both
+have in common, `pairing` says which belong together.
 """

@@ -42,9 +42,11 @@ def read_coco(where: str, languages: Sequence[str]) -> list[Sample]:
 def coco_rows(file: Path, root: Path, part: str, year: str) -> Iterator[Row]:
     """One row per image, captions in the order of the file. Raises BadData when the file is not of COCO's form."""
     folder = _photos(root, f"{part}{year}")
-    names, captions = _parse(file)
+    names, captions = parse_coco(file, read_json(file))
     for identity, name in names.items():
         if identity in captions:  # a handful of photos have none
+            if not all(captions[identity]):
+                raise BadData(file, f"an empty caption of {name}", "words")
             yield Row(file, 1, str(folder / name), tuple(captions[identity]), PARTS[part])
 
 
@@ -56,23 +58,37 @@ def read_json(file: Path) -> Any:
         raise BadData(file, f"no valid JSON ({error})", "the whole file; download it again") from error
 
 
-def _parse(file: Path) -> tuple[dict[int, str], dict[int, list[str]]]:
-    """File names and captions by the number of the image."""
-    whole = read_json(file)
+def parse_coco(file: Path, whole: Any) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """File names and captions, perhaps blank ones, by the id of the image.
+
+    Raises BadData for another form, two images of one id, and a caption of an image that is not there.
+    """
+    place = "the whole"
     try:
-        names = {int(image["id"]): str(image["file_name"]) for image in whole["images"]}
-        pairs = [(int(each["image_id"]), tidy(each["caption"])) for each in whole["annotations"]]
+        names: dict[str, str] = {}
+        for index, image in enumerate(whole["images"]):
+            place = f"images, index {index}"
+            identity, name = _identity(image["id"]), str(image["file_name"])
+            if names.setdefault(identity, name) != name:
+                raise BadData(file, f"the id {identity} of {names[identity]!r} and {name!r}", "an id of one image")
+        captions: dict[str, list[str]] = {}
+        place = "the whole"
+        for index, each in enumerate(whole["annotations"]):
+            place = f"annotations, index {index}"
+            identity, caption = _identity(each["image_id"]), tidy(each["caption"])
+            if identity not in names:
+                raise BadData(file, f"a caption of image {identity}, which is none of its images", "one of its images")
+            captions.setdefault(identity, []).append(caption)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         expected = "images with id and file_name, annotations with image_id and caption"
-        raise BadData(file, f"another form ({type(error).__name__}: {error})", expected) from error
-    captions: dict[int, list[str]] = {}
-    for identity, caption in pairs:
-        if identity not in names:
-            raise BadData(file, f"a caption of image {identity}, which is none of its images", "one of its images")
-        if not caption:
-            raise BadData(file, f"an empty caption of {names[identity]}", "words")
-        captions.setdefault(identity, []).append(caption)
+        raise BadData(file, f"another form ({type(error).__name__}: {error}) in {place}", expected) from error
     return names, captions
+
+
+def _identity(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(f"id {value!r}")
+    return str(value)
 
 
 def _captions(root: Path, part: str, year: str) -> Path:

@@ -42,8 +42,13 @@ def read_text(path: Path) -> str:
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Line numbers from 1 and lines without their ends; blank lines are passed over. Raises BadData as `read_text`."""
+    return numbered_lines(read_text(path))
+
+
+def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
+    """As `read_lines`, of text that is read already."""
     # str.splitlines would also break captions at U+2028 and other characters that are no line ends in these formats.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line and not line.isspace():
             yield number, line.rstrip("\r")
 

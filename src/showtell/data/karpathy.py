@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from showtell.data.coco import read_json
 from showtell.data.files import folder_of, path_of, tidy
@@ -17,6 +17,18 @@ from showtell.errors import BadData
 from showtell.records import Sample
 
 SPLITS: Final = {"train": "train", "restval": "train", "val": "dev", "test": "test"}
+
+
+class KarpathyImage(NamedTuple):
+    """One image of such a file."""
+
+    path: str
+    """Below the folder of photos: `filepath`, where there is one, and `filename`."""
+    filename: str
+    identity: str | None
+    """COCO's id; in the files of Flickr8k and Flickr30k, which have none, `imgid`, the place in the file."""
+    split: str
+    captions: tuple[str, ...]
 
 
 def read_karpathy(where: str, languages: Sequence[str]) -> list[Sample]:
@@ -29,20 +41,28 @@ def read_karpathy(where: str, languages: Sequence[str]) -> list[Sample]:
 
 
 def karpathy_rows(file: Path, folder: Path) -> Iterator[Row]:
-    """One row per image. Raises BadData, naming the image by its place in the file."""
-    whole = read_json(file)
+    """One row per image. Raises BadData as `parse_karpathy`, and for an image without captions or with an empty one."""
+    for image in parse_karpathy(file, read_json(file)):
+        if not image.captions or not all(image.captions):
+            raise BadData(file, f"{image.path} with an empty caption or none", "captions")
+        yield Row(file, 1, str(folder / image.path), image.captions, image.split)
+
+
+def parse_karpathy(file: Path, whole: Any) -> Iterator[KarpathyImage]:
+    """Raises BadData, naming the image by its place in the file; captions may be blank."""
     if not isinstance(whole, dict) or not isinstance(whole.get("images"), list):
         raise BadData(file, "no list of images", "images with filename, split and sentences")
     for number, image in enumerate(whole["images"]):
         try:
-            name = str(Path(image.get("filepath", "")) / image["filename"])
+            path = str(Path(image.get("filepath", "")) / image["filename"])
             captions = tuple(tidy(sentence["raw"]) for sentence in image["sentences"])
             split = str(image["split"])
         except (KeyError, TypeError, AttributeError) as error:
             found = f"image {number} of another form ({type(error).__name__}: {error})"
             raise BadData(file, found, "filename, split and sentences, each with raw") from error
         if split not in SPLITS:
-            raise BadData(file, f"the split {split!r} of {name}", f"one of: {', '.join(SPLITS)}")
-        if not captions or not all(captions):
-            raise BadData(file, f"{name} with an empty caption or none", "captions")
-        yield Row(file, 1, str(folder / name), captions, SPLITS[split])
+            raise BadData(file, f"the split {split!r} of {path}", f"one of: {', '.join(SPLITS)}")
+        # Where there is a cocoid, imgid is left alone: it counts from 0 and so would be the cocoid of another image.
+        number_there = image.get("cocoid", image.get("imgid"))
+        identity = None if number_there is None else str(number_there)
+        yield KarpathyImage(path, image["filename"], identity, SPLITS[split], captions)

@@ -18,11 +18,11 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from showtell.data.files import folder_of, path_of, read_lines, read_text, tidy
+from showtell.data.files import folder_of, numbered_lines, path_of, read_text, tidy
 from showtell.data.gather import SPLITS, Row, gather
 from showtell.errors import BadData
 from showtell.records import Sample
@@ -82,7 +82,17 @@ def read_jsonl(where: str, languages: Sequence[str]) -> list[Sample]:
 
 def csv_rows(path: Path) -> Iterator[Row]:
     """Raises BadData for a missing column, a row of another length, a broken quotation, and as `_row`."""
-    text = read_text(path)
+    for line, cells in table_cells(path, read_text(path), _csv_columns):
+        yield _row(path, line, {column: cells[column] for column in CSV_COLUMNS if column in cells})
+
+
+def table_cells(
+    path: Path, text: str, columns_of: Callable[[Path, list[str], int], list[str]]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The line of each row and its cells by column, as `columns_of` names those from the file, its header and its line.
+
+    Raises BadData for a row of another length, a broken quotation, and a file without a header.
+    """
     quoting: Literal[0, 3] = csv.QUOTE_NONE if text.lstrip().startswith(UNQUOTED) else csv.QUOTE_MINIMAL
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=_delimiter(text), quoting=quoting, strict=True, skipinitialspace=True)
@@ -101,34 +111,39 @@ def csv_rows(path: Path) -> Iterator[Row]:
         if not any(cells):
             continue
         if not columns:
-            columns = _csv_columns(path, cells, line)
+            columns = columns_of(path, cells, line)
         elif (
             columns[1:] == ["comment_number", "caption"] and len(cells) == 2 and (pair := UNBARRED.fullmatch(cells[1]))
         ):
-            yield _row(path, line, {"image": cells[0], "caption": pair[2]})
+            yield line, {"image": cells[0], "caption": pair[2]}
         elif len(cells) != len(columns):
             expected = f"{len(columns)} ({', '.join(columns)})"
             raise BadData(path, f"{len(cells)} columns", expected, line)
         else:
-            cell_of = dict(zip(columns, cells, strict=True))
-            yield _row(path, line, {column: cell_of[column] for column in CSV_COLUMNS if column in cell_of})
+            yield line, dict(zip(columns, cells, strict=True))
     if not columns:
         raise BadData(path, "no rows", "a header with image and caption, then rows")
 
 
 def jsonl_rows(path: Path) -> Iterator[Row]:
     """Raises BadData for what is no JSON object, for missing keys, and as `_row`."""
-    for line, text in read_lines(path):
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise BadData(path, f"no valid JSON ({error})", "one JSON object", line) from error
-        if not isinstance(value, dict):
-            raise BadData(path, f"a JSON {type(value).__name__}", "one JSON object", line)
+    for line, value in json_objects(path, read_text(path)):
         cells = {COLUMNS[key]: cell for key, cell in value.items() if key in COLUMNS}
         if "image" not in cells or ("caption" in cells) == ("captions" in cells):
             raise BadData(path, _listing("key", value), "image, and either caption or captions", line)
         yield _row(path, line, cells)
+
+
+def json_objects(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """One object per line, with its line. Raises BadData for a line that is none."""
+    for line, one in numbered_lines(text):
+        try:
+            value = json.loads(one)
+        except (ValueError, RecursionError) as error:
+            raise BadData(path, f"no valid JSON ({error})", "one JSON object", line) from error
+        if not isinstance(value, dict):
+            raise BadData(path, f"a JSON {type(value).__name__}", "one JSON object", line)
+        yield line, value
 
 
 def _delimiter(text: str) -> str:
