@@ -26,7 +26,7 @@ model: $(FULL)/installed
 	$(FULL)/bin/showtell train default --run runs/builtin data=flickr:$(FLICKR8K) model.encoder_weights=$(ENCODER)
 	$(FULL)/bin/showtell export runs/builtin src/showtell/models/default --card docs/model_card.md
 
-$(LIGHT)/installed: pyproject.toml $(shell find src -name '*.py' -o -name '*.yaml' -o -name '*.onnx')
+$(LIGHT)/installed: pyproject.toml $(shell find src -name '*.py' -o -name '*.yaml' -o -name '*.html' -o -name '*.onnx')
 	$(PYTHON) -m venv $(LIGHT)
 	$(LIGHT)/bin/pip install --quiet --disable-pip-version-check .
 	touch $@
