@@ -11,22 +11,37 @@ from hypothesis import strategies as st
 
 from showtell.errors import BadConfig
 from showtell.metrics import words as words_module
-from showtell.metrics.words import arabic_words, ptb_words, split_words
+from showtell.metrics.words import arabic_words, line_words, ptb_words, split_words
 
-# Captions and their words: made by pycocoevalcap 1.2's PTBTokenizer (Stanford CoreNLP 3.4.1, Java 17), which
-# `test_java_still_says_so` runs again wherever it can.
+# Captions and their words, by make_ptb_golden.py; `test_java_still_says_so` asks Java again wherever it can.
 GOLDEN: list[list[str]] = json.loads(Path(__file__).with_name("ptb_golden.json").read_text(encoding="utf-8"))
 
 # Text that is dense in what the rules are about.
 PIECES = (
     "dog Dogs a U.S. Mr. The I n't 's can not cannot gonna & &amp; ( ) < > @ # 2 ½ é ’ ' `` - -- . ... , / : \u00ad 😀"
 )
+# Characters and words that are remembered by themselves, in any order.
+independent = st.lists(
+    st.sampled_from([*"abIS' ,;:!?\"-", " ", "can", "not", "gonna", "n't", "'s", "The", "Mr", "D", "p"]), max_size=12
+).flatmap(lambda parts: st.sampled_from(["".join(parts), "".join(parts) + ".", "".join(parts) + " . "]))
 dense = st.lists(st.sampled_from([*PIECES.split(" "), " "]), max_size=12).map("".join)
 
 
-@pytest.mark.parametrize(("text", "expected"), GOLDEN, ids=[repr(text)[:40] for text, _ in GOLDEN])
-def test_the_golden_captions(text: str, expected: str) -> None:
-    assert " ".join(ptb_words(text)) == expected
+# The Java program looks for `The` and the like after `I.`, and finds it in the next line, which is another caption.
+KNOWN = {"#dog a\u180edog I."}
+
+
+def different(words_of: Callable[[str], list[str]]) -> list[tuple[str, str, str]]:
+    """Golden lines that are cut otherwise: line, ours, Java's."""
+    ours = [(text, " ".join(words_of(text)), expected) for text, expected in GOLDEN]
+    return [(text, found, expected) for text, found, expected in ours if found != expected]
+
+
+@pytest.mark.parametrize("words_of", [ptb_words, line_words])
+def test_hard_lines_are_cut_as_java_cuts_them(words_of: Callable[[str], list[str]]) -> None:
+    assert len(GOLDEN) >= 2500
+    assert [row for row in different(words_of) if row[0] not in KNOWN] == []
+    assert len(different(words_of)) <= len(GOLDEN) / 1000
 
 
 def test_java_still_says_so(java_words: Callable[[list[str]], list[str]]) -> None:
@@ -66,12 +81,22 @@ def test_words_are_small_and_without_spaces_or_punctuation(text: str) -> None:
         assert word not in {".", ",", "?", "!", ":", ";", "-", "--", "...", "'", "''", "`", "``"}
 
 
-@given(dense | st.text())
-def test_the_shortcut_for_plain_words_changes_nothing(text: str) -> None:
-    expected = ptb_words(text)
+@given(dense | independent | st.text())
+def test_what_is_remembered_and_the_shortcut_change_nothing(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(words_module, "_PLAIN", re.compile("(?!)()"))
-        assert ptb_words(text) == expected
+        expected = line_words(text)  # by the rules alone
+    assert ptb_words(text) == expected
+    assert line_words(text) == expected
+
+
+def test_memory_for_words_has_an_end() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(words_module, "_REMEMBERED", 10)
+        words_module._remembered.clear()
+        for number in range(50):
+            assert ptb_words(f"dog's {'x' * number}") == ["dog", "'s", *(["x" * number] if number else [])]
+            assert len(words_module._remembered) <= 10
 
 
 @given(st.lists(dense, min_size=2, max_size=2))

@@ -46,5 +46,6 @@ def _nearest_length(corpus: Corpus) -> Integers:
     reference = np.flatnonzero(~corpus.is_candidate)
     length, image = corpus.length[reference], corpus.image[reference]
     distance = np.abs(length - corpus.length[corpus.candidate][image])
-    order = np.lexsort((length, distance, image))
-    return length[order[corpus.references.cumsum() - corpus.references]]
+    longer = corpus.length.max() + 1
+    nearest: Integers = np.minimum.reduceat(distance * longer + length, corpus.references.cumsum() - corpus.references)
+    return nearest % longer

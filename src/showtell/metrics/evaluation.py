@@ -76,12 +76,14 @@ class Evaluation:
         *,
         alternatives: Mapping[str, Sequence[str]] | None = None,
         training: Collection[str] | None = None,
+        readings: Mapping[str, tuple[int, int, float]] | None = None,
         java: Sequence[str] = (),
     ) -> None:
         """All mappings are by the image's name.
 
         `alternatives`, several captions for each image, gives `self-CIDEr`; `training`, the captions that the model was
-        trained on, gives `novelty`; `java` names METEOR and SPICE.
+        trained on, gives `novelty`; `readings`, how many true words of an image there are, how many of them were among
+        the five likeliest, and the loss, gives `top-5` and `loss`; `java` names METEOR and SPICE.
 
         Raises BadData when the images are not the same, and when there are none or some have no reference; BadConfig
         for a language without rules and for METEOR or SPICE without Java; MissingExtra for them without pycocoevalcap.
@@ -106,6 +108,8 @@ class Evaluation:
         if alternatives is not None:
             several = [[split_words(c, language) for c in alternatives[name]] for name in candidates]
             self._summed.append(_mean("self-CIDEr", self_cider(several, self._right)))
+        if readings is not None:
+            self._summed.append(_taught(np.array([readings[name] for name in candidates], np.float64)))
         self._varieties = {
             "different": different(self._said),
             "distinct-1": distinct(self._said, 1),
@@ -198,6 +202,15 @@ def _mean(name: str, each: Floats) -> _Summed:
     return _Summed((name,), each[:, None], lambda sums: sums / len(each), each[:, None])
 
 
+def _taught(parts: Floats) -> _Summed:
+    """Of `[B, 3]`: true words, hits, loss."""
+
+    def of_sums(sums: Floats) -> Floats:
+        return sums[..., 1:] / np.maximum(1, sums[..., :1])
+
+    return _Summed(("top-5", "loss"), parts, of_sums, of_sums(parts))
+
+
 def _apart(words: Sequence[str]) -> list[str]:
     return " ".join(words).split()
 
@@ -219,3 +232,14 @@ def _some(names: Collection[str]) -> str:
     """Up to three of the names, and how many more there are."""
     first = ", ".join(sorted(names)[:3])
     return f"{first} and {len(names) - 3} more" if len(names) > 3 else first
+
+
+def agreement(systems: Sequence[Sequence[str]], language: str) -> Floats:
+    """How alike the systems caption each image, `[B]` from 0 to 1: mean ROUGE-L of each caption against each other.
+
+    `systems`: of each, a caption for each image.
+    """
+    said = [[split_words(caption, language) for caption in captions] for captions in systems]
+    pairs = [(one, other) for one in said for other in said if one is not other]
+    found = [rouge_l(number(one, [[words] for words in other])) for one, other in pairs]
+    return np.asarray(np.mean(found, axis=0), np.float64)

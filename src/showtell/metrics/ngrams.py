@@ -97,38 +97,37 @@ class Ngrams(NamedTuple):
 def count(corpus: Corpus) -> Iterator[Ngrams]:
     """For n = 1..4."""
     is_candidate = corpus.is_candidate
+    left = np.repeat(corpus.length.cumsum(), corpus.length) - np.arange(len(corpus.word))  # words to the caption's end
     start = np.arange(len(corpus.word))
     ngram = corpus.word
     for n in range(1, LONGEST + 1):
         if n > 1:
-            whole = np.flatnonzero(start + n <= len(corpus.word))
-            whole = whole[corpus.caption[start[whole]] == corpus.caption[start[whole] + n - 1]]
+            whole = np.flatnonzero(left[start] >= n)
             # Two numbers in one: of the n-gram without its last word, and of that word.
             start, ngram = start[whole], ngram[whole] * corpus.vocabulary + corpus.word[start[whole] + n - 1]
         order = _by_ngram_and_caption(ngram, corpus.caption[start], len(corpus.image))
-        caption, ngram_sorted = corpus.caption[start[order]], ngram[order]
-        image = corpus.image[caption]
-        new_ngram = _changes(ngram_sorted)
+        caption, sorted_ngram = corpus.caption[start[order]], ngram[order]
+        new_ngram = _changes(sorted_ngram)
+        entries = np.flatnonzero(new_ngram | _changes(caption))
+        times = np.diff(entries, append=len(order))
+        # From here on of entries, not of words.
+        caption, new_ngram = caption[entries], new_ngram[entries]
+        image, numbers = corpus.image[caption], new_ngram.cumsum() - 1
         new_group = new_ngram | _changes(image)
-        new_entry = new_group | _changes(caption)
-        numbers = new_ngram.cumsum() - 1
-
-        entries, groups = np.flatnonzero(new_entry), np.flatnonzero(new_group)
-        times = np.diff(np.append(entries, len(order)))
-        first = np.flatnonzero(new_group[entries])  # entry of each group, the candidate's if it has one
-        of_candidate = is_candidate[caption[entries]]
+        first = np.flatnonzero(new_group)  # entry of each group, the candidate's if it has one
+        of_candidate = is_candidate[caption]
         yield Ngrams(
-            caption=caption[entries],
+            caption=caption,
             times=times,
-            group=new_group[entries].cumsum() - 1,
-            image=image[groups],
-            ngram=numbers[groups],
+            group=new_group.cumsum() - 1,
+            image=image[first],
+            ngram=numbers[first],
             said=np.where(of_candidate[first], times[first], 0),
             most=np.maximum.reduceat(np.where(of_candidate, 0, times), first) if len(first) else first,
         )
         # Numbered anew each time, since powers of the vocabulary's size would soon not fit into 64 bits.
         ngram = np.empty_like(ngram)
-        ngram[order] = numbers
+        ngram[order] = np.repeat(numbers, times)
 
 
 def _by_ngram_and_caption(ngram: Integers, caption: Integers, captions: int) -> Integers:

@@ -208,7 +208,7 @@ RULES: Final = (
     # Abbreviations keep their full stop, but single letters not before the start of a sentence, and `No.` before a
     # number only.
     Rule("[A-Za-z]", before=rf"\.{SPACE}+(?:{SENTENCE_START}){ANY_SPACE}"),
-    Rule(r"(?i:arts?|bldg|ca|figs?|nos?|op|pp|prop)\.", before=f"{ANY_SPACE}?{DIGIT}"),
+    Rule(r"(?i:art|bldg|ca|figs?|nos?|op|pp|prop)\.", before=f"{ANY_SPACE}?{DIGIT}"),
     Rule(r"(?i:pt[ey])\.", before=f"{SPACE}(?i:lim|ltd)"),
     Rule(rf"(?:(?i:{ABBREVIATION})|{STATE})\.", before=".."),
     Rule(rf"(?:{ACRONYM}|(?i:{ABBREVIATION}|{TITLE})|{STATE}|[A-Za-z])\."),

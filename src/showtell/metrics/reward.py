@@ -28,6 +28,8 @@ from showtell.metrics.ngrams import LONGEST, Floats, Integers
 
 WORD_BITS: Final = 64 // LONGEST
 _ID_BITS: Final = 40
+_PENALTY: Final = np.exp(-(np.arange(200.0) ** 2) / (2 * SIGMA**2))
+"""By the difference in length; the last is less than 1e-230."""
 _ID: Final = (1 << _ID_BITS) - 1
 
 
@@ -59,11 +61,11 @@ class CiderReward:
         found = _ngrams(np.array(list(chain.from_iterable(captions)), np.int64), self._length)
 
         # Document frequencies: among how many images an n-gram is in a reference. What is in none counts as in one.
-        keys, ngram = np.unique(found.key, return_inverse=True)
-        self._ngrams = KeyTable(keys)
-        in_image = np.unique(image[found.vector // LONGEST] * len(keys) + ngram)
-        images_with = np.bincount(in_image % len(keys))
-        self._rarity = np.log(len(references)) - np.log(np.append(images_with, 1))
+        self._ngrams = KeyTable(np.unique(found.key))
+        ngram = self._ngrams.find(found.key)
+        in_image = np.unique(image[found.vector // LONGEST] << _ID_BITS | ngram) & _ID
+        images_with = np.bincount(in_image, minlength=self._ngrams.absent + 1)
+        self._rarity = np.log(len(references)) - np.log(np.maximum(1, images_with))
 
         vector, ngram, times = _count(found.vector, ngram)
         weight = times * self._rarity[ngram]
@@ -93,11 +95,12 @@ class CiderReward:
         weight = times * self._rarity[np.minimum(ngram, self._ngrams.absent)]
         norm = _norm(vector, weight, len(samples))
 
-        row = vector // LONGEST
-        mine, theirs = self._shared(image[row] << _ID_BITS | ngram, image)
+        known = np.flatnonzero(ngram < self._ngrams.absent)
+        mine, theirs = self._shared(image[vector[known] // LONGEST] << _ID_BITS | ngram[known], image)
+        mine = known[mine]
         product = np.minimum(weight[mine], self._weight[theirs]) * self._unit[theirs]
-        difference = length[row[mine]] - self._length[self._caption[theirs]]
-        product *= np.exp(-(difference**2) / (2 * SIGMA**2))
+        difference = length[vector[mine] // LONGEST] - self._length[self._caption[theirs]]
+        product *= _PENALTY[np.minimum(np.abs(difference), len(_PENALTY) - 1)]
         sums = np.bincount(vector[mine], product, len(norm))
         cosines = np.divide(sums, norm, out=np.zeros(len(norm)), where=norm > 0).reshape(-1, LONGEST)
         return np.asarray(10 * cosines.mean(axis=1) / self._per_image[image], np.float64)

@@ -17,8 +17,14 @@ from showtell.metrics.ptb_rules import RULES
 _PUNCTUATION: Final = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 """pycocoevalcap's list without its -LRB- and the like: words come in small letters, so it never dropped a -lrb-."""
 
-_PLAIN: Final = re.compile(" *(?!(?i:cannot|gimme|gonna|gotta|lemme|wanna) )([A-Za-z]+)(?= )")
+_PLAIN: Final = re.compile(r" *(?!(?i:cannot|gimme|gonna|gotta|lemme|wanna)(?: |$))([A-Za-z]+)(?= |$)")
 """Letters between spaces, of which the rules make nothing else. Most words are such, and need not try seventy rules."""
+
+_INDEPENDENT: Final = re.compile(r"""[A-Za-z ,;:!?"'-]*\.? *""")
+"""A line whose words say nothing of each other: no rule looks across a space here, and a full stop is at the end."""
+
+_REMEMBERED: Final = 100_000
+"""Words are few, and lines are many; but nobody's words may fill the memory."""
 
 
 def ptb_words(text: str) -> list[str]:
@@ -26,8 +32,28 @@ def ptb_words(text: str) -> list[str]:
 
     A fraction or a telephone number can have a no-break space inside (`2 1/2` is one word), as it has there.
     """
+    if _INDEPENDENT.fullmatch(text):
+        return [word for part in text.split() for word in _remembered[part]]
+    return line_words(text)
+
+
+def line_words(text: str) -> list[str]:
+    """The same by the rules alone: what `ptb_words` remembers, and does where there is nothing to remember."""
     line = " ".join(_tokens(text)).rstrip()
     return [word for word in line.split(" ") if word and word not in _PUNCTUATION]
+
+
+class _Remembered(dict[str, list[str]]):
+    """The words of what stood between spaces before."""
+
+    def __missing__(self, part: str) -> list[str]:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[part] = words = [part.lower()] if _PLAIN.fullmatch(part) else line_words(part)
+        return words
+
+
+_remembered: Final = _Remembered()
 
 
 def arabic_words(text: str) -> list[str]:
