@@ -23,7 +23,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"numpy", "torch", "lightning", "safetensors", "sklearn", "tokenizers", "spacy", "PIL", "rich"},
     ),
     "export": ({"core", "nets", "train"}, {"numpy", "torch", "onnx", "onnxscript", "safetensors", "PIL"}),
-    "metrics": (set(), {"numpy"}),
+    "metrics": (set(), {"numpy", "pycocoevalcap"}),
     "view": ({"core"}, {"numpy", "PIL", "matplotlib"}),
     "recipes": (set(), set()),
     "cli": ({"data", "core", "nets", "train", "export", "metrics", "view", "recipes", "cli"}, {"typer", "rich"}),

@@ -1,6 +1,5 @@
 """The other commands as a user runs them: what they print, and one line for each mistake."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -79,20 +78,6 @@ def test_data_check_and_stats(photos: Path) -> None:
     (photos / "train" / "a.jpg").write_bytes(b"<html>")
     done = showtell("data", "check", f"folder:{photos}")
     assert done.returncode == 1 and "a.jpg: unreadable" in done.stdout
-
-
-def test_score_reads_what_caption_writes(photos: Path, tmp_path: Path) -> None:
-    rows = [{"image": f"dev/{name}.jpg", "caption": f"the dog {name} runs"} for name in "cd"]
-    file = tmp_path / "rows.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    scores = json.loads(showtell("score", file, f"folder:{photos}").stdout)
-    assert scores["BLEU-4"] == pytest.approx(1) and scores["different"] == 1
-    file.write_text(json.dumps(rows[0]) + "\nnot json\n", encoding="utf-8")
-    done = showtell("score", file, f"folder:{photos}")
-    assert done.returncode == 2 and f"{file}, line 2" in done.stderr
-    file.write_text(json.dumps(rows[0]) + "\n", encoding="utf-8")
-    done = showtell("score", file, f"folder:{photos}")
-    assert done.returncode == 2 and "no row for dev/d.jpg" in done.stderr
 
 
 def test_a_run_that_is_none(tmp_path: Path) -> None:

@@ -188,3 +188,15 @@ def test_a_caption_of_no_words(captioner: Captioner) -> None:
     caption = writer_of_pieces(captioner, "").caption(EXAMPLES[0], attention=True, decode=settings)
     assert (caption.text, caption.words) == ("", ()) and caption.score == pytest.approx(math.log(1 / 2))
     assert caption.attention is not None and caption.attention.shape == (0, 5, REGIONS // 5)
+
+
+def test_a_model_reads_its_own_caption_as_it_wrote_it(captioner: Captioner, tmp_path: Path) -> None:
+    written = captioner.caption(DOG, decode=captioner.settings(beam=1))
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no photo")
+    images, captions = [DOG, broken, DOG], [[written.text], ["a dog"], [written.text, "a dog"]]
+    one, none, two = captioner.read_many(images, captions, batch_size=2)
+    assert one is not None and two is not None and none is None
+    assert one.words == one.hits == len(written.words) + 1
+    assert one.loss == pytest.approx(-written.score * one.words, rel=1e-4)
+    assert two.words == one.words + 3 and two.loss > one.loss

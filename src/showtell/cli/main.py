@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from showtell import __version__
-from showtell.cli import caption, data, evaluate, export, recipes, score, sweep, train
+from showtell.cli import caption, compare, data, evaluate, export, recipes, score, sweep, train
 from showtell.errors import ShowtellError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ app.command("sweep")(sweep.sweep)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
+app.command("compare")(compare.compare)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
 

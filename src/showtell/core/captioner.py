@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from showtell.core.decode import decode
 from showtell.core.image import load_image
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.pixels import normalise, resize
+from showtell.core.reading import Reading, read_captions
 from showtell.core.search import Hypothesis
 from showtell.core.sources import Found
 from showtell.core.stepper import Stepper
@@ -114,6 +115,43 @@ class Captioner:
     def _rows(
         self, images: Iterator[Any], batch_size: int, language: str, settings: DecodeSettings, num: int, attention: bool
     ) -> Iterator[CaptionRow]:
+        for prepared in self._prepared(images, batch_size):
+            good = [pixels for _, pixels in prepared if not isinstance(pixels, BadImage)]
+            captions = iter(self._network(good, language, settings, num, attention) if good else [])
+            for image, pixels in prepared:
+                if isinstance(pixels, BadImage):
+                    yield CaptionRow(image, error=pixels.code, detail=pixels.detail)
+                else:
+                    yield CaptionRow(image, next(captions))
+
+    def read_many(
+        self,
+        images: Iterable[Any],
+        captions: Iterable[Sequence[str]],
+        *,
+        batch_size: int = 32,
+        language: str | None = None,
+    ) -> Iterator[Reading | None]:
+        """How well the model continues each image's `captions`, reading their true words; None for an image that cannot
+        be used.
+
+        Raises BadConfig for a language that the model does not write, and for a model that writes words in pieces: how
+        to cut the captions of others is known to its training only.
+        """
+        spoken, text = self._language(language), self.bundle.text
+        if text.takes_pieces:
+            raise BadConfig("this model spells words in pieces, and only its training knows how to cut a caption so")
+        longest = self.bundle.manifest.longest
+        ids = ([text.encode(caption, spoken, longest) for caption in each] for each in captions)
+        for prepared in self._prepared(iter(images), batch_size):
+            pixels = [each for _, each in prepared if not isinstance(each, BadImage)]
+            true = list(itertools.islice(ids, len(prepared)))
+            true = [each for each, (_, of) in zip(true, prepared, strict=True) if not isinstance(of, BadImage)]
+            found = iter(read_captions(self.stepper, self._memory(pixels), true) if pixels else [])
+            yield from (None if isinstance(of, BadImage) else next(found) for _, of in prepared)
+
+    def _prepared(self, images: Iterator[Any], batch_size: int) -> Iterator[list[tuple[Any, np.ndarray | BadImage]]]:
+        """Batches of images with their pixels, or with what is wrong."""
         pool = ThreadPoolExecutor(LOADERS, thread_name_prefix="showtell-load")
         waiting: deque[tuple[Any, Future[np.ndarray | BadImage]]] = deque()
         try:
@@ -123,14 +161,7 @@ class Captioner:
                 if not waiting:
                     return
                 taken = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
-                prepared = [(image, future.result()) for image, future in taken]
-                good = [pixels for _, pixels in prepared if not isinstance(pixels, BadImage)]
-                captions = iter(self._network(good, language, settings, num, attention) if good else [])
-                for image, pixels in prepared:
-                    if isinstance(pixels, BadImage):
-                        yield CaptionRow(image, error=pixels.code, detail=pixels.detail)
-                    else:
-                        yield CaptionRow(image, next(captions))
+                yield [(image, future.result()) for image, future in taken]
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -149,9 +180,13 @@ class Captioner:
     def _network(
         self, images: list[np.ndarray], language: str, settings: DecodeSettings, num: int, attention: bool
     ) -> list[tuple[Caption, ...]]:
-        memory = self.stepper.encode(normalise(np.stack(images), self.bundle.manifest.pixels))
-        found = decode(self.stepper, memory, len(images), self.bundle.text, language, settings, num, attention)
+        found = decode(
+            self.stepper, self._memory(images), len(images), self.bundle.text, language, settings, num, attention
+        )
         return [tuple(self._caption(hypothesis, language) for hypothesis in each) for each in found]
+
+    def _memory(self, images: list[np.ndarray]) -> Any:
+        return self.stepper.encode(normalise(np.stack(images), self.bundle.manifest.pixels))
 
     def _caption(self, hypothesis: Hypothesis, language: str) -> Caption:
         """Pieces become whole words: a word's probability is the product of its pieces', its attention their mean."""

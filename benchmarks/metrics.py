@@ -1,0 +1,177 @@
+"""How fast the metrics are, beside pycocoevalcap and plain code; both sides in one run, in turn, medians.
+
+    python benchmarks/metrics.py ../shared/flickr8k
+
+1. BLEU, ROUGE-L and CIDEr of 5,000 images with five references, on words already split.
+2. The reward of self-critical training: 250 samples of 50 training images with five references, on one thread. The
+   plain side counts every n-gram in a dictionary, as the usual code does; both have the document frequencies
+   beforehand, ours also the references' counts, since they do not change.
+3. Splitting 25,000 captions into words, beside pycocoevalcap's tokenizer with a single caption: Java's start.
+
+Needs showtell[dev] and Java.
+"""
+
+import contextlib
+import io
+import math
+import os
+import random
+import statistics
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy
+
+import numpy as np
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
+from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+from showtell.core.text import split_words
+from showtell.metrics.bleu import bleu, bleu_counts
+from showtell.metrics.cider import cider
+from showtell.metrics.ngrams import count, number
+from showtell.metrics.reward import CiderReward
+from showtell.metrics.rouge import rouge_l
+from showtell.metrics.words import ptb_words
+
+ROUNDS = 7
+END = 0
+
+
+def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    begin = time.perf_counter()
+    found = work()
+    return time.perf_counter() - begin, found
+
+
+def report(title: str, theirs: Sequence[float], ours: Sequence[float]) -> None:
+    ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
+    print(
+        f"{title}: {1000 * statistics.median(theirs):.1f} ms beside {1000 * statistics.median(ours):.2f} ms, ratio "
+        f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}; {len(ratios)} rounds)"
+    )
+
+
+def scores(captions: dict[str, list[str]]) -> None:
+    draw = random.Random(0)
+    truth = {name: [" ".join(ptb_words(c)) for c in each] for name, each in list(captions.items())[:5000]}
+    every = [caption for each in truth.values() for caption in each]
+    said = {name: [draw.choice(every) if draw.random() < 0.5 else draw.choice(each)] for name, each in truth.items()}
+
+    def theirs() -> list[float]:
+        with contextlib.redirect_stdout(io.StringIO()):
+            of_bleu = Bleu(4).compute_score(truth, said, verbose=0)[0]
+            return [*of_bleu, Rouge().compute_score(truth, said)[0], Cider().compute_score(truth, said)[0]]
+
+    def ours() -> list[float]:
+        corpus = number([c.split() for [c] in said.values()], [[c.split() for c in each] for each in truth.values()])
+        ngrams = list(count(corpus))
+        of_bleu = bleu(bleu_counts(corpus, ngrams).sum(axis=0))
+        return [*of_bleu, rouge_l(corpus).mean(), cider(corpus, ngrams).mean()]
+
+    rounds = [(seconds(theirs), seconds(ours)) for _ in range(ROUNDS)]
+    difference = np.abs(np.subtract(rounds[0][0][1], rounds[0][1][1])).max()
+    report("BLEU + ROUGE-L + CIDEr", [a for (a, _), _ in rounds], [b for _, (b, _) in rounds])
+    print(f"  largest difference {difference:.1e}")
+
+
+def ngrams_of(ids: Sequence[int]) -> Counter[tuple[int, ...]]:
+    return Counter(tuple(ids[start : start + n]) for n in range(1, 5) for start in range(len(ids) - n + 1))
+
+
+class PlainReward:
+    """One n-gram at a time."""
+
+    def __init__(self, references: Sequence[Sequence[Sequence[int]]]) -> None:
+        self.references = references
+        self.images_with = Counter(
+            ngram for each in references for ngram in set().union(*(ngrams_of([*ids, END]) for ids in each))
+        )
+        self.log_images = math.log(len(references))
+
+    def weights(self, ids: Sequence[int]) -> tuple[list[dict[tuple[int, ...], float]], list[float]]:
+        weights: list[dict[tuple[int, ...], float]] = [{} for _ in range(4)]
+        squares = [0.0] * 4
+        for ngram, times in ngrams_of(ids).items():
+            weight = times * (self.log_images - math.log(max(1, self.images_with[ngram])))
+            weights[len(ngram) - 1][ngram] = weight
+            squares[len(ngram) - 1] += weight**2
+        return weights, [math.sqrt(square) for square in squares]
+
+    def __call__(self, samples: np.ndarray, images: np.ndarray) -> list[float]:
+        found = []
+        for row, image in zip(samples.tolist(), images.tolist(), strict=True):
+            ids = row[: row.index(END) + 1] if END in row else row
+            mine, my_norms = self.weights(ids)
+            total = 0.0
+            for reference in self.references[image]:
+                theirs, norms = self.weights([*reference, END])
+                penalty = math.exp(-((len(ids) - len(reference) - 1) ** 2) / 72)
+                for a, b, norm in zip(mine, theirs, (x * y for x, y in zip(my_norms, norms, strict=True)), strict=True):
+                    if norm:
+                        total += sum(min(w, b.get(g, 0.0)) * b.get(g, 0.0) for g, w in a.items()) / norm * penalty / 4
+            found.append(10 * total / len(self.references[image]))
+        return found
+
+
+def reward(captions: dict[str, list[str]]) -> None:
+    ids: defaultdict[str, int] = defaultdict()
+    ids.default_factory = lambda: len(ids) + 1
+    references = [[[ids[word] for word in split_words(c)] for c in each] for each in list(captions.values())[:6000]]
+    taken, ours = seconds(lambda: CiderReward(references, END))
+    plain = PlainReward(references)
+    draw = np.random.default_rng(0)
+
+    def batch() -> tuple[np.ndarray, np.ndarray]:
+        """Samples as they are in training: about a third near a reference, the others about something else."""
+        images = np.repeat(draw.choice(len(references), 50, replace=False), 5)
+        samples = np.full((len(images), 22), END)
+        for row, image in zip(samples, images, strict=True):
+            of = references[image if draw.random() < 0.35 else draw.integers(len(references))]
+            words = [w if draw.random() < 0.85 else int(draw.integers(1, 3000)) for w in of[draw.integers(len(of))]]
+            row[: len(words)] = words[:22]
+        return samples, images
+
+    slow, fast, difference = [], [], 0.0
+    for _ in range(3 * ROUNDS):
+        # Ten batches of ours to one of the other, all different: a processor warm for the one is not so for the other.
+        batches = [batch() for _ in range(10)]
+        expected_time, expected = seconds(lambda first=batches[0]: plain(*first))
+        found_time, found = seconds(lambda every=batches: [ours(*each) for each in every])
+        slow.append(expected_time)
+        fast.append(found_time / len(batches))
+        difference = max(difference, float(np.abs(np.subtract(expected, found[0])).max()))
+    report("reward of 250 samples x 5 references", slow, fast)
+    print(f"  largest difference {difference:.1e}; prepared once in {taken:.2f} s for {len(references)} images")
+
+
+def splitting(captions: dict[str, list[str]]) -> None:
+    every = [caption for each in captions.values() for caption in each][:25_000]
+    one = {0: [{"caption": every[0]}]}
+    rounds = [
+        (seconds(lambda: PTBTokenizer().tokenize(one))[0], seconds(lambda: [ptb_words(c) for c in every])[0])
+        for _ in range(ROUNDS)
+    ]
+    report("Java's start beside 25,000 captions split", [a for a, _ in rounds], [b for _, b in rounds])
+
+
+def main(folder: str) -> None:
+    captions: dict[str, list[str]] = defaultdict(list)
+    for line in (Path(folder) / "captions.en.txt").read_text(encoding="utf-8").splitlines():
+        name, caption = line.split("\t")
+        captions[name.split("#")[0]].append(caption)
+    scores(captions)
+    reward(captions)
+    splitting(captions)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])

@@ -1,0 +1,141 @@
+"""What `evaluate` and `score` share: the table on the terminal, and the report that `compare` reads."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from showtell.errors import BadConfig
+
+if TYPE_CHECKING:
+    from showtell.metrics import Evaluation
+
+FORMAT = 1
+PER_IMAGE = ("BLEU-4", "ROUGE-L", "CIDEr", "METEOR", "SPICE", "content_recall", "self-CIDEr")
+"""What a row of the report says of its image."""
+
+
+class JavaMetric(str, Enum):
+    meteor = "METEOR"
+    spice = "SPICE"
+
+
+Report = Annotated[
+    Path | None,
+    typer.Option(help="Write the whole report as one JSON file, which `showtell compare` reads; - prints it."),
+]
+Java = Annotated[
+    list[JavaMetric] | None,
+    typer.Option("--java", case_sensitive=False, help="Also METEOR or SPICE, which need Java; may be repeated."),
+]
+Resamples = Annotated[int, typer.Option(min=100, help="How often the images are resampled for the intervals.")]
+
+
+def check_report(path: Path | None) -> None:
+    """Raises BadConfig for a report that could not be written: before the work, not after it."""
+    if path is None or str(path) == "-":
+        return
+    if path.is_dir():
+        raise BadConfig(f"--report {path}: is a folder; expected a file name")
+    if not path.absolute().parent.is_dir():
+        raise BadConfig(f"--report {path}: no folder {path.parent}; make it first")
+
+
+def report_of(
+    evaluation: Evaluation,
+    captions: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    alternatives: Mapping[str, Sequence[str]],
+    resamples: int,
+    **about: Any,
+) -> dict[str, Any]:
+    """`about`: where captions and references come from."""
+    from datetime import datetime, timezone
+
+    from showtell.metrics.intervals import LEVEL
+
+    each = evaluation.each
+    rows = [
+        {
+            "image": name,
+            "caption": captions[name],
+            **({"alternatives": list(alternatives[name][1:])} if len(alternatives[name]) > 1 else {}),
+            "references": list(references[name]),
+            "scores": {metric: _rounded(each[metric][place]) for metric in PER_IMAGE if metric in each},
+        }
+        for place, name in enumerate(evaluation.names)
+    ]
+    return {
+        "format": FORMAT,
+        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        **about,
+        "language": evaluation.language,
+        "images": len(rows),
+        "references_sha256": hash_of(references),
+        "intervals": {"level": LEVEL, "resamples": resamples, "seed": 0},
+        "scores": {
+            name: {part: _rounded(value) for part, value in estimate._asdict().items()}
+            for name, estimate in evaluation.estimates(resamples).items()
+        },
+        "rows": rows,
+    }
+
+
+def hash_of(references: Mapping[str, Sequence[str]]) -> str:
+    """SHA-256 of names and captions, whatever the order of the images: equal for equal tasks."""
+    import hashlib
+
+    whole = json.dumps(sorted((name, list(captions)) for name, captions in references.items()), ensure_ascii=False)
+    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def put(report: Mapping[str, Any], path: Path | None) -> None:
+    """A table on stdout, and the report where it was asked for; with `-`, the report in place of the table."""
+    from showtell.files import write_text
+
+    if path is not None:
+        whole = json.dumps(report, ensure_ascii=False, indent=1)
+        if str(path) == "-":
+            typer.echo(whole)
+            return
+        write_text(path, whole + "\n")
+        print(f"{path}: written", file=sys.stderr)
+    print_scores(report["scores"])
+
+
+def print_scores(scores: Mapping[str, Mapping[str, float | None]]) -> None:
+    for name, score in scores.items():
+        if score["low"] is None:
+            typer.echo(f"{name:15}{number(score['value']):>9}")
+        else:
+            typer.echo(f"{name:15}{number(score['value']):>9}   {number(score['low'])} to {number(score['high'])}")
+
+
+def number(value: float | None) -> str:
+    """Four decimals for shares, none or two for numbers of words."""
+    if value is None:
+        return "-"
+    if abs(value) < 20:
+        return f"{value:.4f}" if abs(value) < 5 else f"{value:.2f}"
+    return f"{value:.0f}"
+
+
+def _rounded(value: float) -> float | None:
+    """JSON has no `nan`."""
+    return None if math.isnan(value) else round(float(value), 6)
+
+
+def _versions() -> dict[str, str]:
+    import platform
+    from importlib.metadata import version
+
+    packages = ("showtell", "numpy", "onnxruntime", "pillow", "tokenizers")
+    return {"python": platform.python_version(), **{package: version(package) for package in packages}}

@@ -1,0 +1,206 @@
+"""`score`, `evaluate` and `compare` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from showtell.metrics import score
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))
+REFERENCES = {
+    "dog": ["a dog runs on the grass", "a brown dog plays outside"],
+    "cat": ["a cat sleeps on a chair", "the cat is asleep"],
+    "car": ["a red car on the street", "a car drives by"],
+    "man": ["a man rides a horse", "the man sits on a horse"],
+}
+GOOD = {"dog": "a dog runs", "cat": "a cat sleeps on a chair", "car": "a red car", "man": "a man on a horse"}
+BAD = {"dog": "a man in a", "cat": "a cat", "car": "a man in a", "man": "a man on a horse"}
+
+
+def showtell(*arguments: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "showtell", *map(str, arguments)], capture_output=True, text=True, encoding="utf-8"
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def write(path: Path, rows: dict[str, Any], key: str) -> Path:
+    lines = (json.dumps({"image": f"{name}.jpg", key: value}) + "\n" for name, value in rows.items())
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def references(tmp_path: Path) -> Path:
+    return write(tmp_path / "references.jsonl", REFERENCES, "captions")
+
+
+@pytest.fixture
+def reports(tmp_path: Path, references: Path) -> list[Path]:
+    """A bad system and a good one."""
+    found = []
+    for name, captions in {"bad": BAD, "good": GOOD}.items():
+        file, report = write(tmp_path / f"{name}.jsonl", captions, "caption"), tmp_path / f"{name}.json"
+        assert showtell("score", file, references, "--report", report).returncode == 0
+        found.append(report)
+    return found
+
+
+def test_score_prints_a_table_and_writes_a_report(tmp_path: Path, references: Path) -> None:
+    report = tmp_path / "report.json"
+    done = showtell("score", write(tmp_path / "good.jsonl", GOOD, "caption"), references, "--report", report)
+    assert done.returncode == 0
+    found = json.loads(report.read_text(encoding="utf-8"))
+    expected = score(GOOD, REFERENCES)
+    assert {name: each["value"] for name, each in found["scores"].items()} == pytest.approx(expected, abs=1e-6)
+    cider = found["scores"]["CIDEr"]
+    assert cider["low"] < cider["value"] < cider["high"]
+    line = next(line for line in done.stdout.splitlines() if line.startswith("CIDEr"))
+    assert f"{cider['value']:.4f}"[:4] in line and " to " in line
+    assert [row["image"] for row in found["rows"]] == [f"{name}.jpg" for name in REFERENCES]
+    assert found["rows"][1]["caption"] == GOOD["cat"] and found["rows"][1]["references"] == REFERENCES["cat"]
+    assert found["rows"][1]["scores"]["BLEU-4"] == pytest.approx(1)
+    assert found["versions"]["showtell"] and found["images"] == 4
+
+
+def test_score_prints_the_report_when_asked(tmp_path: Path, references: Path) -> None:
+    done = showtell("score", write(tmp_path / "good.jsonl", GOOD, "caption"), references, "--report", "-")
+    assert json.loads(done.stdout)["images"] == 4
+
+
+def test_what_does_not_fit_is_refused_or_left_out_or_scored(tmp_path: Path, references: Path) -> None:
+    some = write(tmp_path / "some.jsonl", {"dog": "a dog runs", "cat": None, "bird": "a bird"}, "caption")
+    done = showtell("score", some, references)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    for part in ("--leave-out missing", "--leave-out unknown", "--leave-out empty", "bird", "cat.jpg", "--score-empty"):
+        assert part in done.stderr
+    done = showtell("score", some, references, "--leave-out", "missing,unknown,empty", "--report", "-")
+    assert done.returncode == 0 and json.loads(done.stdout)["images"] == 1
+    assert json.loads(done.stdout)["left_out"]["empty"] == ["cat.jpg"]
+    assert "2 images left out (missing)" in done.stderr
+    done = showtell("score", some, references, "--leave-out", "unknown", "--score-empty", "--report", "-")
+    assert json.loads(done.stdout)["images"] == 4
+    assert json.loads(done.stdout)["scored_empty"] == ["cat.jpg", "car.jpg", "man.jpg"]
+
+
+def test_coco_results_against_coco_annotations(tmp_path: Path) -> None:
+    ids = {name: 100 + place for place, name in enumerate(REFERENCES)}
+    annotations = [{"image_id": ids[name], "caption": c} for name, captions in REFERENCES.items() for c in captions]
+    images = [{"id": number, "file_name": f"COCO_{name}.jpg"} for name, number in ids.items()]
+    truth, results = tmp_path / "captions_val.json", tmp_path / "results.json"
+    truth.write_text(json.dumps({"images": images, "annotations": annotations}), encoding="utf-8")
+    rows = [{"image_id": ids[name], "caption": caption} for name, caption in GOOD.items()]
+    results.write_text(json.dumps(rows), encoding="utf-8")
+    done = showtell("score", results, truth, "--report", "-")
+    found = {name: each["value"] for name, each in json.loads(done.stdout)["scores"].items()}
+    assert found == pytest.approx(score(GOOD, REFERENCES), abs=1e-6)
+
+
+def test_score_in_arabic_keeps_letters(tmp_path: Path) -> None:
+    captions = {"a": "كلب يجري على العشب", "b": "رجل يركب حصان"}
+    candidates = write(tmp_path / "c.jsonl", captions, "caption")
+    truth = write(tmp_path / "r.jsonl", {n: [c] for n, c in captions.items()}, "captions")
+    done = showtell("score", candidates, truth, "--lang", "ar", "--report", "-")
+    assert json.loads(done.stdout)["scores"]["BLEU-4"]["value"] == pytest.approx(0, abs=1) and "كلب" in done.stdout
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two real photos with captions, one broken file, and one to train on."""
+    folder = tmp_path / "photos"
+    for split in ("train", "dev"):
+        (folder / split).mkdir(parents=True)
+    for place, photo in enumerate(EXAMPLES[:2]):
+        shutil.copy(photo, folder / "dev" / photo.name)
+        (folder / "dev" / f"{photo.stem}.txt").write_text(f"a dog {place}\nthe dog runs\n", encoding="utf-8")
+    Image.new("RGB", (40, 30)).save(folder / "train" / "x.jpg")
+    (folder / "train" / "x.txt").write_text("a black square\n", encoding="utf-8")
+    (folder / "dev" / "zz.jpg").write_bytes(b"no photo")
+    (folder / "dev" / "zz.txt").write_text("a dog\n", encoding="utf-8")
+    return folder
+
+
+def test_evaluate_captions_scores_and_reports(photos: Path, tmp_path: Path) -> None:
+    report, output = tmp_path / "report.json", tmp_path / "captions.jsonl"
+    command = ["evaluate", "--data", f"folder:{photos}", "--num", 3, "--teacher-forced"]
+    done = showtell(*command, "--report", report, "--output", output)
+    assert done.returncode == 1 and "1 photos failed" in done.stderr
+    found = json.loads(report.read_text(encoding="utf-8"))
+    assert found["failed"] == {"dev/zz.jpg": "not_an_image"}
+    assert len(found["model"]["sha256"]) == 64 and found["decode"]["beam"] == 5
+    assert {"CIDEr", "novelty", "self-CIDEr", "top-5", "loss"} <= found["scores"].keys()
+    assert 0 < found["scores"]["top-5"]["value"] < 1 < found["scores"]["loss"]["value"]
+    captions = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert [row["caption"] for row in captions[:2]] == [row["caption"] for row in found["rows"][:2]]
+    assert len(found["rows"][0]["alternatives"]) == 2
+    # A report is a file of captions, too: its own scores come out again.
+    again = showtell("score", report, f"folder:{photos}", "--score-empty", "--report", "-")
+    values = {name: each["value"] for name, each in json.loads(again.stdout)["scores"].items()}
+    assert values == pytest.approx({name: found["scores"][name]["value"] for name in values}, abs=1e-6)
+
+
+def test_compare_says_how_sure_a_difference_is(reports: list[Path]) -> None:
+    done = showtell("compare", *reports, "--report", "-")
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    difference = found["systems"][1]["differences"]["CIDEr"]
+    assert difference["value"] == pytest.approx(
+        score(GOOD, REFERENCES)["CIDEr"] - score(BAD, REFERENCES)["CIDEr"], abs=1e-5
+    )
+    assert difference["low"] <= difference["value"] <= difference["high"] and 0 < difference["p"] <= 1
+    assert found["systems"][0]["differences"] is None
+    assert found["rows"][3]["agreement"] == pytest.approx(1) and found["rows"][0]["agreement"] < 0.5
+    table = showtell("compare", *reports).stdout
+    assert "differences to bad" in table and " p " in table
+
+
+def test_compare_writes_a_page_with_and_without_photos(photos: Path, tmp_path: Path) -> None:
+    systems = []
+    for beam in (1, 5):
+        systems.append(tmp_path / f"beam{beam}.json")
+        showtell("evaluate", "--data", f"folder:{photos}", "--beam", beam, "--report", systems[-1])
+    page = tmp_path / "page.html"
+    done = showtell("compare", *systems, "--html", page)
+    assert done.returncode == 0 and "1 photos are not in" in done.stderr
+    assert page.read_text(encoding="utf-8").count(">UklGR") == 2  # "RIFF", as WebP begins
+    shutil.rmtree(photos)
+    done = showtell("compare", *systems, "--html", tmp_path / "other.html")
+    assert done.returncode == 2 and "--data" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"language": "ar"}, "found captions in ar; expected en, as in"),
+        ({"references_sha256": "0"}, "found other references for the same images"),
+        ({"rows": []}, "found 4 images that only one of the reports has (car.jpg, cat.jpg, dog.jpg)"),
+        ({"format": 99}, "found a report of format 99; expected format 1; evaluate again"),
+    ],
+)
+def test_reports_that_cannot_be_compared(reports: list[Path], change: dict[str, Any], problem: str) -> None:
+    other = json.loads(reports[1].read_text(encoding="utf-8")) | change
+    reports[1].write_text(json.dumps(other), encoding="utf-8")
+    done = showtell("compare", *reports)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert problem in done.stderr
+
+
+def test_mistakes_are_known_before_the_work(reports: list[Path], tmp_path: Path) -> None:
+    for arguments, problem in (
+        (["compare", reports[0]], "found 1 report; expected two or more"),
+        (["compare", *reports, "--html", tmp_path / "no" / "page.html"], "no folder"),
+        (["evaluate", "--data", "shapes:9", "--report", tmp_path / "no" / "r.json"], "no folder"),
+        (["compare", reports[0], tmp_path / "good.jsonl"], "no readable JSON"),
+        (["score", reports[0], tmp_path / "references.jsonl", "--leave-out", "mising"], "did you mean 'missing'?"),
+    ):
+        done = showtell(*arguments)
+        assert done.returncode == 2 and problem in done.stderr and done.stderr.count("\n") == 1
