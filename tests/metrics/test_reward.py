@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from showtell.metrics import reward as reward_module
 from showtell.metrics.reward import CiderReward
 
 END = 2
@@ -41,8 +42,9 @@ def slow_reward(references: Sequence[Sequence[Ids]], sample: Ids, image: int) ->
     return 10 * total / len(references[image])
 
 
+@pytest.mark.parametrize("bits", [63, 0], ids=["one key", "three keys"])
 @given(references=references, data=st.data())
-def test_equal_to_one_ngram_at_a_time(references: list[list[list[int]]], data: st.DataObject) -> None:
+def test_equal_to_one_ngram_at_a_time(bits: int, references: list[list[list[int]]], data: st.DataObject) -> None:
     # Ids 7 and 8 are in no reference. A sample may break off without an end, and repeat what it likes.
     sample = st.lists(st.integers(3, 8), max_size=9)
     rows = data.draw(st.lists(st.tuples(sample, st.booleans(), st.integers(0, len(references) - 1)), min_size=1))
@@ -53,8 +55,9 @@ def test_equal_to_one_ngram_at_a_time(references: list[list[list[int]]], data: s
         ids = [*ids, *[8] * (width - len(ids))] if breaks_off else ids
         row[: len(ids)] = ids
         expected.append(slow_reward(references, ids if breaks_off else [*ids, END], image))
-    reward = CiderReward(references, END)
-    found = reward(samples, np.array([image for *_, image in rows]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reward_module, "_SORTED_BITS", bits)
+        found = CiderReward(references, END)(samples, np.array([image for *_, image in rows]))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 

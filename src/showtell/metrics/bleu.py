@@ -47,5 +47,5 @@ def _nearest_length(corpus: Corpus) -> Integers:
     length, image = corpus.length[reference], corpus.image[reference]
     distance = np.abs(length - corpus.length[corpus.candidate][image])
     longer = corpus.length.max() + 1
-    nearest: Integers = np.minimum.reduceat(distance * longer + length, corpus.references.cumsum() - corpus.references)
-    return nearest % longer
+    nearest = np.minimum.reduceat(distance * longer + length, corpus.references.cumsum() - corpus.references)
+    return np.asarray(nearest % longer, np.int64)

@@ -24,7 +24,7 @@ class KeyTable:
 
     def __init__(self, keys: Keys) -> None:
         """`keys` below 2**64 - 1; repetitions are one key."""
-        bits = (4 * len(keys) + 1).bit_length()  # an eighth to a quarter of the places are taken
+        bits = (8 * len(keys) + 1).bit_length()  # a sixteenth to an eighth of the places are taken
         self._shift, self._mask = np.uint64(64 - bits), (1 << bits) - 1
         self.absent = 1 << bits
         """The place of what is no key; all others are below."""
