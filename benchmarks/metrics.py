@@ -126,7 +126,7 @@ class PlainReward:
 
 
 class LongList(list[Any]):
-    """References of a batch which claim to be those of all training images: pycocoevalcap takes their number from it."""
+    """References of a batch, which claim to be those of all training images; pycocoevalcap asks how many there are."""
 
     images = 0
 
@@ -179,7 +179,7 @@ def reward(captions: dict[str, list[str]]) -> None:
     for title, other in (("pycocoevalcap's scorer", ScorerReward(references)), ("plain code", PlainReward(references))):
         slow, fast, difference = [], [], 0.0
         for _ in range(3 * ROUNDS):
-            # Ten batches of ours to one of the other, all different: what is in the cache for one is not for the other.
+            # Ten batches of ours to one of the other, all different: each leaves the caches full of itself.
             batches = [batch() for _ in range(10)]
             expected_time, expected = seconds(lambda other=other, first=batches[0]: other(*first))
             found_time, found = seconds(lambda every=batches: [ours(*each) for each in every])
