@@ -1,6 +1,6 @@
 """What people score: each human caption of Flickr8k's dev photos against the other four, mean over the five.
 
-    python benchmarks/people.py ../shared/flickr8k [LANGUAGE]
+python benchmarks/people.py ../shared/flickr8k [LANGUAGE]
 """
 
 import sys
