@@ -158,8 +158,7 @@ def _print(found: Loaded) -> None:
         for name, score in system["scores"].items():
             line = f"  {name:15}{number(score['value']):>9}   {number(score['low'])} to {number(score['high'])}"
             if system["differences"] is not None and name in system["differences"]:
-                d = system["differences"][name]
-                line = f"{line:50}{_signed(d['value'])}   {_signed(d['low'])} to {_signed(d['high'])}   p {_chance(d['p'])}"
+                line = f"{line:50}{_difference(system['differences'][name])}"
             typer.echo(line)
 
 
@@ -167,8 +166,9 @@ def _signed(value: float) -> str:
     return f"{value:+.4f}" if abs(value) < 5 else f"{value:+.1f}"
 
 
-def _chance(p: float) -> str:
-    return f"{p:.4f}" if p >= 0.0001 else "< 0.0001"
+def _difference(of: Mapping[str, float]) -> str:
+    p = f"{of['p']:.4f}" if of["p"] >= 0.0001 else "< 0.0001"
+    return f"{_signed(of['value'])}   {_signed(of['low'])} to {_signed(of['high'])}   p {p}"
 
 
 def _write_page(html: Path, found: Loaded, spec: str) -> None:
