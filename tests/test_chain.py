@@ -34,13 +34,12 @@ def test_shapes_are_learned_and_survive_export(tmp_path: Path) -> None:
     assert trained.returncode == 0, trained.stderr
     exported = showtell(tmp_path, "export", "runs/shapes", "bundle")
     assert exported.returncode == 0, exported.stderr
-    evaluated = showtell(
-        tmp_path, "evaluate", "--model", "bundle", "--data", "shapes:2000", "--split", "test", "--output", "test.jsonl"
-    )
+    where = ["--model", "bundle", "--data", "shapes:2000", "--split", "test", "--output", "test.jsonl"]
+    evaluated = showtell(tmp_path, "evaluate", *where, "--report", "-")
     assert evaluated.returncode == 0, evaluated.stderr
     report = json.loads(evaluated.stdout)
     assert report["images"] == 200
-    assert report["scores"]["BLEU-4"] >= 0.9
+    assert report["scores"]["BLEU-4"]["value"] >= 0.9
     # BLEU hardly minds a wrong left or right; a caption is true only if it is one of the drawing's sentences.
     assert exact(tmp_path) >= 0.6
     assert (tmp_path / "runs/shapes/curves.png").read_bytes().startswith(b"\x89PNG")
