@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,9 +26,13 @@ GOOD = {"dog": "a dog runs", "cat": "a cat sleeps on a chair", "car": "a red car
 BAD = {"dog": "a man in a", "cat": "a cat", "car": "a man in a", "man": "a man on a horse"}
 
 
-def showtell(*arguments: object) -> subprocess.CompletedProcess[str]:
+def showtell(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "showtell", *map(str, arguments)], capture_output=True, text=True, encoding="utf-8"
+        [sys.executable, "-m", "showtell", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | environment,
     )
     assert "Traceback" not in done.stderr
     return done
@@ -109,8 +114,10 @@ def test_score_in_arabic_keeps_letters(tmp_path: Path) -> None:
     captions = {"a": "كلب يجري على العشب", "b": "رجل يركب حصان"}
     candidates = write(tmp_path / "c.jsonl", captions, "caption")
     truth = write(tmp_path / "r.jsonl", {n: [c] for n, c in captions.items()}, "captions")
-    done = showtell("score", candidates, truth, "--lang", "ar", "--report", "-")
-    assert json.loads(done.stdout)["scores"]["BLEU-4"]["value"] == pytest.approx(0, abs=1) and "كلب" in done.stdout
+    # Whatever the terminal's encoding.
+    done = showtell("score", candidates, truth, "--lang", "ar", "--report", "-", PYTHONIOENCODING="latin-1")
+    assert json.loads(done.stdout)["scores"]["BLEU-3"]["value"] == pytest.approx(1) and "كلب" in done.stdout
+    assert "--lang ar" in showtell("score", candidates, truth).stderr
 
 
 @pytest.fixture
@@ -181,9 +188,10 @@ def test_compare_writes_a_page_with_and_without_photos(photos: Path, tmp_path: P
     ("change", "problem"),
     [
         ({"language": "ar"}, "found captions in ar; expected en, as in"),
-        ({"references_sha256": "0"}, "found other references for the same images"),
-        ({"rows": []}, "found 4 images that only one of the reports has (car.jpg, cat.jpg, dog.jpg)"),
+        ({"references_sha256": "0"}, "found references that are not those which were scored"),
         ({"format": 99}, "found a report of format 99; expected format 1; evaluate again"),
+        ({"rows": None}, "found no rows"),
+        ({"rows": [{"image": "dog.jpg"}]}, "found in row 0 not an image with caption, references and scores"),
     ],
 )
 def test_reports_that_cannot_be_compared(reports: list[Path], change: dict[str, Any], problem: str) -> None:
@@ -194,12 +202,95 @@ def test_reports_that_cannot_be_compared(reports: list[Path], change: dict[str, 
     assert problem in done.stderr
 
 
+def test_systems_of_other_images_or_references_are_not_compared(tmp_path: Path, reports: list[Path]) -> None:
+    for references, problem in (
+        ({"dog": REFERENCES["dog"], "cow": ["a cow"]}, "found 4 images that only one of the reports has (car.jpg,"),
+        ({**REFERENCES, "dog": ["a dog"]}, "found other references for the same images"),
+    ):
+        file = write(tmp_path / "other.jsonl", {name: "a dog" for name in references}, "caption")
+        truth, report = write(tmp_path / "truth.jsonl", references, "captions"), tmp_path / "other.json"
+        assert showtell("score", file, truth, "--report", report).returncode == 0
+        done = showtell("compare", reports[0], report)
+        assert done.returncode == 2 and problem in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_one_image_is_compared_without_intervals(tmp_path: Path) -> None:
+    truth, systems = write(tmp_path / "r.jsonl", {"a": ["a dog runs"]}, "captions"), []
+    for name, caption in (("one", "a dog"), ("two", "a dog runs")):
+        systems.append(tmp_path / f"{name}.json")
+        showtell("score", write(tmp_path / "c.jsonl", {"a": caption}, "caption"), truth, "--report", systems[-1])
+    done = showtell("compare", *systems, "--html", tmp_path / "page.html", "--report", tmp_path / "both.json")
+    assert done.returncode == 0 and "of unknown error" in done.stdout
+    found = json.loads((tmp_path / "both.json").read_text(encoding="utf-8"))
+    assert found["systems"][1]["differences"]["BLEU-1"]["p"] is None
+    done = showtell("score", tmp_path / "both.json", truth)
+    assert done.returncode == 2 and "found a comparison of several systems" in done.stderr
+
+
+def test_the_same_report_twice_is_told_apart(reports: list[Path]) -> None:
+    done = showtell("compare", reports[0], reports[0])
+    assert f"1: {reports[0]}" in done.stdout and f"2: {reports[0]}" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux only")
+def test_what_utf8_lacks_is_escaped(photos: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (photos / "dev" / "zz.jpg").unlink()
+    (photos / "dev" / "zz.txt").unlink()
+    shutil.copy(EXAMPLES[0], photos / "dev" / name)
+    (photos / "dev" / name.replace(".jpg", ".txt")).write_text("a dog", encoding="utf-8")
+    report = tmp_path / "report.json"
+    done = showtell("evaluate", "--data", f"folder:{photos}", "--report", report)
+    assert done.returncode == 0
+    images = [row["image"] for row in json.loads(report.read_text(encoding="utf-8"))["rows"]]
+    assert f"dev/{name}" in images
+    assert showtell("compare", report, report, "--html", tmp_path / "page.html").returncode == 0
+
+
+def test_what_java_lacks_is_known_before_the_work(photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "captions.jsonl"
+    done = showtell(
+        "evaluate", "--data", f"folder:{photos}", "--java", "METEOR", "--output", output, PATH=str(tmp_path)
+    )
+    assert done.returncode == 2 and "METEOR needs Java" in done.stderr and not output.exists()
+
+
+def test_compare_goes_on_without_java(reports: list[Path], tmp_path: Path) -> None:
+    for path in reports:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        report["scores"]["METEOR"] = {"value": 0.2, "low": 0.1, "high": 0.3}
+        path.write_text(json.dumps(report), encoding="utf-8")
+    done = showtell("compare", *reports, PATH=str(tmp_path))
+    assert done.returncode == 0 and "METEOR is not compared" in done.stderr and "CIDEr" in done.stdout
+
+
+def test_more_captions_than_beams_are_refused(photos: Path) -> None:
+    done = showtell("evaluate", "--data", f"folder:{photos}", "--beam", 1, "--num", 3)
+    assert done.returncode == 2 and "found num 3 with beam 1" in done.stderr
+
+
+def test_nothing_is_written_over_what_is_read(reports: list[Path], tmp_path: Path, references: Path) -> None:
+    before = [path.read_bytes() for path in reports]
+    for arguments, problem in (
+        (["compare", *reports, "--report", reports[0]], "is read by this very command"),
+        (["compare", *reports, "--html", reports[1]], "is read by this very command"),
+        (["score", tmp_path / "good.jsonl", references, "--report", tmp_path / "good.jsonl"], "is read by this very"),
+        (["compare", *reports, "--html", tmp_path / "x", "--report", tmp_path / "x"], "is what --html writes"),
+        (["compare", *reports, "--html", tmp_path], "is a folder"),
+        (["compare", *reports, "--html", "/proc/x.html"], "cannot be written"),
+    ):
+        done = showtell(*arguments)
+        assert done.returncode == 2 and problem in done.stderr and done.stderr.count("\n") == 1
+    assert [path.read_bytes() for path in reports] == before
+
+
 def test_mistakes_are_known_before_the_work(reports: list[Path], tmp_path: Path) -> None:
     for arguments, problem in (
         (["compare", reports[0]], "found 1 report; expected two or more"),
         (["compare", *reports, "--html", tmp_path / "no" / "page.html"], "no folder"),
         (["evaluate", "--data", "shapes:9", "--report", tmp_path / "no" / "r.json"], "no folder"),
         (["compare", reports[0], tmp_path / "good.jsonl"], "no readable JSON"),
+        (["compare", *reports, "--data", "flicker8k", "--html", tmp_path / "page.html"], "found no data spec"),
         (["score", reports[0], tmp_path / "references.jsonl", "--leave-out", "mising"], "did you mean 'missing'?"),
     ):
         done = showtell(*arguments)

@@ -200,3 +200,8 @@ def test_a_model_reads_its_own_caption_as_it_wrote_it(captioner: Captioner, tmp_
     assert one.words == one.hits == len(written.words) + 1
     assert one.loss == pytest.approx(-written.score * one.words, rel=1e-4)
     assert two.words == one.words + 3 and two.loss > one.loss
+
+
+def test_reading_says_at_once_what_cannot_be(captioner: Captioner) -> None:
+    with pytest.raises(BadConfig, match="found language 'xx'"):
+        captioner.read_many([], [], language="xx")

@@ -121,3 +121,13 @@ def test_self_cider_as_a_dictionary_at_a_time_has_it(images: list[tuple[list[lis
         # The square root makes much of what rounding leaves of an eigenvalue of 0.
         expected = -math.log(roots.max() / roots.sum()) / math.log(len(captions)) if several else 0
         assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_one_image_with_many_captions_costs_the_others_nothing() -> None:
+    """A hundred captions of one image, and five of a thousand others: not a hundred of each."""
+    words = [*"abcdefgh"]
+    draw = np.random.default_rng(0)
+    captions = [[draw.choice(words, 6).tolist() for _ in range(100 if n == 0 else 5)] for n in range(1000)]
+    found = self_cider(captions, [each[:2] for each in captions])
+    alone = self_cider(captions[1:], [each[:2] for each in captions[1:]])
+    assert found[1:] == pytest.approx(alone, abs=0.02)  # but for document frequencies

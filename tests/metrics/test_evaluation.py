@@ -4,12 +4,14 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from showtell.errors import BadConfig, BadData
 from showtell.metrics import Evaluation, score
+from showtell.metrics.evaluation import agreement
 from showtell.metrics.words import arabic_words, ptb_words
 
 Captions = dict[str, list[str]]
@@ -207,8 +209,34 @@ def test_pairs_are_surer_than_two_intervals(many: tuple[dict[str, str], Captions
 def test_systems_of_different_images_are_not_compared() -> None:
     one, other = ({n: "a dog" for n in names} for names in ("ab", "ac"))
     systems = [Evaluation(captions, {n: ["a dog"] for n in captions}) for captions in (one, other)]
-    with pytest.raises(BadData, match="found captions of different images"):
+    with pytest.raises(BadData, match="found captions of other images, or in another order"):
         systems[0].less(systems[1])
+
+
+def test_one_image_has_differences_of_unknown_error() -> None:
+    one, other = (Evaluation({"a": caption}, {"a": ["a dog runs"]}) for caption in ("a dog", "a dog runs"))
+    found = other.less(one)["BLEU-1"]
+    assert found.value > 0 and np.isnan([found.low, found.high, found.p]).all()
+
+
+def test_agreement_is_the_mean_over_pairs() -> None:
+    assert agreement([["a dog runs", "a cat"], ["a dog runs", "the man"]], "en").tolist() == [1, 0]
+    three = agreement([["a dog"], ["a dog"], ["the man"]], "en")
+    assert three.tolist() == pytest.approx([1 / 3])  # one of three pairs
+
+
+@pytest.mark.parametrize("also", [{"alternatives": {"a": ["x"]}}, {"readings": {"a": (1, 1, 0.5)}}])
+def test_what_is_there_for_some_captions_only_is_refused(also: dict[str, Any]) -> None:
+    with pytest.raises(BadData, match="found none for b"):
+        Evaluation({"a": "x", "b": "y"}, {"a": ["x"], "b": ["y"]}, **also)
+
+
+def test_top_5_and_loss_are_per_word_not_per_image() -> None:
+    readings = {"a": (10, 10, 5.0), "b": (30, 0, 95.0), "c": (0, 0, 0.0)}
+    captions = {name: "a dog" for name in readings}
+    found = Evaluation(captions, {name: ["a dog"] for name in readings}, readings=readings)
+    assert (found.values["top-5"], found.values["loss"]) == pytest.approx((10 / 40, 100 / 40))
+    assert found.each["top-5"].tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize(

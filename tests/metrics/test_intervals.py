@@ -100,10 +100,19 @@ def test_the_jackknife_of_a_vocabulary_spreads_as_new_samples_do() -> None:
     assert 0.8 * spread <= np.mean(errors) <= 1.35 * spread  # never much too sure; a little cautious is its nature
 
 
+def test_a_share_stays_one() -> None:
+    estimate = by_jackknife(0.75, np.array([0.2, 1.0, 0.9, 1.0]), most=1.0)
+    assert estimate.high == 1 and estimate.low >= 0
+
+
 def test_a_jackknifed_difference() -> None:
-    same = difference_by_jackknife(0.0, np.zeros(5))
-    assert (same.low, same.high, same.p) == (0, 0, 1)
     without = np.random.default_rng(0).normal(2.0, 1 / math.sqrt(99), size=100)  # a standard error of about 1
     found = difference_by_jackknife(2.0, without)
     assert found.p == pytest.approx(math.erfc(2 / math.sqrt(2)), rel=0.5)
     assert found.low < 2 < found.high
+
+
+def test_where_no_image_changes_a_difference_nothing_is_known_of_it() -> None:
+    found = difference_by_jackknife(0.75, np.full(4, 0.75))
+    assert found.value == 0.75 and np.isnan([found.low, found.high, found.p]).all()
+    assert difference_by_jackknife(0.0, np.zeros(5)).p == 1

@@ -97,3 +97,13 @@ def test_the_largest_id_that_fits() -> None:
 def test_an_image_without_references() -> None:
     with pytest.raises(ValueError, match="found 2 images without references, the first is number 1"):
         CiderReward([[[3]], [], []], END)
+
+
+def test_wrong_references_and_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="found no references"):
+        CiderReward([], END)
+    with pytest.raises(ValueError, match="found the end, 2, in a reference"):
+        CiderReward([[[3, END]]], END)
+    for images in ([0, 1], [2], [-1]):
+        with pytest.raises(ValueError, match="expected 1 numbers of images below 2"):
+            CiderReward(REFERENCES, END)(np.array([[3, END]]), np.array(images))

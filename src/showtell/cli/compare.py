@@ -6,16 +6,14 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from showtell.errors import BadConfig, BadData
-
-if TYPE_CHECKING:
-    from showtell.metrics import Evaluation
+from showtell.errors import BadConfig, BadData, MissingExtra
 
 Loaded = dict[str, Any]
+EXPECTED = "a report that `showtell evaluate --report` or `showtell score --report` wrote"
 
 
 def compare(
@@ -28,42 +26,60 @@ def compare(
     report: Annotated[Path | None, typer.Option(help="Write the comparison as JSON, too; - prints it.")] = None,
 ) -> None:
     """Compare systems on the same photos: differences to the first, with intervals and p-values (paired bootstrap)."""
-    from showtell.cli.scoring import check_report
-    from showtell.files import write_text
+    from showtell.cli.scoring import check_outputs, put_json
+    from showtell.data.references import is_spec
+    from showtell.metrics.comparison import compare as compare_reports
 
-    check_report(report)
-    if html is not None and not html.absolute().parent.is_dir():
-        raise BadConfig(f"--html {html}: no folder {html.parent}; make it first")
+    check_outputs({"--html": html, "--report": report}, reports)
+    if html is not None and str(html) == "-":
+        raise BadConfig("--html -: found no file name; expected one, such as page.html")
+    if data is not None and not is_spec(data):
+        raise BadConfig(f"--data {data}: found no data spec; expected one, such as flickr:DIR")
     if len(reports) < 2:
         raise BadConfig(f"found {len(reports)} report; expected two or more, each from evaluate or score --report")
     loaded = [_load(path) for path in reports]
     _check_same(reports, loaded)
-    found = _comparison(_names(reports), loaded, resamples)
-    if report is not None and str(report) != "-":
-        write_text(report, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
-        print(f"{report}: written", file=sys.stderr)
+    found = compare_reports(_names(reports), loaded, resamples, _java(loaded))
     if html is not None:
-        _write_page(html, found, data or loaded[0]["data"])
-    if report is not None and str(report) == "-":
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
-    else:
+        _write_page(html, found, data or str(loaded[0].get("data", "")))
+    if report is not None:
+        put_json(found, report)
+    if str(report) != "-":
         _print(found)
 
 
 def _load(path: Path) -> Loaded:
-    """Raises BadData for what is no report."""
-    from showtell.cli.scoring import FORMAT
+    """Raises BadData for what is no report, or was changed by hand."""
+    from showtell.cli.scoring import FORMAT, hash_of
 
-    expected = "a report that `showtell evaluate --report` or `showtell score --report` wrote"
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadData(path, f"no readable JSON ({error})", expected) from error
-    if not isinstance(report, dict) or not {"format", "rows", "references_sha256", "language"} <= report.keys():
-        raise BadData(path, "JSON of another kind", expected)
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadData(path, f"no readable JSON ({error})", EXPECTED) from error
+    if not isinstance(report, dict) or not {"format", "rows", "scores", "references_sha256", "language"} <= {*report}:
+        raise BadData(path, "JSON of another kind", EXPECTED)
     if report["format"] != FORMAT:
         raise BadData(path, f"a report of format {report['format']}", f"format {FORMAT}; evaluate again")
+    if not isinstance(report["rows"], list) or not report["rows"]:
+        raise BadData(path, "no rows", EXPECTED)
+    for place, row in enumerate(report["rows"]):
+        if not _is_row(row):
+            raise BadData(path, f"in row {place} not an image with caption, references and scores", EXPECTED)
+    references = {row["image"]: row["references"] for row in report["rows"]}
+    if len(references) < len(report["rows"]) or hash_of(references) != report["references_sha256"]:
+        raise BadData(path, "references that are not those which were scored", f"{EXPECTED}, as it was written")
     return report
+
+
+def _is_row(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("image"), str)
+        and isinstance(row.get("caption"), str)
+        and isinstance(row.get("references"), list)
+        and all(isinstance(caption, str) for caption in [*row["references"], *row.get("alternatives", [])])
+        and isinstance(row.get("scores"), dict)
+    )
 
 
 def _check_same(paths: Sequence[Path], reports: Sequence[Loaded]) -> None:
@@ -76,76 +92,35 @@ def _check_same(paths: Sequence[Path], reports: Sequence[Loaded]) -> None:
         others = {row["image"] for row in report["rows"]}
         if different := sorted(images ^ others):
             found = f"{len(different)} images that only one of the reports has ({', '.join(different[:3])})"
-            raise BadData(path, found, f"the images of {paths[0]}; evaluate both on the same split")
+            raise BadData(path, found, f"the images of {paths[0]}; score both against the same split of the same data")
         if report["references_sha256"] != first["references_sha256"]:
             raise BadData(path, "other references for the same images", f"those of {paths[0]}")
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """File names, or whole paths where those are not enough to tell the systems apart."""
-    stems = [path.stem for path in paths]
-    return stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
+    """File names, or whole paths where those are not enough, or numbers where the same file is there twice."""
+    for names in ([path.stem for path in paths], [str(path) for path in paths]):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{place}: {path}" for place, path in enumerate(paths, 1)]
 
 
-def _comparison(names: Sequence[str], reports: Sequence[Loaded], resamples: int) -> Loaded:
-    from showtell.metrics.evaluation import JAVA, agreement
-    from showtell.metrics.intervals import LEVEL
+def _java(reports: Sequence[Loaded]) -> list[str]:
+    """METEOR and SPICE, where all reports have them and Java is here to compare them."""
+    from showtell.metrics.evaluation import JAVA
 
-    images = [row["image"] for row in reports[0]["rows"]]
-    rows = [{row["image"]: row for row in report["rows"]} for report in reports]
-    java = [metric for metric in JAVA if all(metric in report["scores"] for report in reports)]
-    systems = [_evaluation(images, by_image, reports[0]["language"], java) for by_image in rows]
-    captions = [[by_image[name]["caption"] for name in images] for by_image in rows]
-    alike = agreement(captions, reports[0]["language"])
-    return {
-        "language": reports[0]["language"],
-        "images": len(images),
-        "level": LEVEL,
-        "resamples": resamples,
-        "systems": [
-            {
-                "name": name,
-                "model": report.get("model"),
-                "scores": {n: _json(e._asdict()) for n, e in system.estimates(resamples).items()},
-                "differences": None
-                if system is systems[0]
-                else {n: _json(d._asdict()) for n, d in system.less(systems[0], resamples).items()},
-            }
-            for name, report, system in zip(names, reports, systems, strict=True)
-        ],
-        "rows": [
-            {
-                "image": name,
-                "references": rows[0][name]["references"],
-                "captions": [each[place] for each in captions],
-                "scores": [by_image[name]["scores"] for by_image in rows],
-                "agreement": round(float(alike[place]), 4),
-            }
-            for place, name in enumerate(images)
-        ],
-    }
+    found = []
+    for metric in JAVA:
+        if not all(metric in report["scores"] for report in reports):
+            continue
+        from showtell.metrics.java import check_java
 
-
-def _evaluation(
-    images: Sequence[str], by_image: Mapping[str, Loaded], language: str, java: Sequence[str]
-) -> Evaluation:
-    """Scored anew, since a difference needs more than two scores."""
-    from showtell.metrics import Evaluation
-
-    several = any(row.get("alternatives") for row in by_image.values())
-    return Evaluation(
-        {name: by_image[name]["caption"] for name in images},
-        {name: by_image[name]["references"] for name in images},
-        language,
-        alternatives={n: [by_image[n]["caption"], *by_image[n].get("alternatives", ())] for n in images}
-        if several
-        else None,
-        java=java,
-    )
-
-
-def _json(parts: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, 6) for name, value in parts.items()}
+        try:
+            check_java(metric, reports[0]["language"])
+            found.append(metric)
+        except (BadConfig, MissingExtra) as error:
+            print(f"showtell: {metric} is not compared: {error}", file=sys.stderr)
+    return found
 
 
 def _print(found: Loaded) -> None:
@@ -162,13 +137,17 @@ def _print(found: Loaded) -> None:
             typer.echo(line)
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.4f}" if abs(value) < 5 else f"{value:+.1f}"
-
-
-def _difference(of: Mapping[str, float]) -> str:
+def _difference(of: Mapping[str, float | None]) -> str:
+    if of["p"] is None:
+        return f"{_signed(of['value'])}   of unknown error"
     p = f"{of['p']:.4f}" if of["p"] >= 0.0001 else "< 0.0001"
     return f"{_signed(of['value'])}   {_signed(of['low'])} to {_signed(of['high'])}   p {p}"
+
+
+def _signed(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:+.4f}" if abs(value) < 5 else f"{value:+.1f}"
 
 
 def _write_page(html: Path, found: Loaded, spec: str) -> None:
@@ -191,7 +170,10 @@ def _thumbnails(spec: str, found: Loaded) -> dict[str, bytes]:
     from showtell.view.comparison import LONGEST_SIDE, thumbnail
 
     if not is_spec(spec):
-        print(f"showtell: {spec} has no photos; the page is without. --data SPEC gives them", file=sys.stderr)
+        print(
+            f"showtell: {spec or 'the report'} has no photos; the page is without. --data SPEC gives them",
+            file=sys.stderr,
+        )
         return {}
     wanted = {row["image"] for row in found["rows"]}
     try:

@@ -32,21 +32,21 @@ def evaluate(
     report: Report = None,
 ) -> None:
     """Caption a split with a bundle and score the captions, each score with its interval."""
-    from showtell.cli.scoring import check_report, put, report_of
+    from showtell.cli.scoring import check_outputs, check_words, put, report_of, training_captions
     from showtell.core.captioner import Captioner
     from showtell.data.spec import of_split, read_samples
     from showtell.files import sha256
     from showtell.metrics import Evaluation
 
-    check_report(report)
+    check_outputs({"--output": output, "--report": report})
     captioner = Captioner.load(model)
     language = lang or captioner.languages[0]
+    check_words(language, java)
     every = read_samples(data, (language,))
     samples = of_split(every, split)
     _check_photos(data, samples)
-    if num > 1:
-        beam = max(num, beam or captioner.settings().beam)
     settings = captioner.settings(beam=beam)
+    readings = _readings(captioner, samples, batch_size, language) if teacher_forced else None
     rows = _caption(captioner, samples, output, batch_size=batch_size, language=language, decode=settings, num=num)
     captions = {s.name: row.captions[0].text if row.ok else "" for s, row in zip(samples, rows, strict=True)}
     alternatives = {s.name: tuple(c.text for c in row.captions) or ("",) for s, row in zip(samples, rows, strict=True)}
@@ -56,8 +56,8 @@ def evaluate(
         references,
         language,
         alternatives=alternatives if num > 1 else None,
-        training=[caption for s in every if s.split == "train" and split != "train" for caption in s.captions] or None,
-        readings=_read(captioner, samples, batch_size, language) if teacher_forced else None,
+        training=training_captions(every, split),
+        readings=readings,
         java=[metric.value for metric in java or ()],
     )
     failed = {s.name: row.error for s, row in zip(samples, rows, strict=True) if not row.ok}
@@ -111,7 +111,7 @@ def _caption(
     return found
 
 
-def _read(
+def _readings(
     captioner: Captioner, samples: Sequence[Sample], batch_size: int, language: str
 ) -> dict[str, tuple[int, int, float]]:
     """Of an image that cannot be used: no words."""

@@ -30,13 +30,15 @@ def score(
     report: Report = None,
 ) -> None:
     """Score captions against human ones: BLEU, ROUGE-L, CIDEr and more, each with its interval."""
-    from showtell.cli.scoring import check_report, put, report_of
+    from showtell.cli.scoring import check_outputs, check_words, put, report_of, training_captions
     from showtell.data.candidates import read_candidates
     from showtell.data.pairing import pair
     from showtell.data.references import is_spec, read_references
+    from showtell.data.spec import read_samples
     from showtell.metrics import Evaluation
 
-    check_report(report)
+    check_outputs({"--report": report}, [candidates, Path(references)])
+    check_words(lang, java)
     if is_spec(references):
         split = split or "dev"
     pairs = pair(
@@ -50,13 +52,15 @@ def score(
         print(f"showtell: {len(names)} images left out ({kind})", file=sys.stderr)
     if pairs.scored_empty:
         print(f"showtell: {len(pairs.scored_empty)} captions scored as empty", file=sys.stderr)
+    if lang == "en" and _is_arabic("".join(pairs.captions.values())):
+        print("showtell: these captions look Arabic, whose words are cut by other rules: --lang ar", file=sys.stderr)
     several = any(len(captions) > 1 for captions in pairs.alternatives.values())
     evaluation = Evaluation(
         pairs.captions,
         pairs.references,
         lang,
         alternatives=pairs.alternatives if several else None,
-        training=training_captions(references, lang) if is_spec(references) else None,
+        training=training_captions(read_samples(references, (lang,)), split) if is_spec(references) else None,
         java=[metric.value for metric in java or ()],
     )
     about = {
@@ -69,9 +73,7 @@ def score(
     put(report_of(evaluation, pairs.captions, pairs.references, pairs.alternatives, resamples, **about), report)
 
 
-def training_captions(spec: str, language: str) -> list[str] | None:
-    """Those of the data's train split, if it has one."""
-    from showtell.data.spec import read_samples
-
-    found = [caption for s in read_samples(spec, (language,)) if s.split == "train" for caption in s.captions]
-    return found or None
+def _is_arabic(text: str) -> bool:
+    """Most of its letters."""
+    letters = [c for c in text if c.isalpha()]
+    return sum("\u0600" <= c <= "\u06ff" for c in letters) > len(letters) / 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -16,6 +15,7 @@ from showtell.errors import BadConfig
 
 if TYPE_CHECKING:
     from showtell.metrics import Evaluation
+    from showtell.records import Sample
 
 FORMAT = 1
 PER_IMAGE = ("BLEU-4", "ROUGE-L", "CIDEr", "METEOR", "SPICE", "content_recall", "self-CIDEr")
@@ -38,14 +38,53 @@ Java = Annotated[
 Resamples = Annotated[int, typer.Option(min=100, help="How often the images are resampled for the intervals.")]
 
 
-def check_report(path: Path | None) -> None:
-    """Raises BadConfig for a report that could not be written: before the work, not after it."""
-    if path is None or str(path) == "-":
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path] = ()) -> None:
+    """`outputs` by option. Raises BadConfig for one that could not be written, or would replace an input or another:
+    before the work, not after it."""
+    import tempfile
+
+    taken = {path.resolve(): f"is read by this very command ({path})" for path in inputs}
+    for option, path in outputs.items():
+        if path is None or str(path) == "-":
+            continue
+        if path.is_dir():
+            raise BadConfig(f"{option} {path}: is a folder; expected a file name")
+        if not path.absolute().parent.is_dir():
+            raise BadConfig(f"{option} {path}: no folder {path.parent}; make it first")
+        if path.resolve() in taken:
+            raise BadConfig(f"{option} {path}: {taken[path.resolve()]}; expected another name")
+        taken[path.resolve()] = f"is what {option} writes"
+        try:
+            with tempfile.TemporaryFile(dir=path.absolute().parent):
+                pass
+        except OSError as error:
+            raise BadConfig(f"{option} {path}: cannot be written ({error.strerror}); give another place") from error
+
+
+def check_words(language: str, java: Sequence[JavaMetric] | None) -> None:
+    """Raises what scoring would raise at its end for a language without rules, or for METEOR or SPICE without Java."""
+    from showtell.metrics.words import split_words
+
+    split_words("", language)
+    if java:
+        from showtell.metrics.java import check_java
+
+        for metric in java:
+            check_java(metric.value, language)
+
+
+def put_json(data: Mapping[str, Any], path: Path) -> None:
+    """To a file, or with `-` to stdout, in UTF-8 whatever the terminal. What UTF-8 lacks, such as half a pair in a file
+    name, is a JSON escape that reads back as the same."""
+    from showtell.files import replacing
+
+    whole = (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "backslashreplace")
+    if str(path) == "-":
+        sys.stdout.buffer.write(whole)
         return
-    if path.is_dir():
-        raise BadConfig(f"--report {path}: is a folder; expected a file name")
-    if not path.absolute().parent.is_dir():
-        raise BadConfig(f"--report {path}: no folder {path.parent}; make it first")
+    with replacing(path) as temporary:
+        temporary.write_bytes(whole)
+    print(f"{path}: written", file=sys.stderr)
 
 
 def report_of(
@@ -59,6 +98,7 @@ def report_of(
     """`about`: where captions and references come from."""
     from datetime import datetime, timezone
 
+    from showtell.metrics.comparison import without_nan
     from showtell.metrics.intervals import LEVEL
 
     each = evaluation.each
@@ -68,7 +108,7 @@ def report_of(
             "caption": captions[name],
             **({"alternatives": list(alternatives[name][1:])} if len(alternatives[name]) > 1 else {}),
             "references": list(references[name]),
-            "scores": {metric: _rounded(each[metric][place]) for metric in PER_IMAGE if metric in each},
+            "scores": without_nan({metric: each[metric][place] for metric in PER_IMAGE if metric in each}),
         }
         for place, name in enumerate(evaluation.names)
     ]
@@ -81,12 +121,15 @@ def report_of(
         "images": len(rows),
         "references_sha256": hash_of(references),
         "intervals": {"level": LEVEL, "resamples": resamples, "seed": 0},
-        "scores": {
-            name: {part: _rounded(value) for part, value in estimate._asdict().items()}
-            for name, estimate in evaluation.estimates(resamples).items()
-        },
+        "scores": {name: without_nan(estimate._asdict()) for name, estimate in evaluation.estimates(resamples).items()},
         "rows": rows,
     }
+
+
+def training_captions(samples: Sequence[Sample], split: str | None) -> list[str] | None:
+    """Those of the data's train split, unless it has none or is itself what is scored."""
+    found = [caption for sample in samples if sample.split == "train" for caption in sample.captions]
+    return found if found and split != "train" else None
 
 
 def hash_of(references: Mapping[str, Sequence[str]]) -> str:
@@ -99,16 +142,10 @@ def hash_of(references: Mapping[str, Sequence[str]]) -> str:
 
 def put(report: Mapping[str, Any], path: Path | None) -> None:
     """A table on stdout, and the report where it was asked for; with `-`, the report in place of the table."""
-    from showtell.files import write_text
-
     if path is not None:
-        whole = json.dumps(report, ensure_ascii=False, indent=1)
-        if str(path) == "-":
-            typer.echo(whole)
-            return
-        write_text(path, whole + "\n")
-        print(f"{path}: written", file=sys.stderr)
-    print_scores(report["scores"])
+        put_json(report, path)
+    if str(path) != "-":
+        print_scores(report["scores"])
 
 
 def print_scores(scores: Mapping[str, Mapping[str, float | None]]) -> None:
@@ -126,11 +163,6 @@ def number(value: float | None) -> str:
     if abs(value) < 20:
         return f"{value:.4f}" if abs(value) < 5 else f"{value:.2f}"
     return f"{value:.0f}"
-
-
-def _rounded(value: float) -> float | None:
-    """JSON has no `nan`."""
-    return None if math.isnan(value) else round(float(value), 6)
 
 
 def _versions() -> dict[str, str]:

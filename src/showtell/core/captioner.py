@@ -143,9 +143,14 @@ class Captioner:
             raise BadConfig("this model spells words in pieces, and only its training knows how to cut a caption so")
         longest = self.bundle.manifest.longest
         ids = ([text.encode(caption, spoken, longest) for caption in each] for each in captions)
-        for prepared in self._prepared(iter(images), batch_size):
+        return self._readings(iter(images), ids, batch_size)
+
+    def _readings(
+        self, images: Iterator[Any], captions: Iterator[list[list[int]]], batch_size: int
+    ) -> Iterator[Reading | None]:
+        for prepared in self._prepared(images, batch_size):
             pixels = [each for _, each in prepared if not isinstance(each, BadImage)]
-            true = list(itertools.islice(ids, len(prepared)))
+            true = list(itertools.islice(captions, len(prepared)))
             true = [each for each, (_, of) in zip(true, prepared, strict=True) if not isinstance(of, BadImage)]
             found = iter(read_captions(self.stepper, self._memory(pixels), true) if pixels else [])
             yield from (None if isinstance(of, BadImage) else next(found) for _, of in prepared)

@@ -37,6 +37,8 @@ def read_candidates(file: Path, language: str) -> list[Candidate]:
     if isinstance(whole, dict) and isinstance(whole.get("annotations"), list):
         expected = "captions to score; the file with the references is named after the one with the captions"
         raise BadData(file, "references in the form of COCO", expected)
+    if _is_report(whole) and "systems" in whole:
+        raise BadData(file, "a comparison of several systems", "captions of one; score its report")
     entries = _report_entries(file, whole) if _is_report(whole) else entries_of(file, text, whole)
     return [Candidate(entry.names[0], entry.captions) for entry in of_language(file, entries, language)]
 

@@ -97,6 +97,7 @@ def _token_entries(file: Path, text: str) -> Iterator[Entry]:
 
 def _of_split(file: Path, entries: Iterable[Entry], split: str) -> list[Entry]:
     chosen, there = [], set()
+    split = SPLITS.get(split.lower(), split)
     for entry in entries:
         if entry.split is None:
             raise BadData(entry.where, "no split", f"one with each image, to take those of {split}; or no --split")

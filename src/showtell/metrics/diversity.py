@@ -84,37 +84,38 @@ def self_cider(alternatives: Sequence[Captions], references: Sequence[Captions])
     Self-CIDEr (Wang and Chan 2019, Describing like Humans): of the matrix of CIDEr between an image's m captions, the
     square root of the largest eigenvalue as a share of the sum of all square roots, as -log to the base m. CIDEr is the
     one without clipping and length penalty here, since only that is a kernel. Document frequencies are those of
-    `references`. An image with a single caption has 0.
+    `references`, so that a single image has 0, as it has CIDEr 0. An image with a single caption has 0.
     """
-    size = max(len(captions) for captions in alternatives)
     # An image's captions, then its references, are numbered through; which of them is one says its place.
     several = [[*captions, *others] for captions, others in zip(alternatives, references, strict=True)]
     corpus = number([captions[0] for captions in several], [captions[1:] for captions in several])
-    place = np.arange(len(corpus.image)) - corpus.candidate[corpus.image]
     said = np.array([len(captions) for captions in alternatives])
-    kernel = sum((_kernel(corpus, of, place, said, size) for of in count(corpus)), np.zeros(()))
-    return np.array([_spread(matrix[:m, :m] / LONGEST) for matrix, m in zip(kernel, said, strict=True)], np.float64)
+    kernels = [np.zeros((m, m)) for m in said]
+    for of in count(corpus):
+        _add_cosines(kernels, corpus, of, said)
+    return np.array([_spread(kernel / LONGEST) for kernel in kernels], np.float64)
 
 
-def _kernel(corpus: Corpus, of: Ngrams, place: Integers, said: Integers, size: int) -> Floats:
-    """Cosines between the captions of each image, for one n, `[B, m, m]`."""
-    images, is_said = len(said), place[of.caption] < said[corpus.image[of.caption]]
+def _add_cosines(kernels: Sequence[Floats], corpus: Corpus, of: Ngrams, said: Integers) -> None:
+    """Between the captions of each image, for one n; to `kernels` `[m, m]` each, of `said` m captions."""
+    place = np.arange(len(corpus.image)) - corpus.candidate[corpus.image]
+    is_said = place[of.caption] < said[corpus.image[of.caption]]
     in_reference = np.bincount(of.group[~is_said], minlength=len(of.image)) > 0
     images_with = np.bincount(of.ngram, in_reference)
-    rarity = np.log(images) - np.log(np.maximum(1, images_with))
-    weights = np.zeros((len(of.image), size))  # of each image's n-gram, in each of its captions
-    group = of.group[is_said]
-    weights[group, place[of.caption[is_said]]] = of.times[is_said] * rarity[of.ngram[group]]
-    product = np.stack(
-        [
-            np.stack([np.bincount(of.image, weights[:, i] * weights[:, j], images) for j in range(size)], axis=-1)
-            for i in range(size)
-        ],
-        axis=-1,
-    )
-    norm = np.sqrt(product.diagonal(axis1=1, axis2=2))
-    norms: npt.NDArray[np.float64] = norm[:, :, None] * norm[:, None, :]
-    return np.divide(product, norms, out=np.zeros(product.shape), where=norms > 0)
+    rarity = np.log(len(said)) - np.log(np.maximum(1, images_with))
+    caption, group = of.caption[is_said], of.group[is_said]
+    weight = of.times[is_said] * rarity[of.ngram[group]]
+    # Image by image: one with a hundred captions must not make a hundred of every other.
+    order = np.argsort(of.image[group], kind="stable")
+    ends = np.searchsorted(of.image[group][order], np.arange(len(said) + 1))
+    for kernel, begin, end in zip(kernels, ends[:-1], ends[1:], strict=True):
+        mine = order[begin:end]
+        known, column = np.unique(group[mine], return_inverse=True)
+        vectors = np.zeros((len(kernel), len(known)))
+        vectors[place[caption[mine]], column] = weight[mine]
+        norm = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+        vectors = np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0)
+        kernel += vectors @ vectors.T
 
 
 def _spread(kernel: Floats) -> float:
@@ -122,4 +123,4 @@ def _spread(kernel: Floats) -> float:
     roots = np.sqrt(np.maximum(0, np.linalg.eigvalsh(kernel)))
     if len(roots) < 2 or roots.sum() == 0:
         return 0.0
-    return float(-np.log(roots.max() / roots.sum()) / np.log(len(roots)))
+    return max(0.0, float(-np.log(roots.max() / roots.sum()) / np.log(len(roots))))

@@ -89,6 +89,9 @@ class Evaluation:
         for a language without rules and for METEOR or SPICE without Java; MissingExtra for them without pycocoevalcap.
         """
         _check(candidates, references)
+        for of in (alternatives, readings):
+            if of is not None and (without := candidates.keys() - of.keys()):
+                raise BadData("alternatives or readings", f"none for {_some(without)}", "some for each candidate")
         self.names = tuple(candidates)
         self.language = language
         self._said = [split_words(caption, language) for caption in candidates.values()]
@@ -110,6 +113,7 @@ class Evaluation:
             self._summed.append(_mean("self-CIDEr", self_cider(several, self._right)))
         if readings is not None:
             self._summed.append(_taught(np.array([readings[name] for name in candidates], np.float64)))
+        self._last_drawn: tuple[tuple[int, int], dict[str, Floats]] | None = None
         self._varieties = {
             "different": different(self._said),
             "distinct-1": distinct(self._said, 1),
@@ -158,33 +162,33 @@ class Evaluation:
         values = self.values
         if len(self.names) < 2:
             return {name: Estimate(value, np.nan, np.nan) for name, value in values.items()}
-        drawn = dict(zip(self._names, self._drawn(resamples, seed).T, strict=True))
+        drawn = self._drawn(resamples, seed)
         return {
             name: by_bootstrap(value, drawn[name])
             if name in drawn
-            else by_jackknife(value, self._varieties[name].without)
+            else by_jackknife(value, self._varieties[name].without, np.inf if name == "vocabulary" else 1.0)
             for name, value in values.items()
         }
 
     def less(self, other: Evaluation, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Difference]:
-        """How much more this system has of each score that both have, than another on the same images.
+        """How much more this system has of each score that both have, than another on the same images in the same
+        order; of a single image, with `nan`.
 
-        Raises BadData when the images are not the same, or but one.
+        Raises BadData when the images are not the same.
         """
-        if self.names != other.names or len(self.names) < 2:
-            raise BadData("the two systems", "captions of different images, or of one", "the same images, at least two")
+        if self.names != other.names:
+            raise BadData("the two systems", "captions of other images, or in another order", "the same images")
         mine, theirs = self.values, other.values
-        my_draws = dict(zip(self._names, self._drawn(resamples, seed).T, strict=True))
-        their_draws = dict(zip(other._names, other._drawn(resamples, seed).T, strict=True))
-        found = {}
-        for name in [name for name in mine if name in theirs]:
-            value = mine[name] - theirs[name]
-            if name in my_draws:
-                found[name] = difference_by_bootstrap(value, my_draws[name] - their_draws[name])
-            else:
-                without = self._varieties[name].without - other._varieties[name].without
-                found[name] = difference_by_jackknife(value, without)
-        return found
+        values = {name: mine[name] - theirs[name] for name in mine if name in theirs}
+        if len(self.names) < 2:
+            return {name: Difference(value, np.nan, np.nan, np.nan) for name, value in values.items()}
+        my_draws, their_draws = self._drawn(resamples, seed), other._drawn(resamples, seed)
+        return {
+            name: difference_by_bootstrap(value, my_draws[name] - their_draws[name])
+            if name in my_draws
+            else difference_by_jackknife(value, self._varieties[name].without - other._varieties[name].without)
+            for name, value in values.items()
+        }
 
     @property
     def _names(self) -> list[str]:
@@ -194,8 +198,13 @@ class Evaluation:
         """Scores of images weighted `[draws, B]`, `[draws, names]`."""
         return np.concatenate([of.of_sums(weights @ of.parts) for of in self._summed], axis=1)
 
-    def _drawn(self, resamples: int, seed: int) -> Floats:
-        return np.concatenate([self._of_sums(weights) for weights in draws(len(self.names), resamples, seed)])
+    def _drawn(self, resamples: int, seed: int) -> dict[str, Floats]:
+        """`[draws]` of each score that is made from sums."""
+        if self._last_drawn is None or self._last_drawn[0] != (resamples, seed):
+            found = np.concatenate([self._of_sums(weights) for weights in draws(len(self.names), resamples, seed)])
+            # Kept, since the baseline of a comparison is asked again for every system.
+            self._last_drawn = (resamples, seed), dict(zip(self._names, found.T, strict=True))
+        return self._last_drawn[1]
 
 
 def _mean(name: str, each: Floats) -> _Summed:

@@ -69,18 +69,23 @@ def difference_by_bootstrap(value: float, drawn: Floats) -> Difference:
     return Difference(*estimate, p=min(1.0, 2 * (beyond + 1) / (len(drawn) + 1)))
 
 
-def by_jackknife(value: float, without: Floats) -> Estimate:
-    """`without` `[B]`: the score without each image."""
-    error = NormalDist().inv_cdf((1 + LEVEL) / 2) * _standard_error(without)
-    return Estimate(value, value - error, value + error)
+def by_jackknife(value: float, without: Floats, most: float = math.inf) -> Estimate:
+    """`without` `[B]`: the score without each image. It is 0 at least, and `most` at most, and so is its interval."""
+    low, high = _around(value, _standard_error(without))
+    return Estimate(value, max(0.0, low), min(most, high))
+
+
+def _around(value: float, error: float) -> tuple[float, float]:
+    width = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
+    return value - width, value + width
 
 
 def difference_by_jackknife(value: float, without: Floats) -> Difference:
-    """`without` `[B]`: the difference without each image."""
+    """`without` `[B]`: the difference without each image. Where no image changes it, nothing is known of its error."""
     error = _standard_error(without)
     if error == 0:
-        return Difference(value, value, value, 1.0 if value == 0 else 0.0)
-    return Difference(*by_jackknife(value, without), p=math.erfc(abs(value) / error / math.sqrt(2)))
+        return Difference(value, math.nan, math.nan, 1.0 if value == 0 else math.nan)
+    return Difference(value, *_around(value, error), p=math.erfc(abs(value) / error / math.sqrt(2)))
 
 
 def _standard_error(without: Floats) -> float:

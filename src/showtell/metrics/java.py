@@ -5,6 +5,7 @@ beside the result is seen only when they fail.
 """
 
 from showtell.metrics.java_meteor import Meteor, meteor, meteor_score
+from showtell.metrics.java_program import check_java
 from showtell.metrics.java_spice import spice
 
-__all__ = ["Meteor", "meteor", "meteor_score", "spice"]
+__all__ = ["Meteor", "check_java", "meteor", "meteor_score", "spice"]

@@ -38,6 +38,13 @@ def pycocoevalcap(name: str) -> ModuleType:
         raise MissingExtra("pycocoevalcap", "java-metrics") from error
 
 
+def check_java(metric: str, language: str) -> None:
+    """Whether METEOR or SPICE can be had here: before hours of work, not after. Raises BadConfig and MissingExtra."""
+    check_captions(metric, (), (), language)
+    pycocoevalcap(metric.lower())
+    java_version(metric)
+
+
 def folder_of(module: ModuleType) -> Path:
     return Path(str(module.__file__)).resolve().parent
 
