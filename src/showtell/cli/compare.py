@@ -145,9 +145,11 @@ def _difference(of: Mapping[str, float | None]) -> str:
 
 
 def _signed(value: float | None) -> str:
+    from showtell.cli.scoring import number
+
     if value is None:
         return "-"
-    return f"{value:+.4f}" if abs(value) < 5 else f"{value:+.1f}"
+    return number(value) if value < 0 else f"+{number(value)}"
 
 
 def _write_page(html: Path, found: Loaded, spec: str) -> None:

@@ -157,12 +157,10 @@ def print_scores(scores: Mapping[str, Mapping[str, float | None]]) -> None:
 
 
 def number(value: float | None) -> str:
-    """Four decimals for shares, none or two for numbers of words."""
+    """Four decimals for shares, one for numbers of words."""
     if value is None:
         return "-"
-    if abs(value) < 20:
-        return f"{value:.4f}" if abs(value) < 5 else f"{value:.2f}"
-    return f"{value:.0f}"
+    return f"{value:.4f}" if abs(value) < 5 else f"{value:.1f}"
 
 
 def _versions() -> dict[str, str]:
