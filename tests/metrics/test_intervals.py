@@ -116,3 +116,4 @@ def test_where_no_image_changes_a_difference_nothing_is_known_of_it() -> None:
     found = difference_by_jackknife(0.75, np.full(4, 0.75))
     assert found.value == 0.75 and np.isnan([found.low, found.high, found.p]).all()
     assert difference_by_jackknife(0.0, np.zeros(5)).p == 1
+    assert np.isnan(by_jackknife(1.0, np.ones(4), most=1.0)[1:]).all()

@@ -28,7 +28,7 @@ _TOGETHER: Final = 2_000_000
 
 
 class Estimate(NamedTuple):
-    """A score with its interval, or without one (`nan`) when there is but one image."""
+    """A score with its interval, or without one (`nan`) when the images say nothing of it: when there is but one."""
 
     value: float
     low: float
@@ -70,8 +70,12 @@ def difference_by_bootstrap(value: float, drawn: Floats) -> Difference:
 
 
 def by_jackknife(value: float, without: Floats, most: float = math.inf) -> Estimate:
-    """`without` `[B]`: the score without each image. It is 0 at least, and `most` at most, and so is its interval."""
-    low, high = _around(value, _standard_error(without))
+    """`without` `[B]`: the score without each image. It is 0 at least, and `most` at most, and so is its interval.
+    Where no image changes it, as when all captions differ, nothing is known of its error."""
+    error = _standard_error(without)
+    if error == 0:
+        return Estimate(value, math.nan, math.nan)
+    low, high = _around(value, error)
     return Estimate(value, max(0.0, low), min(most, high))
 
 
