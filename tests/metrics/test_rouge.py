@@ -65,3 +65,11 @@ def test_equal_to_pycocoevalcap(images: list[tuple[list[str], list[list[str]]]])
         {n: [" ".join(words)] for n, words in enumerate(candidates)},
     )
     np.testing.assert_allclose(rouge_l(candidates, references), each, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("length", [63, 64, 65, 66, 67, 130])
+def test_references_longer_than_an_integer_are_read_to_their_end(length: int) -> None:
+    words = [f"w{place}" for place in range(length)]
+    assert rouge_l([words, words[-2:]], [[words], [words]])[0] == pytest.approx(1)
+    recall = 2 / length
+    assert rouge_l([words, words[-2:]], [[words], [words]])[1] == pytest.approx(2.44 * recall / (recall + 1.44))
