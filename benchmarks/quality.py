@@ -2,15 +2,17 @@
 
     python benchmarks/quality.py ../shared/flickr8k [BUNDLE]
 
-Prints pycocoevalcap's figures, ours, and their difference. Needs showtell[dev] and Java (for the PTB words).
+Prints pycocoevalcap's figures, ours, their difference, and the largest difference of any single photo. Needs showtell[dev] and Java (for the PTB words).
 """
 
 import contextlib
 import io
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
@@ -18,21 +20,23 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
 from showtell import Captioner
 from showtell.data.spec import of_split, read_samples
-from showtell.metrics import score
+from showtell.metrics import Evaluation
 
 
-def judge(captions: dict[str, str], references: dict[str, tuple[str, ...]]) -> dict[str, float]:
-    """pycocoevalcap, with Stanford's PTB words."""
+def judge(
+    captions: dict[str, str], references: dict[str, tuple[str, ...]]
+) -> tuple[dict[str, float], dict[str, Sequence[float]]]:
+    """pycocoevalcap, with Stanford's PTB words: of all captions, and of each."""
     ptb = PTBTokenizer()
     truth = ptb.tokenize({name: [{"caption": c} for c in texts] for name, texts in references.items()})
     said = ptb.tokenize({name: [{"caption": text}] for name, text in captions.items()})
     with contextlib.redirect_stdout(io.StringIO()):
-        bleu = Bleu(4).compute_score(truth, said, verbose=0)[0]
-        return {
-            **{f"BLEU-{n}": float(value) for n, value in enumerate(bleu, 1)},
-            "ROUGE-L": float(Rouge().compute_score(truth, said)[0]),
-            "CIDEr": float(Cider().compute_score(truth, said)[0]),
-        }
+        bleus, each_bleu = Bleu(4).compute_score(truth, said, verbose=0)
+        rouge, each_rouge = Rouge().compute_score(truth, said)
+        cider, each_cider = Cider().compute_score(truth, said)
+    names = [*(f"BLEU-{n}" for n in range(1, 5)), "ROUGE-L", "CIDEr"]
+    values = dict(zip(names, map(float, [*bleus, rouge, cider]), strict=True))
+    return values, dict(zip(names, [*each_bleu, each_rouge, each_cider], strict=True))
 
 
 def main(folder: str, bundle: str | None = None) -> None:
@@ -41,11 +45,14 @@ def main(folder: str, bundle: str | None = None) -> None:
     rows = captioner.caption_many([sample.image for sample in samples])
     captions = {s.name: row.captions[0].text for s, row in zip(samples, rows, strict=True)}
     references = {s.name: s.captions for s in samples}
-    theirs, ours = judge(captions, references), score(captions, references)
+    theirs, theirs_each = judge(captions, references)
+    evaluation = Evaluation(captions, references)
+    ours, ours_each = evaluation.values, evaluation.each
     print(json.dumps({"images": len(samples), "decode": captioner.settings().model_dump(mode="json")}))
-    print(f"{'':10}{'pycocoevalcap':>14}{'showtell':>10}{'difference':>12}")
+    print(f"{'':10}{'pycocoevalcap':>14}{'showtell':>10}{'difference':>12}{'any photo':>12}")
     for name, value in theirs.items():
-        print(f"{name:10}{value:14.4f}{ours[name]:10.4f}{ours[name] - value:12.6f}")
+        largest = np.abs(np.subtract(ours_each[name], theirs_each[name])).max()
+        print(f"{name:10}{value:14.4f}{ours[name]:10.4f}{ours[name] - value:12.6f}{largest:12.1e}")
     for name in ("different", "bad_endings"):
         print(f"{name:24}{ours[name]:10.4f}")
     path = Path("predictions.dev.jsonl")

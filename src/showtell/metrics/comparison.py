@@ -70,5 +70,5 @@ def _evaluation(
 
 
 def without_nan(parts: Mapping[str, float]) -> dict[str, float | None]:
-    """Six decimals, and null for what is unknown, since JSON has no `nan`."""
-    return {name: None if math.isnan(value) else round(float(value), 6) for name, value in parts.items()}
+    """Eight decimals, and null for what is unknown, since JSON has no `nan`."""
+    return {name: None if math.isnan(value) else round(float(value), 8) for name, value in parts.items()}

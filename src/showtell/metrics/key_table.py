@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from showtell.metrics.ngrams import Integers
+
 Keys = npt.NDArray[np.uint64]
-Integers = npt.NDArray[np.int64]
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _NO_KEY: Final = np.uint64(2**64 - 1)
