@@ -2,7 +2,8 @@
 
     python benchmarks/quality.py ../shared/flickr8k [BUNDLE]
 
-Prints pycocoevalcap's figures, ours, their difference, and the largest difference of any single photo. Needs showtell[dev] and Java (for the PTB words).
+Prints pycocoevalcap's figures, ours, their difference, and the largest difference of any single photo. Needs
+showtell[dev] and Java (for the PTB words).
 """
 
 import contextlib
