@@ -168,7 +168,23 @@ class TextSettings(Settings):
     max_words: int = Field(30, ge=1, description="longer training captions are cut off; letters and pieces count")
 
 
+class DistillationSettings(Settings):
+    """Learning from finished runs (Hinton et al. 2015); off without teachers."""
+
+    teachers: tuple[Path, ...] = Field((), description="run folders; their mean probabilities are what is learned")
+    weight: float = Field(0.5, ge=0, le=1, description="of the teachers' words; the rest is the true words'")
+
+
+class SelfCriticalSettings(Settings):
+    """Learning from the scores of sampled captions (Rennie et al. 2017); off without `from_epoch`."""
+
+    from_epoch: int | None = Field(None, ge=0, description="cross-entropy alone before this epoch; null: always")
+    weight: float = Field(0.5, gt=0, le=1, description="of the reward; the rest is cross-entropy's")
+    samples: int = Field(5, ge=2, description="captions sampled per image and language")
+
+
 class TrainSettings(Settings):
+    start_from: Path | None = Field(None, description="a finished run, whose best weights and words to begin with")
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(64, ge=1, description="images per step; all captions of an image are used together")
     accumulate: int = Field(
@@ -197,6 +213,11 @@ class TrainSettings(Settings):
     word_dropout: Rate = Field(0.0, description="share of the decoder's input words that become <unk>")
     clip: float | None = Field(1.0, gt=0, description="largest norm of the gradient; null: any")
     average: Rate = Field(0.0, description="decay of the moving average of the weights; 0: none")
+    average_epochs: int = Field(
+        1, ge=1, description="in the end, also try the mean of the weights of the best so many epochs"
+    )
+    distillation: DistillationSettings = DistillationSettings()
+    self_critical: SelfCriticalSettings = SelfCriticalSettings()
     views: int = Field(1, ge=1, description="cached augmentations of each training photo, the photo itself included")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = Field(False, description="torch.compile the decoder; minutes on a CPU, for long runs on a GPU")
@@ -214,11 +235,21 @@ class DecodeSettings(Settings):
     max_length: int = Field(30, ge=1, description="words; letters and pieces count")
     no_repeat_ngram: int = Field(3, ge=0, description="an n-gram of this length occurs once per caption; 0: no limit")
     bad_endings: tuple[str, ...] = Field((), description="words that a caption may not end in")
+    groups: int = Field(1, ge=1, description="groups of the beam that are to say different things; 1: none are")
+    diversity: float = Field(
+        0.5, ge=0, allow_inf_nan=False, description="how much lower a group ranks a word for each use by earlier groups"
+    )
 
     @model_validator(mode="after")
     def _some_length_is_left(self) -> DecodeSettings:
         if self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_are_equally_wide(self) -> DecodeSettings:
+        if self.beam % self.groups:
+            raise ValueError(f"beam {self.beam} is not a multiple of groups {self.groups}")
         return self
 
 

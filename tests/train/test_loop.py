@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from showtell.config import apply_overrides, parse_recipe
 from showtell.data.spec import read_samples
 from showtell.errors import BadConfig, BadData
+from showtell.metrics.reward import CiderReward
 from showtell.recipes import find_recipe
 from showtell.settings import Recipe
 from showtell.train.batches import Batch, batches
@@ -84,7 +85,7 @@ def trainer(folder: Path, settings: Recipe, score: object = count_words) -> Trai
     run = RunFolder(folder)
     run.open(settings)
     samples = read_samples(settings.data, settings.text.languages)
-    return start(settings, run, samples, score, Sayings(), lambda done: None)
+    return start(settings, run, samples, score, Sayings(), lambda done: None, CiderReward)
 
 
 def log(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -107,6 +108,7 @@ CHOICES: dict[str, list[str]] = {
     "adam, plateau": ["train.optimizer=adam", "train.schedule=plateau", *SHORT, "train.plateau_from=0"],
     "two batches a step": ["train.batch_size=8", "train.accumulate=2", DROPOUT, *SHORT],
     "scheduled sampling": ["train.teacher_forcing=0.8", "train.teacher_forcing_end=0.2", DROPOUT, *SHORT],
+    "self-critical": ["train.self_critical.from_epoch=1", "train.self_critical.samples=3", *SHORT],
     "sampling per batch": ["train.teacher_forcing=0.5", "train.teacher_forcing_per=batch", *SHORT],
 }
 STOPS = [("transformer", 1), ("transformer", 3), ("attention", 4), *((choice, 4) for choice in list(CHOICES)[2:])]
@@ -388,7 +390,7 @@ def test_teacher_forcing_falls_over_a_run(tmp_path: Path, monkeypatch: pytest.Mo
     changes = ["train.teacher_forcing=0.9", "train.teacher_forcing_end=0.4", "train.max_images=48"]
     run = trainer(tmp_path, recipe(*SHORT, *changes))
     seen: list[float] = []
-    run.loss.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[3]))
+    run.loss.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[2]))
     run.fit()
     assert seen == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
 
@@ -448,3 +450,84 @@ def test_a_signal_while_dev_is_captioned_is_not_forgotten(tmp_path: Path) -> Non
         trainer(tmp_path, recipe("train.epochs=1"), pressed).fit()
     assert RunFolder(tmp_path).position().epoch == 1
     trainer(tmp_path, recipe("train.epochs=1")).fit()  # finished: nothing is left to do
+
+
+def test_self_critical_training_raises_its_reward(tmp_path: Path) -> None:
+    """By the reward alone, from a model that cross-entropy has taught; what is sampled is logged all the while."""
+    changes = ["train.epochs=60", "train.lr=0.003", "train.schedule=constant", "train.label_smoothing=0", *SHORT]
+    trainer(tmp_path, recipe(*changes, "train.self_critical.from_epoch=30", "train.self_critical.weight=1")).fit()
+    lines = log(tmp_path, "train")
+    assert [entry["epoch"] > 30 for entry in lines] == ["reward" in entry for entry in lines]
+    sampled = [entry for entry in lines if "reward" in entry]
+    assert sampled[-1]["reward"] > sampled[0]["reward"] + 0.05
+    assert 8 < sampled[-1]["sampled_length"] < 14  # as long as before: it has not collapsed
+
+
+def test_a_student_learns_from_its_teachers_alone(tmp_path: Path) -> None:
+    """With all the weight on the teacher, the student's captions of the words become the teacher's."""
+    quick = ["train.lr=0.003", "train.schedule=constant", *SHORT]
+    trainer(tmp_path / "teacher", recipe("train.epochs=6", *quick)).fit()
+    taught = ["train.epochs=8", f"train.distillation.teachers=[{tmp_path / 'teacher'}]", "train.distillation.weight=1"]
+    student = trainer(tmp_path / "student", recipe(*taught, "train.seed=5", *quick))
+    before = divergence(student)
+    student.fit()
+    assert divergence(student) < before / 4
+
+
+def divergence(student: Trainer) -> float:
+    """Kullback and Leibler's, per word, from the teachers' words to the student's, written out."""
+    assert student.teachers is not None
+    total, words = 0.0, 0
+    student.loss.eval()
+    for batch in batches(student.photos, student.text, 16, 1, 0, 0):
+        theirs = student.teachers.log_probs(batch).double()
+        with torch.no_grad():
+            memory = student.model.decoder.memory(student.model.encoder.finish(student.features.batch(batch.images)))
+            own = []
+            for slot in batch.slots:
+                taught = student.model.decoder.teach(slot[:, :, :-1], memory)
+                own.append(student.model.decoder.logits(taught.hidden[slot[:, :, 1:] != student.text.pad]))
+        mine = torch.cat(own).double().log_softmax(-1)
+        total, words = total + float((theirs.exp() * (theirs - mine)).sum()), words + len(mine)
+    return total / words
+
+
+def test_a_teacher_of_other_words_is_refused(tmp_path: Path) -> None:
+    trainer(tmp_path / "teacher", recipe("train.epochs=1", "data=shapes:16", "text.min_frequency=9", *SHORT)).fit()
+    with pytest.raises(BadConfig, match="writes other words than this run"):
+        trainer(tmp_path / "student", recipe(f"train.distillation.teachers=[{tmp_path / 'teacher'}]", *SHORT))
+    with pytest.raises(BadConfig, match="no run folder"):
+        trainer(tmp_path / "other", recipe(f"train.distillation.teachers=[{tmp_path / 'none'}]", *SHORT))
+
+
+def test_a_run_begins_with_another_ones_weights_and_words(tmp_path: Path) -> None:
+    first = trainer(tmp_path / "first", recipe("train.epochs=1", *SHORT))
+    first.fit()
+    begin = f"train.start_from={tmp_path / 'first'}"
+    second = trainer(tmp_path / "second", recipe(begin, "text.min_frequency=9", *SHORT))
+    assert second.text.size == first.text.size
+    best = load_file(str(tmp_path / "first" / "best" / "model.safetensors"))
+    assert all(torch.equal(tensor, best[name]) for name, tensor in second.model.state_dict().items())
+    with pytest.raises(BadConfig, match="does not fit the settings"):
+        trainer(tmp_path / "third", recipe(begin, "model.decoder.width=32", *SHORT))
+
+
+def test_the_mean_of_the_best_epochs_is_kept_only_if_it_is_better(tmp_path: Path) -> None:
+    values = iter([0.1, 0.5, 0.4, 0.6, 0.1, 0.5, 0.4, 0.3])
+
+    def told(captions: Mapping[str, str], references: object, language: str) -> dict[str, float]:
+        return {"CIDEr": next(values), "BLEU-4": 0.0}
+
+    for folder, mean_is_better in (("better", True), ("worse", False)):
+        run = tmp_path / folder
+        trainer(run, recipe("train.epochs=3", "train.average_epochs=2", *SHORT), told).fit()
+        about = json.loads((run / "best" / "scores.json").read_text(encoding="utf-8"))
+        assert (about.get("mean_of") == [2, 3]) is mean_is_better
+        assert about["scores"]["CIDEr"] == (0.6 if mean_is_better else 0.5)
+        assert log(run, "mean")[0]["epochs"] == [2, 3]
+        assert sorted(file.name for file in (run / "best").iterdir()) == ["model.safetensors", "scores.json"]
+        last = weights(run)
+        best = load_file(str(run / "best" / "model.safetensors"))
+        assert not all(
+            torch.equal(last[f"model.{name}"], best[name]) for name in best
+        )  # the run itself goes on as it was

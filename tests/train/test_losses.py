@@ -22,6 +22,7 @@ from showtell.settings import (
 from showtell.train.losses import (
     BASELINE_DECAY,
     CaptionLoss,
+    Inputs,
     Read,
     doubly_stochastic_penalty,
     hard_attention_loss,
@@ -39,7 +40,7 @@ def loss_of(decoder: DecoderSettings, **train: float) -> CaptionLoss:
     model = CaptioningModel(ModelSettings(encoder=encoder, decoder=decoder), VOCABULARY, 8, trained_stages=1)
     for parameter in model.decoder.parameters():
         nn.init.normal_(parameter, std=0.5)
-    return CaptionLoss(model, decoder, TrainSettings(**train), PAD, UNKNOWN).eval()
+    return CaptionLoss(model, decoder, TrainSettings(**train), PAD, UNKNOWN, [PAD, UNKNOWN]).eval()
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_equals_torchs_cross_entropy(
     decoder: DecoderSettings, smoothing: float, features: Tensor, slots: list[Tensor]
 ) -> None:
     loss = loss_of(decoder, label_smoothing=smoothing)
-    found, entropy = loss(lambda: features, slots, train_encoder=False)
+    found, entropy = loss(lambda: Inputs(features, slots), train_encoder=False)
     logits = torch.cat([all_logits(loss, features, tokens).flatten(0, 2) for tokens in slots])
     targets = torch.cat([tokens[:, :, 1:].flatten() for tokens in slots])
     assert int((targets != PAD).sum()) == 2 + 4 + 1 + 6 + 4
@@ -84,21 +85,21 @@ def test_padding_and_slots_are_matters_of_layout(
     decoder: DecoderSettings, features: Tensor, slots: list[Tensor]
 ) -> None:
     loss = loss_of(decoder.model_copy(update={"doubly_stochastic": 1.0} if decoder is LSTM else {}))
-    expected, _ = loss(lambda: features, slots, False)
+    expected, _ = loss(lambda: Inputs(features, slots), False)
     one_block = torch.cat([functional.pad(tokens, (0, 9 - tokens.shape[2])) for tokens in slots], 1)
-    torch.testing.assert_close(loss(lambda: features, [one_block], False)[0], expected)
-    torch.testing.assert_close(loss(lambda: features, slots[::-1], False)[0], expected)
+    torch.testing.assert_close(loss(lambda: Inputs(features, [one_block]), False)[0], expected)
+    torch.testing.assert_close(loss(lambda: Inputs(features, slots[::-1]), False)[0], expected)
 
 
 def test_the_encoder_learns_only_when_asked(features: Tensor, slots: list[Tensor]) -> None:
     loss = loss_of(TRANSFORMER)
     for train_encoder in (False, True):
-        loss(lambda: features, slots, train_encoder)[0].backward()
+        loss(lambda: Inputs(features, slots), train_encoder)[0].backward()
         gradients = [parameter.grad for parameter in loss.model.encoder.late.parameters()]
         assert all((gradient is not None) is train_encoder for gradient in gradients)
         assert all(parameter.grad is not None for parameter in loss.model.decoder.parameters())
     with torch.no_grad():
-        assert not loss(lambda: features, slots, True)[0].requires_grad
+        assert not loss(lambda: Inputs(features, slots), True)[0].requires_grad
 
 
 def test_mixed_precision_leaves_the_photo_and_the_encoder_alone(features: Tensor, slots: list[Tensor]) -> None:
@@ -107,7 +108,7 @@ def test_mixed_precision_leaves_the_photo_and_the_encoder_alone(features: Tensor
     seen = []
     loss.model.encoder.late.register_forward_hook(lambda module, inputs, output: seen.extend([*inputs, output]))
     wrapped = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed").setup_module(loss)
-    found, entropy = wrapped(lambda: features, slots, True)
+    found, entropy = wrapped(lambda: Inputs(features, slots), True)
     assert torch.equal(seen[0], features) and seen[1].dtype == torch.float32
     assert found.dtype == entropy.dtype == torch.float32
 
@@ -134,7 +135,7 @@ def test_word_dropout_is_for_training(features: Tensor, slots: list[Tensor]) -> 
     loss = loss_of(TRANSFORMER, word_dropout=0.999)
     assert all(torch.equal(loss._drop_words(tokens), tokens) for tokens in slots)
     torch.testing.assert_close(
-        loss(lambda: features, slots, False)[0], loss_of(TRANSFORMER)(lambda: features, slots, False)[0]
+        loss(lambda: Inputs(features, slots), False)[0], loss_of(TRANSFORMER)(lambda: Inputs(features, slots), False)[0]
     )
 
 
@@ -144,7 +145,7 @@ def test_dropped_words_are_still_to_be_said(features: Tensor, slots: list[Tensor
     blind = [torch.where((tokens != PAD) & (torch.arange(tokens.shape[2]) > 0), UNKNOWN, tokens) for tokens in slots]
     logits = torch.cat([all_logits(loss, features, tokens).flatten(0, 2) for tokens in blind])
     targets = torch.cat([tokens[:, :, 1:].flatten() for tokens in slots])
-    _, entropy = loss(lambda: features, slots, False)
+    _, entropy = loss(lambda: Inputs(features, slots), False)
     torch.testing.assert_close(entropy, functional.cross_entropy(logits, targets, ignore_index=PAD))
 
 
@@ -172,9 +173,9 @@ def test_penalty_is_0_when_every_region_is_looked_at_once() -> None:
 
 
 def test_penalty_joins_the_loss_with_its_weight(features: Tensor, slots: list[Tensor]) -> None:
-    plain, entropy = loss_of(LSTM)(lambda: features, slots, False)
+    plain, entropy = loss_of(LSTM)(lambda: Inputs(features, slots), False)
     loss = loss_of(LSTM.model_copy(update={"doubly_stochastic": 0.7}))
-    found, found_entropy = loss(lambda: features, slots, False)
+    found, found_entropy = loss(lambda: Inputs(features, slots), False)
     memory = loss.model.decoder.memory(loss.model.encoder.finish(features))
     penalties = [
         (1 - loss.model.decoder.teach(caption[None, None, :-1], one).attention[0, 0].sum(0)).square()
@@ -211,7 +212,7 @@ def given(settings: DecoderSettings, **train: object) -> CaptionLoss:
     decoder = build_decoder(settings, CHANNELS, REGIONS, VOCABULARY, LONGEST)
     for parameter in decoder.parameters():
         nn.init.normal_(parameter, std=0.5)
-    return CaptionLoss(Given(decoder), settings, TrainSettings(**train), PAD, UNKNOWN).eval()
+    return CaptionLoss(Given(decoder), settings, TrainSettings(**train), PAD, UNKNOWN, [PAD, UNKNOWN]).eval()
 
 
 @pytest.fixture
@@ -275,7 +276,7 @@ def test_a_word_that_is_not_forced_is_the_networks_own(name: str, regions: Tenso
 def test_without_forcing_a_network_reads_itself(name: str, per: str, regions: Tensor, slots: list[Tensor]) -> None:
     plain = DECODERS[name].model_copy(update={"doubly_stochastic": 0.0} if "attention" in name else {})
     loss = given(plain, teacher_forcing_per=per, label_smoothing=0.0)
-    found, entropy = loss(lambda: regions, slots, False, forcing=0.0)
+    found, entropy = loss(lambda: Inputs(regions, slots), False, forcing=0.0)
     logits, targets = [], []
     for memory, ids, _ in each_caption(loss, regions, slots):
         logits += own_words(loss.model.decoder, memory, ids[:-1], [False] * len(ids))
@@ -283,17 +284,17 @@ def test_without_forcing_a_network_reads_itself(name: str, per: str, regions: Te
     expected = functional.cross_entropy(torch.stack(logits), torch.tensor(targets))
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(entropy, expected)
-    assert abs(expected - loss(lambda: regions, slots, False)[0]) > 0.01
+    assert abs(expected - loss(lambda: Inputs(regions, slots), False)[0]) > 0.01
 
 
 def test_full_forcing_draws_nothing_and_unrolls_nothing(
     monkeypatch: pytest.MonkeyPatch, regions: Tensor, slots: list[Tensor]
 ) -> None:
     loss = given(TRANSFORMER)
-    expected = loss(lambda: regions, slots, False)[0]
+    expected = loss(lambda: Inputs(regions, slots), False)[0]
     monkeypatch.setattr(loss.model.decoder, "unroll", None)
     generator = torch.get_rng_state()
-    assert torch.equal(loss(lambda: regions, slots, False, forcing=1.0)[0], expected)
+    assert torch.equal(loss(lambda: Inputs(regions, slots), False, forcing=1.0)[0], expected)
     assert torch.equal(torch.get_rng_state(), generator)
 
 
@@ -315,7 +316,8 @@ class Recorder(Decoder):
 @pytest.mark.parametrize("per", ["step", "batch"])
 def test_how_often_the_true_word_is_read(per: str) -> None:
     decoder = Recorder()
-    loss = CaptionLoss(Given(decoder), TRANSFORMER, TrainSettings(teacher_forcing_per=per), PAD, UNKNOWN)
+    settings = TrainSettings(teacher_forcing_per=per)
+    loss = CaptionLoss(Given(decoder), TRANSFORMER, settings, PAD, UNKNOWN, [PAD, UNKNOWN])
     torch.manual_seed(0)
     for _ in range(1000):
         draw = loss._drawing(0.7)  # of a batch with two slots, of two words and of three
@@ -397,7 +399,8 @@ def test_the_gradient_is_that_of_the_expected_log_probability(monkeypatch: pytes
         captionwise.append(float((chance[0] * chance[1]).detach()))
         places[:] = chosen
         decoder.baseline.fill_(-1.7)
-        gradients = torch.autograd.grad(loss(lambda: photo, [slot], False)[0], weights.values(), allow_unused=True)
+        found = loss(lambda: Inputs(photo, [slot]), False)[0]
+        gradients = torch.autograd.grad(found, weights.values(), allow_unused=True)
         for name, gradient in zip(weights, gradients, strict=True):
             estimates[name] += captionwise[-1] * (0 if gradient is None else gradient)
     assert sum(captionwise) == pytest.approx(1)
@@ -455,12 +458,13 @@ def test_the_entropy_by_hand() -> None:
 def test_hard_attention_adds_to_the_loss_in_training_alone(regions: Tensor, slots: list[Tensor]) -> None:
     settings = HARD.model_copy(update={"entropy": 0.4})
     loss, plain = given(settings), given(HARD.model_copy(update={"reinforce": 0.0}))
-    torch.testing.assert_close(loss(lambda: regions, slots, False), plain(lambda: regions, slots, False))
+    inputs = Inputs(regions, slots)
+    torch.testing.assert_close(loss(lambda: inputs, False), plain(lambda: inputs, False))
     assert loss.model.decoder.baseline == 0
     torch.manual_seed(1)
-    found, entropy = loss.train()(lambda: regions, slots, False)
+    found, entropy = loss.train()(lambda: Inputs(regions, slots), False)
     torch.manual_seed(1)
-    same, same_entropy = plain.train()(lambda: regions, slots, False)
+    same, same_entropy = plain.train()(lambda: Inputs(regions, slots), False)
     assert torch.equal(entropy, same_entropy) and abs(found - same) > 0.01
     assert loss.model.decoder.baseline < 0
 
@@ -468,11 +472,11 @@ def test_hard_attention_adds_to_the_loss_in_training_alone(regions: Tensor, slot
 def test_hard_attention_with_the_doubly_stochastic_penalty(regions: Tensor, slots: list[Tensor]) -> None:
     both = given(HARD.model_copy(update={"doubly_stochastic": 0.7})).train()
     torch.manual_seed(1)
-    found = both(lambda: regions, slots, False)[0]
+    found = both(lambda: Inputs(regions, slots), False)[0]
     torch.manual_seed(1)
     hard = given(HARD).train()
     torch.manual_seed(1)
-    without = hard(lambda: regions, slots, False)[0]
+    without = hard(lambda: Inputs(regions, slots), False)[0]
     torch.manual_seed(1)
     memory = both.model.decoder.memory(regions)
     penalties = []
@@ -488,6 +492,6 @@ def test_hard_attention_with_the_doubly_stochastic_penalty(regions: Tensor, slot
 
 def test_hard_attention_learns_from_its_own_words_too(regions: Tensor, slots: list[Tensor]) -> None:
     loss = given(HARD).train()
-    loss(lambda: regions, slots, False, forcing=0.0)[0].backward()
+    loss(lambda: Inputs(regions, slots), False, forcing=0.0)[0].backward()
     assert loss.model.decoder.baseline < 0
     assert all(p.grad is not None and p.grad.isfinite().all() for p in loss.model.decoder.parameters())

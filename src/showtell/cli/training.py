@@ -24,6 +24,7 @@ def check_data_is_said(recipe: Recipe) -> None:
 def train_run(recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], reporter: Reporter) -> None:
     """`recipe` is settled. Raises Interrupted when Ctrl-C came, with the state saved, and what the parts raise."""
     from showtell.metrics import score
+    from showtell.metrics.reward import CiderReward
     from showtell.train.memory import enough_memory
     from showtell.train.start import start
     from showtell.view.curves import draw_curves
@@ -34,7 +35,13 @@ def train_run(recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], repo
         return
     with enough_memory():
         trainer = start(
-            recipe, folder, samples, score, reporter, lambda run: draw_curves(run.log_file, run.path / "curves.png")
+            recipe,
+            folder,
+            samples,
+            score,
+            reporter,
+            lambda run: draw_curves(run.log_file, run.path / "curves.png"),
+            CiderReward,
         )
         try:
             trainer.fit()

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from showtell import __version__
 from showtell.core.bundle import check_destination, write_bundle
@@ -24,6 +22,7 @@ from showtell.export.samples import sample_pixels
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
 from showtell.settings import GIVEN, Recipe, TransformerSettings, longest
+from showtell.train.best_model import load_best
 from showtell.train.run_folder import RunFolder
 
 TOLERANCE = 1e-4
@@ -49,16 +48,9 @@ class Parity:
 
 def load_run(run: RunFolder) -> tuple[CaptioningModel, Text, Recipe]:
     """The best model of a run, as the bundle will hold it (weights rounded to half precision)."""
-    recipe, text = run.recipe(), run.text()
-    if not run.best.exists():
-        raise BadConfig(f"{run.path}: no best model yet; training writes one after its first epoch")
-    model = CaptioningModel(recipe.model, text.size, longest(recipe), recipe.train.encoder_stages, load=False)
-    try:
-        model.load_state_dict(load_file(str(run.best)))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise BadConfig(f"{run.best}: does not fit {run.config} ({str(error).splitlines()[0]}); train again") from error
+    model, text, recipe = load_best(run)
     round_to_half(model)
-    return model.eval(), text, recipe
+    return model, text, recipe
 
 
 def export_run(run_path: Path, bundle: Path, card: Path | None = None) -> Parity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from showtell.nets.attending import AttendingDecoder
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.decoder import Decoder, Taught, Tensors
 from showtell.settings import AttentionSettings, DecoderSettings, TrainSettings
+from showtell.train.self_critical import Sampled
 
 BASELINE_DECAY = 0.9
 """Of the moving average that a sampled caption's log-probability is compared with (Xu et al. 2015, equation 12)."""
@@ -49,29 +50,48 @@ def read(slots: list[Tensor], pad: int, teach: Callable[[Tensor], Taught], input
     return Read(torch.cat(hidden), torch.cat(targets), torch.cat(captions), all_taught)
 
 
+class Inputs(NamedTuple):
+    """What a step learns from."""
+
+    features: Tensor
+    """The encoder's cached features [B, ...]"""
+    slots: list[Tensor]
+    """Captions [B, N, T] in slots of like length (see `Batch`)."""
+    expected: Tensor | None = None
+    """[W, V]: the teachers' log-probabilities at each word."""
+    sampled: Sampled | None = None
+
+
 class CaptionLoss(nn.Module):
-    """Cross-entropy of the true next word with label smoothing (Szegedy et al. 2016), over all words of a batch."""
+    """Cross-entropy of the true next word with label smoothing (Szegedy et al. 2016), over all words of a batch; with
+    teachers, of the words that they expect, too, and with samples, of what they were rewarded for."""
 
     def __init__(
-        self, model: CaptioningModel, decoder: DecoderSettings, train: TrainSettings, pad: int, unknown: int
+        self,
+        model: CaptioningModel,
+        decoder: DecoderSettings,
+        train: TrainSettings,
+        pad: int,
+        unknown: int,
+        never_written: Sequence[int],
     ) -> None:
         super().__init__()
         self.model = model
-        self.pad, self.unknown = pad, unknown
+        self.pad, self.unknown, self.never_written = pad, unknown, list(never_written)
+        self.teachers_weight, self.reward_weight = train.distillation.weight, train.self_critical.weight
         self.label_smoothing, self.word_dropout = train.label_smoothing, train.word_dropout
         self.forcing_per_batch = train.teacher_forcing_per == "batch"
         self.attention = decoder if isinstance(decoder, AttentionSettings) else None
 
     def forward(
-        self, get_features: Callable[[], Tensor], slots: list[Tensor], train_encoder: bool, forcing: float = 1.0
+        self, get_inputs: Callable[[], Inputs], train_encoder: bool, forcing: float = 1.0
     ) -> tuple[Tensor, Tensor]:
-        """The encoder's cached features [B, ...] and captions [B, N, T] in slots of like length (see `Batch`)
-        -> the loss, and the plain cross-entropy per word in nats. `forcing` is the chance that a true word is read.
+        """The loss, and the plain cross-entropy per word in nats. `forcing` is the chance that a true word is read.
 
-        The features come from a function because Fabric rounds tensors that it passes on to bfloat16, which nobody does
+        The inputs come from a function because Fabric rounds tensors that it passes on to bfloat16, which nobody does
         to an image when the model is used.
         """
-        features = get_features()
+        features, slots, expected, sampled = get_inputs()
         # On a CPU the backward pass of depthwise convolutions is slower in bfloat16 than in float32.
         precision = contextlib.nullcontext() if features.is_cuda else torch.autocast("cpu", enabled=False)
         with precision, torch.set_grad_enabled(train_encoder and torch.is_grad_enabled()):
@@ -85,9 +105,23 @@ class CaptionLoss(nn.Module):
         # Label smoothing by hand, on log-probabilities that are there already: cross_entropy would compute them again
         # to give the plain loss, which is the one that can be compared between runs.
         loss = (1 - self.label_smoothing) * entropy - self.label_smoothing * log_probs.mean()
+        if expected is not None:
+            theirs = -(expected.exp() * log_probs).sum(-1).mean()
+            loss = (1 - self.teachers_weight) * loss + self.teachers_weight * theirs
         if self.attention is not None:
             loss = loss + self._of_attention(words, each.detach(), self.attention)
+        if sampled is not None:
+            loss = (1 - self.reward_weight) * loss + self.reward_weight * self._of_samples(sampled, memory)
         return loss, entropy.detach()
+
+    def _of_samples(self, sampled: Sampled, memory: Tensors) -> Tensor:
+        """REINFORCE (Williams 1992): - advantage x log-probability, the mean over all sampled words."""
+        words = read(sampled.slots, self.pad, lambda tokens: self.model.decoder.teach(tokens, memory), lambda ids: ids)
+        logits = self.model.decoder.logits(words.hidden).float()
+        never = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
+        never[self.never_written] = True  # sampling chose among the others
+        chosen = logits.masked_fill(never, -torch.inf).log_softmax(-1).gather(-1, words.targets.unsqueeze(-1))[:, 0]
+        return -(sampled.advantages[words.captions] * chosen).mean()
 
     def _teach(self, tokens: Tensor, memory: Tensors, draw: Callable[[int], list[bool]]) -> Taught:
         decoder: Decoder = self.model.decoder

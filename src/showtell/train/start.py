@@ -14,12 +14,15 @@ from showtell.nets.captioning_model import CaptioningModel
 from showtell.records import Sample
 from showtell.settings import GIVEN, EncoderSettings, Recipe, longest
 from showtell.train.batches import photos
+from showtell.train.best_model import load_weights
 from showtell.train.feature_file import are_given, given_features, without_encoder
 from showtell.train.features import Features, extract, one_each
 from showtell.train.loop import Trainer
 from showtell.train.principal import fit_principal_components
 from showtell.train.progress import Reporter
 from showtell.train.run_folder import RunFolder
+from showtell.train.self_critical import MakeReward
+from showtell.train.teachers import Teachers, load_teachers
 from showtell.train.validate import Score
 from showtell.train.vocabulary import build_text
 
@@ -31,6 +34,7 @@ def start(
     score: Score,
     reporter: Reporter,
     after_epoch: Callable[[RunFolder], None],
+    make_reward: MakeReward | None = None,
 ) -> Trainer:
     """A trainer for a new run, or for one that stands in its folder already. Raises what its parts raise."""
     settings = recipe.train
@@ -54,15 +58,31 @@ def start(
         f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,} parameters trained of "
         f"{sum(p.numel() for p in model.parameters()):,}"
     )
+    if settings.start_from is not None and not run.state.exists():
+        load_weights(model, RunFolder(settings.start_from))
     features = _features(model, recipe, one_each(train), settings.views, "train", reporter)
     # A state has the components that were fitted, and so has a file of features.
     if model.encoder.pca is not None and not run.state.exists() and not are_given(train):
         fit_principal_components(model.encoder, features)
     dev_features = _features(model, recipe, one_each(dev), 1, "dev", reporter)
+    teachers = _teachers(run, recipe, text, one_each(train), fabric.device, reporter)
     train_photos = photos(train, text, recipe.text.max_words)
     torch.manual_seed(settings.seed)  # extraction may have drawn numbers, or been skipped
     return Trainer(
-        fabric, recipe, run, model, text, train_photos, features, dev, dev_features, score, reporter, after_epoch
+        fabric,
+        recipe,
+        run,
+        model,
+        text,
+        train_photos,
+        features,
+        dev,
+        dev_features,
+        score,
+        reporter,
+        after_epoch,
+        teachers,
+        make_reward,
     )
 
 
@@ -82,7 +102,30 @@ def settled(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
     return recipe.model_copy(update={"model": model})
 
 
+def _teachers(
+    run: RunFolder, recipe: Recipe, text: Text, samples: Sequence[Sample], device: torch.device, reporter: Reporter
+) -> Teachers | None:
+    settings = recipe.train
+    if not settings.distillation.teachers:
+        return None
+
+    def features(model: CaptioningModel, of: Recipe) -> Features:
+        same_views = of.model_copy(update={"train": of.train.model_copy(update={"seed": settings.seed})})
+        return _features(model.to(device), same_views, samples, settings.views, "train", reporter)
+
+    return load_teachers(settings.distillation.teachers, run.tokenizer, text, features)
+
+
 def _text(run: RunFolder, recipe: Recipe, samples: Sequence[Sample]) -> Text:
+    first = recipe.train.start_from
+    if not run.tokenizer.exists() and first is not None:
+        other = RunFolder(first)
+        if other.recipe().text.languages != recipe.text.languages:
+            raise BadConfig(
+                f"train.start_from: {first} writes {', '.join(other.recipe().text.languages)}, this run "
+                f"{', '.join(recipe.text.languages)}; expected the same languages"
+            )
+        other.text().save(run.tokenizer)
     if not run.tokenizer.exists():
         captions: dict[str, list[str]] = {
             language: [caption for s in samples if s.language == language for caption in s.captions]

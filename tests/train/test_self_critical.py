@@ -1,0 +1,229 @@
+"""Self-critical training: what is drawn, how it is rewarded, and which way it pushes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from showtell.core.stepper import Ids
+from showtell.core.text import Text
+from showtell.metrics.reward import CiderReward
+from showtell.nets.decoder import Advanced, Decoder, Taught, Tensors
+from showtell.records import Sample
+from showtell.settings import TrainSettings, TransformerSettings
+from showtell.train.augment import is_mirrored
+from showtell.train.batches import Batch, Photo, batches, photos
+from showtell.train.losses import CaptionLoss, Inputs
+from showtell.train.self_critical import Sampled, SelfCritic, mirrored_ids
+
+CAPTIONS = {
+    "en": ["a dog on the left", "the dog runs right", "a cat sits"],
+    "ar": ["كلب على يسار", "قطة", "كلب"],
+}
+TEXT = Text.build([c for each in CAPTIONS.values() for c in each], ["en", "ar"], min_frequency=1)
+WORDS = 6
+
+
+def sample(name: str, language: str, *captions: str) -> Sample:
+    return Sample(name, Path(name), captions, "train", language)
+
+
+PHOTOS = photos(
+    [
+        sample("0", "en", "a dog on the left", "the dog runs right"),
+        sample("0", "ar", "كلب على يسار"),
+        sample("1", "en", "a cat sits"),
+    ],
+    TEXT,
+    WORDS,
+)
+
+
+class Fixed(Decoder):
+    """Says every word with the probability that `logits_of` the language gives it, whatever came before."""
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(vocabulary))
+
+    def memory(self, regions: Tensor) -> Tensors:
+        return {"regions": regions}
+
+    def start(self, memory: Tensors) -> Tensors:
+        return {"none": memory["regions"].new_zeros(len(memory["regions"]), 1, 1)}
+
+    def advance(self, tokens: Tensor, memory: Tensors, state: Tensors) -> Advanced:
+        return Advanced(torch.ones(*tokens.shape, 1), state, None)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return hidden * self.table
+
+    def teach(self, tokens: Tensor, memory: Tensors) -> Taught:
+        return Taught(torch.ones(*tokens.shape, 1), None)
+
+
+class Looking(nn.Module):
+    def finish(self, features: Tensor) -> Tensor:
+        return features
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = Looking(), Fixed(TEXT.size)
+
+
+def batch(views: int = 1, seed: int = 0) -> Batch:
+    return batches(PHOTOS, TEXT, 2, views, seed, 0)[0]
+
+
+def critic(samples: int = 4, seed: int = 0, reward: object = CiderReward, of: list[Photo] = PHOTOS) -> SelfCritic:
+    return SelfCritic(of, TEXT, samples, WORDS, seed, reward)
+
+
+def drawn(critic: SelfCritic, of: Batch, step: int = 0, model: Model | None = None) -> Sampled:
+    return critic(model or Model(), torch.zeros(len(of.images), 1, 1), of, step)
+
+
+def length_reward(references: object, end: int) -> object:
+    """As many points as words."""
+    return lambda ids, images: (ids != end).sum(-1).astype(float)
+
+
+def test_advantages_are_those_over_the_other_samples() -> None:
+    found = drawn(critic(reward=length_reward), batch())
+    position = 0
+    for slot in found.slots:
+        lengths = ((slot > TEXT.end) & (slot != TEXT.pad)).sum(-1).double() - 1  # less the start
+        for row in lengths.tolist():
+            for k, own in enumerate(row):
+                others = [other for n, other in enumerate(row) if n != k]
+                expected = own - sum(others) / len(others)
+                # The second photo has no Arabic: nothing to be learned there.
+                if found.advantages[position] != 0:
+                    assert found.advantages[position] == pytest.approx(expected)
+                position += 1
+    assert position == len(found.advantages) == 2 * 2 * 4
+    assert found.advantages.abs().sum() > 0
+
+
+def test_a_photo_without_captions_in_a_language_teaches_nothing_there() -> None:
+    of = batch()
+    found = drawn(critic(reward=length_reward), of)
+    arabic = found.advantages.view(2, 2, 4)[1]
+    assert (arabic[of.images == 1] == 0).all()
+    assert (arabic[of.images == 0] != 0).any()
+
+
+def test_rewards_are_those_of_the_photos_own_captions() -> None:
+    """The reward of every sample is that of its words beside its photo's references, in its language."""
+    of = batch()
+    rewards = CiderReward([[ids[1:-1] for ids in photo.tokens if ids[0] == TEXT.starts["en"]] for photo in PHOTOS], 2)
+    found = drawn(critic(samples=2), of)
+    for row, image in zip(found.slots[0].tolist(), of.images, strict=True):
+        one, other = (float(rewards(np.array([[i for i in ids[1:] if i != TEXT.pad]]), image[None])[0]) for ids in row)
+        place = 2 * of.images.tolist().index(image)
+        assert found.advantages[place] == pytest.approx(one - other, abs=1e-6)
+        assert found.advantages[place + 1] == pytest.approx(other - one, abs=1e-6)
+
+
+def test_nothing_special_is_drawn_and_an_end_that_was_forced_is_left_out() -> None:
+    model = Model()
+    with torch.no_grad():
+        model.decoder.table[TEXT.end] = -1.0
+        model.decoder.table[TEXT.unknown] = 9.0
+    found = drawn(critic(samples=40), batch(), model=model)
+    for slot, start in zip(found.slots, TEXT.starts.values(), strict=True):
+        assert (slot[:, :, 0] == start).all()
+        words = slot[:, :, 1:]
+        assert not torch.isin(words, torch.tensor([TEXT.unknown, *TEXT.starts.values()])).any()
+        ends = (words == TEXT.end).sum(-1)
+        whole = (words > TEXT.end).sum(-1) == WORDS
+        assert whole.any() and not whole.all()
+        assert (ends[whole] == 0).all() and (ends[~whole] == 1).all()
+
+
+def test_draws_depend_on_seed_and_step_alone() -> None:
+    of = batch()
+    one, again, later, other = (
+        drawn(critic(seed=seed), of, step).slots[0] for seed, step in [(3, 5), (3, 5), (3, 6), (4, 5)]
+    )
+    assert torch.equal(one, again)
+    assert not torch.equal(one, later) if one.shape == later.shape else True
+    assert not torch.equal(one, other) if one.shape == other.shape else True
+
+
+def test_what_is_said_of_a_mirrored_photo_is_mirrored_back() -> None:
+    ids = mirrored_ids(TEXT)
+    left, right, dog = TEXT.ids(["left", "right", "dog"])
+    assert ids[left] == right and ids[right] == left and ids[dog] == dog
+    assert sorted(ids) == list(range(TEXT.size))
+    seen: list[Ids] = []
+
+    def remember(references: object, end: int) -> object:
+        def reward(samples: Ids, images: Ids) -> np.ndarray:
+            seen.append(samples)
+            return np.zeros(len(samples))
+
+        return reward
+
+    seed = next(s for s in range(99) if any(_mirrored(batch(2, s), s)) and not all(_mirrored(batch(2, s), s)))
+    of = batch(2, seed)
+    slot = drawn(critic(seed=seed, reward=remember), of).slots[0][:, :, 1:]
+    for image, (mirrored, given) in enumerate(zip(_mirrored(of, seed), seen[0].reshape(2, 4, -1), strict=True)):
+        written = slot[image].numpy()
+        expected = ids[written] if mirrored else written
+        words = written > TEXT.end
+        np.testing.assert_array_equal(given[:, : written.shape[1]][words], expected[words])
+
+
+def _mirrored(of: Batch, seed: int) -> list[bool]:
+    return [is_mirrored(seed, int(i), int(v)) for i, v in zip(of.images, of.views, strict=True)]
+
+
+def loss_of(model: Model, weight: float) -> CaptionLoss:
+    settings = TrainSettings.model_validate({"self_critical": {"from_epoch": 0, "weight": weight}})
+    return CaptionLoss(model, TransformerSettings(), settings, TEXT.pad, TEXT.unknown, TEXT.special_ids)
+
+
+def test_the_gradient_is_that_of_the_expected_reward() -> None:
+    """Over many samples the loss pushes as the expected reward itself does, which a unigram model lets one work out."""
+    model = Model()
+    with torch.no_grad():
+        model.decoder.table.uniform_(-1, 1, generator=torch.Generator().manual_seed(0))
+    better = TEXT.ids(["dog"])[0]
+    with torch.no_grad():
+        model.decoder.table[better] = 2
+
+    def first_word(references: object, end: int) -> object:
+        return lambda ids, images: (ids[:, 0] == better).astype(float)
+
+    samples = 4000
+    one = [Photo(PHOTOS[1].sample, PHOTOS[1].tokens, PHOTOS[1].mirrored)]
+    of = batches(one, TEXT, 1, 1, 0, 0)[0]
+    sampled = drawn(critic(samples, reward=first_word, of=one), of, model=model)
+    inputs = Inputs(torch.zeros(1, 1, 1), of.slots, None, sampled)
+    words = sum(int((slot[:, :, 1:] != TEXT.pad).sum()) for slot in sampled.slots)
+    loss_of(model, 1.0)(lambda: inputs, True)[0].backward()
+    found = -model.decoder.table.grad * words / samples
+
+    table = model.decoder.table.detach().clone().requires_grad_()
+    allowed = table.clone()
+    allowed[TEXT.special_ids] = -torch.inf
+    allowed.log_softmax(-1)[better].exp().backward()
+    torch.testing.assert_close(found, table.grad, atol=0.02, rtol=0)
+    assert table.grad.abs().max() > 0.2
+
+
+def test_the_weight_mixes_reward_and_cross_entropy() -> None:
+    of, model = batch(), Model()
+    sampled = drawn(critic(), of, model=model)
+    features = torch.zeros(2, 1, 1)
+
+    def loss(weight: float, sampled: Sampled | None) -> float:
+        return loss_of(model, weight)(lambda: Inputs(features, of.slots, None, sampled), True)[0].item()
+
+    plain, reward = loss(0.3, None), loss(1.0, sampled)
+    assert loss(0.3, sampled) == pytest.approx(0.7 * plain + 0.3 * reward, rel=1e-5)
