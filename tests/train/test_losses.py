@@ -34,7 +34,7 @@ TRANSFORMER = TransformerSettings(width=12, layers=1, heads=3, feed_forward=16)
 LSTM = AttentionSettings(width=12, embedding=10, attention=9, doubly_stochastic=0)
 
 
-def loss_of(decoder: DecoderSettings, **train: float) -> CaptionLoss:
+def loss_of(decoder: DecoderSettings, **train: object) -> CaptionLoss:
     torch.manual_seed(0)
     encoder = EncoderSettings(name="test_resnet", random=True, pixels=PixelChoices(size=64))
     model = CaptioningModel(ModelSettings(encoder=encoder, decoder=decoder), VOCABULARY, 8, trained_stages=1)
@@ -78,6 +78,21 @@ def test_equals_torchs_cross_entropy(
     torch.testing.assert_close(found, smoothed)
     torch.testing.assert_close(entropy, functional.cross_entropy(logits, targets, ignore_index=PAD))
     assert found.requires_grad and not entropy.requires_grad
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_what_teachers_expect_is_learned_beside_the_true_words(
+    weight: float, features: Tensor, slots: list[Tensor]
+) -> None:
+    """Torch's cross-entropy takes probabilities for targets, too."""
+    loss = loss_of(TRANSFORMER, label_smoothing=0.1, distillation={"weight": weight})
+    words = torch.cat([tokens[:, :, 1:].flatten() for tokens in slots])
+    logits = torch.cat([all_logits(loss, features, tokens).flatten(0, 2) for tokens in slots])[words != PAD]
+    expected = torch.randn(len(logits), VOCABULARY, generator=torch.Generator().manual_seed(2)).log_softmax(-1)
+    found, entropy = loss(lambda: Inputs(features, slots, expected), train_encoder=False)
+    true = functional.cross_entropy(logits, words[words != PAD], label_smoothing=0.1)
+    torch.testing.assert_close(found, (1 - weight) * true + weight * functional.cross_entropy(logits, expected.exp()))
+    torch.testing.assert_close(entropy, functional.cross_entropy(logits, words[words != PAD]))
 
 
 @pytest.mark.parametrize("decoder", [TRANSFORMER, LSTM], ids=["transformer", "attention"])
