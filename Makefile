@@ -23,8 +23,11 @@ lint: $(FULL)/installed
 # From scratch; interrupted, it goes on. A finished runs/builtin has to be removed first. The card's figures are written
 # by hand: measure them again (benchmarks/quality.py) before a new model is shipped.
 model: $(FULL)/installed
-	$(FULL)/bin/showtell train default --run runs/builtin data=flickr:$(FLICKR8K) model.encoder_weights=$(ENCODER)
-	$(FULL)/bin/showtell export runs/builtin src/showtell/models/default --card docs/model_card.md
+	$(FULL)/bin/showtell train default --run runs/builtin 'text.languages=[en,ar]' data=flickr:$(FLICKR8K) \
+		model.encoder_weights=$(ENCODER)
+	$(FULL)/bin/showtell export runs/builtin src/showtell/models/default --card docs/model_card.md \
+		decode.beam=8 decode.length_exponent=0.9 decode.no_repeat_ngram=2
+	$(FULL)/bin/showtell calibrate src/showtell/models/default --data flickr:$(FLICKR8K) --split dev
 
 $(LIGHT)/installed: pyproject.toml $(shell find src -name '*.py' -o -name '*.yaml' -o -name '*.html' -o -name '*.onnx')
 	$(PYTHON) -m venv $(LIGHT)

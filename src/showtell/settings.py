@@ -193,6 +193,9 @@ class TrainSettings(Settings):
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(4e-4, gt=0, description="of everything but the encoder")
     encoder_lr: float = Field(5e-5, gt=0)
+    encoder_decay: float = Field(
+        1.0, gt=0, le=1, description="factor on encoder_lr for each trained stage before the last"
+    )
     encoder_stages: int = Field(0, ge=0, description="how many of the encoder's last stages are trained; 0: frozen")
     encoder_from_epoch: int = Field(0, ge=0, description="keep the encoder frozen before this epoch")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
@@ -219,11 +222,19 @@ class TrainSettings(Settings):
     distillation: DistillationSettings = DistillationSettings()
     self_critical: SelfCriticalSettings = SelfCriticalSettings()
     views: int = Field(1, ge=1, description="cached augmentations of each training photo, the photo itself included")
+    rand_augment: int = Field(0, ge=0, description="RandAugment operations on every view but the photo itself; 0: off")
+    rand_magnitude: float = Field(5.0, ge=0, le=10, description="how strong each of them is; 10 is the most")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = Field(False, description="torch.compile the decoder; minutes on a CPU, for long runs on a GPU")
     seed: int = 0
     max_images: int | None = Field(None, ge=1, description="train on the first so many images only")
     checkpoint_minutes: float = Field(5.0, gt=0)
+
+    @model_validator(mode="after")
+    def _there_are_views_to_augment(self) -> TrainSettings:
+        if self.rand_augment and self.views == 1:
+            raise ValueError(f"rand_augment is {self.rand_augment}, but views 1 is the photo itself alone; raise views")
+        return self
 
 
 class DecodeSettings(Settings):

@@ -9,6 +9,7 @@ from tests.fake_stepper import REGIONS, FakeStepper, NextWord, logarithm, random
 
 from showtell.core.beam import beam_search
 from showtell.core.decode import decode, rules_for
+from showtell.core.diverse import diverse_beam_search
 from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram
 from showtell.core.search import greedy
 from showtell.core.text import Text
@@ -60,22 +61,34 @@ def test_rules_for() -> None:
 @given(
     seed=st.integers(0, 2**32 - 1),
     beam=st.integers(1, 4),
+    groups=st.integers(1, 3),
     longest=st.integers(2, 6),
     ngram=st.integers(0, 2),
     language=st.sampled_from(["en", "ar"]),
 )
-def test_settings_reach_the_search(seed: int, beam: int, longest: int, ngram: int, language: str) -> None:
-    """`beam` 1 is greedy search, any other a beam search, by the rules and numbers of the settings."""
+def test_settings_reach_the_search(seed: int, beam: int, groups: int, longest: int, ngram: int, language: str) -> None:
+    """`beam` 1 is greedy search, any other a beam search, with `groups` a diverse one, by the rules and numbers of the
+    settings."""
+    beam *= groups
     random = np.random.default_rng(seed)
     stepper = FakeStepper([random_ngram(random, TEXT.size, 2) for _ in range(3)])
-    settings = but(beam=beam, length_exponent=0.8, min_length=1, max_length=longest, no_repeat_ngram=ngram)
+    settings = but(
+        beam=beam,
+        length_exponent=0.8,
+        min_length=1,
+        max_length=longest,
+        no_repeat_ngram=ngram,
+        groups=groups,
+        diversity=0.9,
+    )
     memory, starts = stepper.encode(range(3)), np.full(3, TEXT.starts[language])
     rules = [Ban(TEXT.special_ids), MinLength(1, TEXT.end), *([NoRepeatNgram(ngram)] if ngram else [])]
     if beam == 1:
         greedily = greedy(stepper, memory, starts, TEXT.end, [*rules, MaxLength(longest, TEXT.end)], attention=True)
         expected = [[hypothesis] for hypothesis in greedily]
     else:
-        expected = beam_search(stepper, memory, starts, TEXT.end, rules, beam, longest, 0.8, beam, attention=True)
+        what, how = (stepper, memory, starts, TEXT.end, rules, beam), (longest, 0.8, beam, True)
+        expected = diverse_beam_search(*what, groups, 0.9, *how) if groups > 1 else beam_search(*what, *how)
     found = decode(stepper, memory, 3, TEXT, language, settings, num=beam, attention=True)
     assert [len(hypotheses) for hypotheses in found] == [len(hypotheses) for hypotheses in expected]
     for one, other in zip(chain(*found), chain(*expected), strict=True):
@@ -90,6 +103,20 @@ def test_a_beam_finds_what_greedy_search_misses() -> None:
     assert captions(network, but(beam=1), num=3) == ["a dog"]
     assert captions(network, FREE, num=3) == ["the dog", "a dog", "a beach"]
     assert captions(network, FREE, num=2) == ["the dog", "a dog"]
+
+
+def test_groups_say_different_things() -> None:
+    network = saying({"": {"a": 0.7, "the": 0.3}, "a": {"dog": 0.6, "beach": 0.4}, "the": {"dog": 1}})
+    assert captions(network, but(beam=2), num=2) == ["a dog", "the dog"]
+    assert captions(network, but(beam=2, groups=2, diversity=0.1), num=2) == ["a dog"]
+    assert captions(network, but(beam=2, groups=2, diversity=0.5), num=2) == ["a dog", "a beach"]
+    assert captions(network, but(beam=2, groups=2, diversity=1), num=2) == ["a dog", "the dog"]
+
+
+def test_a_beam_that_its_groups_do_not_divide() -> None:
+    assert DecodeSettings(beam=6, groups=3).groups == 3
+    with pytest.raises(ValueError, match="beam 5 is not a multiple of groups 3"):
+        DecodeSettings(beam=5, groups=3)
 
 
 @pytest.mark.parametrize("beam", [1, 3])

@@ -137,6 +137,23 @@ def test_a_network_that_says_something_else_is_not_written(tmp_path: Path, monke
     assert not (tmp_path / "bundle").exists()
 
 
+def test_decode_settings_may_change_after_training_and_nothing_else(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "transformer")
+    export_run(run.path, tmp_path / "bundle", changes=["decode.beam=2", "decode.length_exponent=1.5"])
+    found = load_bundle(tmp_path / "bundle").manifest
+    expected = run.recipe().decode.model_copy(update={"beam": 2, "length_exponent": 1.5})
+    assert found.decode == expected != run.recipe().decode
+    longest = found.longest
+    for change, message in [
+        ("train.epochs=3", "only settings such as decode.beam=8 can change"),
+        (f"decode.max_length={longest + 1}", f"writes at most {longest} words"),
+        ("decode.bean=3", "did you mean 'beam'"),
+    ]:
+        with pytest.raises(BadConfig, match=message):
+            export_run(run.path, tmp_path / "other", changes=[change])
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_run_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="no run folder"):
         load_run(RunFolder(tmp_path))

@@ -11,6 +11,10 @@ import typer
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `showtell train` wrote.")],
     bundle: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle to write: new, empty, or an old bundle.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Decode settings that differ from the run's: decode.beam=8."),
+    ] = None,
     card: Annotated[Path | None, typer.Option(help="A model card (Markdown) instead of the generated one.")] = None,
 ) -> None:
     """Write the best model of a run as a bundle that captions without torch.
@@ -21,5 +25,5 @@ def export(
 
     with needs("train"):
         from showtell.export.bundle import export_run
-    parity = export_run(run, bundle, card)
+    parity = export_run(run, bundle, card, settings or [])
     typer.echo(f"{bundle}: {parity}", err=True)

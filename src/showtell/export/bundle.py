@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from showtell import __version__
+from showtell.config import apply_overrides, parse_recipe, read_recipe
 from showtell.core.bundle import check_destination, write_bundle
 from showtell.core.decode import decode
 from showtell.core.onnx_stepper import OnnxStepper
@@ -21,7 +23,7 @@ from showtell.export.graphs import export_graphs, round_to_half
 from showtell.export.samples import sample_pixels
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
-from showtell.settings import GIVEN, Recipe, TransformerSettings, longest
+from showtell.settings import GIVEN, DecodeSettings, Recipe, TransformerSettings, longest
 from showtell.train.best_model import load_best
 from showtell.train.run_folder import RunFolder
 
@@ -53,8 +55,12 @@ def load_run(run: RunFolder) -> tuple[CaptioningModel, Text, Recipe]:
     return model, text, recipe
 
 
-def export_run(run_path: Path, bundle: Path, card: Path | None = None) -> Parity:
-    """Write the bundle. Raises ExportMismatch, and writes nothing, when ONNX and torch disagree on sample images."""
+def export_run(run_path: Path, bundle: Path, card: Path | None = None, changes: Sequence[str] = ()) -> Parity:
+    """Write the bundle; `changes` are decode settings that differ from the run's, as `decode.beam=8`.
+
+    Raises ExportMismatch, and writes nothing, when ONNX and torch disagree on sample images; BadConfig when there is
+    nothing to export, and for changes of what training has settled.
+    """
     check_destination(bundle)
     run = RunFolder(run_path)
     if run.recipe().model.encoder.name == GIVEN:
@@ -62,7 +68,9 @@ def export_run(run_path: Path, bundle: Path, card: Path | None = None) -> Parity
             f"{run_path}: trained on ready-made features, and nothing here can make those of a photo; make your own "
             "with `showtell data features`, or train on photos"
         )
+    tuned = _tuned(run, changes)
     model, text, recipe = load_run(run)
+    recipe = recipe.model_copy(update={"decode": tuned})
     pixels = model.encoder.pixels
     with tempfile.TemporaryDirectory() as name:
         parts = Path(name)
@@ -80,7 +88,7 @@ def export_run(run_path: Path, bundle: Path, card: Path | None = None) -> Parity
             "showtell": __version__,
             "languages": recipe.text.languages,
             "vocabulary": text.size,
-            "longest": longest(recipe) if isinstance(recipe.model.decoder, TransformerSettings) else None,
+            "longest": longest(run.recipe()) if isinstance(recipe.model.decoder, TransformerSettings) else None,
             "grid": model.encoder.grid,
             "pixels": pixels,
             "decode": recipe.decode,
@@ -89,6 +97,18 @@ def export_run(run_path: Path, bundle: Path, card: Path | None = None) -> Parity
         }
         write_bundle(bundle, manifest, parts)
     return parity
+
+
+def _tuned(run: RunFolder, changes: Sequence[str]) -> DecodeSettings:
+    there = run.recipe()
+    recipe = parse_recipe(apply_overrides(read_recipe(run.config), changes), str(run.config))
+    if recipe.model_copy(update={"decode": there.decode}) != there:
+        raise BadConfig(f"found {', '.join(changes)}; after training, only settings such as decode.beam=8 can change")
+    if isinstance(there.model.decoder, TransformerSettings) and recipe.decode.max_length > longest(there):
+        raise BadConfig(
+            f"found decode.max_length={recipe.decode.max_length}; this model writes at most {longest(there)} words"
+        )
+    return recipe.decode
 
 
 def compare(torch_stepper: Stepper, onnx_stepper: Stepper, pixels: np.ndarray, text: Text, recipe: Recipe) -> Parity:

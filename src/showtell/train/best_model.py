@@ -34,4 +34,4 @@ def load_weights(model: CaptioningModel, run: RunFolder) -> None:
 
 def _check_there_is_one(run: RunFolder) -> None:
     if not run.best.exists():
-        raise BadConfig(f"{run.path}: no best model; training writes one after its first epoch")
+        raise BadConfig(f"{run.path}: no best model yet; training writes one after its first epoch")

@@ -1,0 +1,22 @@
+"""`--diverse`, for the commands that write several captions of a photo."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from showtell.errors import BadConfig
+
+Diverse = Annotated[bool, typer.Option("--diverse", help="With --num: different captions, not variants of one.")]
+
+
+def check_diverse(diverse: bool, num: int) -> None:
+    """Raises BadConfig when a single caption is to be different from the others."""
+    if diverse and num < 2:
+        raise BadConfig(f"found --diverse with --num {num}; expected --num 2 or more")
+
+
+def groups_and_beam(num: int, beam: int) -> dict[str, int]:
+    """Decode settings for `num` different captions: a group each, and at least `beam` wide."""
+    return {"groups": num, "beam": -(-beam // num) * num}
