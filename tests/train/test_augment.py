@@ -1,10 +1,17 @@
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageEnhance
+from timm.data.auto_augment import AugmentOp
 
-from showtell.train.augment import MIRRORED_WORDS, augment, is_mirrored, mirror_words
+from showtell.train.augment import GREY, MIRRORED_WORDS, OPERATIONS, RandAugment, augment, is_mirrored, mirror_words
+
+RAND = [RandAugment(), RandAugment(2), RandAugment(3, 10)]
 
 
 def photo(width: int = 64, height: int = 48) -> Image.Image:
@@ -15,29 +22,57 @@ def photo(width: int = 64, height: int = 48) -> Image.Image:
 
 def test_view_0_is_the_photo_itself() -> None:
     original = photo()
-    assert augment(original, 3, 5, 0) is original
+    assert all(augment(original, 3, 5, 0, rand) is original for rand in RAND)
     assert not any(is_mirrored(seed, image, 0) for seed in range(10) for image in range(10))
 
 
-def test_a_view_depends_on_seed_photo_and_view_alone() -> None:
-    first = augment(photo(), 1, 2, 3)
+@pytest.mark.parametrize("rand", RAND)
+def test_a_view_depends_on_seed_photo_and_view_alone(rand: RandAugment) -> None:
+    first = augment(photo(), 1, 2, 3, rand)
     np.random.seed(0)
-    assert augment(photo(), 1, 2, 3) == first
+    random.seed(0)
+    assert augment(photo(), 1, 2, 3, rand) == first
     for other in ((2, 2, 3), (1, 3, 3), (1, 2, 4), (2, 1, 3), (1, 3, 2)):
-        assert augment(photo(), *other) != first
+        assert augment(photo(), *other, rand) != first
 
 
-def test_the_photo_is_left_as_it_was() -> None:
+@pytest.mark.parametrize("rand", RAND)
+def test_the_photo_is_left_as_it_was(rand: RandAugment) -> None:
     original = photo()
     for view in range(5):
-        augment(original, 0, 0, view)
+        augment(original, 0, 0, view, rand)
     assert original == photo()
 
 
+def before_rand_augment(photo: Image.Image, seed: int, image: int, view: int) -> Image.Image:
+    """A view as it always was, written out: cached features and finished runs come from these."""
+    draw = np.random.default_rng([seed, image, view])
+    mirrored = draw.random() < 0.5
+    scale = np.sqrt(draw.uniform(0.5, 1.0))
+    aspect = np.sqrt(np.exp(draw.uniform(np.log(0.8), np.log(1.25))))
+    width, height = min(1.0, scale * aspect) * photo.width, min(1.0, scale / aspect) * photo.height
+    left, top = draw.uniform(0, photo.width - width), draw.uniform(0, photo.height - height)
+    photo = photo.crop((round(left), round(top), round(left + width), round(top + height)))
+    photo = ImageEnhance.Brightness(photo).enhance(draw.uniform(0.75, 1.25))
+    photo = ImageEnhance.Contrast(photo).enhance(draw.uniform(0.75, 1.25))
+    photo = ImageEnhance.Color(photo).enhance(draw.uniform(0.75, 1.25))
+    return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else photo
+
+
+def test_without_rand_augment_views_are_as_they_always_were() -> None:
+    for image in range(30):
+        expected = before_rand_augment(photo(), 4, image, 1 + image % 3)
+        assert augment(photo(), 4, image, 1 + image % 3) == expected
+        assert augment(photo(), 4, image, 1 + image % 3, RandAugment(0, 10)) == expected
+        assert augment(photo(), 4, image, 1 + image % 3, RandAugment(2)).size == expected.size  # the same crop
+
+
 @settings(deadline=None)
-@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 10**6))
-def test_a_crop_has_half_to_all_of_the_area_in_about_the_same_shape(width: int, height: int, image: int) -> None:
-    view = augment(Image.new("RGB", (width, height)), 0, image, 1)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 10**6), st.sampled_from(RAND))
+def test_a_crop_has_half_to_all_of_the_area_in_about_the_same_shape(
+    width: int, height: int, image: int, rand: RandAugment
+) -> None:
+    view = augment(Image.new("RGB", (width, height)), 0, image, 1, rand)
     assert view.mode == "RGB" and 1 <= view.width <= width and 1 <= view.height <= height
     # Each side is rounded, by at most one pixel.
     assert (view.width + 1) * (view.height + 1) >= 0.5 * width * height
@@ -45,11 +80,12 @@ def test_a_crop_has_half_to_all_of_the_area_in_about_the_same_shape(width: int, 
     assert 0.8 * (view.height - 1) * width <= (view.width + 1) * height
 
 
-def test_is_mirrored_agrees_with_what_is_done() -> None:
+@pytest.mark.parametrize("rand", RAND[:2])
+def test_is_mirrored_agrees_with_what_is_done(rand: RandAugment) -> None:
     mirrored = []
     for image in range(40):
         for view in range(1, 4):
-            columns = np.asarray(augment(photo(), 7, image, view), float).mean((0, 2))
+            columns = np.asarray(augment(photo(), 7, image, view, rand), float).mean((0, 2))
             third = len(columns) // 3
             turned = bool(columns[:third].mean() > columns[-third:].mean())
             assert turned == is_mirrored(7, image, view)
@@ -57,10 +93,11 @@ def test_is_mirrored_agrees_with_what_is_done() -> None:
     assert 0.35 < np.mean(mirrored) < 0.65
 
 
-def test_nothing_but_left_and_right_is_turned() -> None:
+@pytest.mark.parametrize("rand", RAND[:2])
+def test_nothing_but_left_and_right_is_turned(rand: RandAugment) -> None:
     bright_below = photo(48, 64).transpose(Image.Transpose.ROTATE_270)
     for image in range(20):
-        rows = np.asarray(augment(bright_below, 0, image, 1), float).mean((1, 2))
+        rows = np.asarray(augment(bright_below, 0, image, 1, rand), float).mean((1, 2))
         assert rows[:10].mean() < rows[-10:].mean()
 
 
@@ -69,6 +106,83 @@ def test_views_vary_in_place_and_colour() -> None:
     assert len({view.size for view in views}) > 20
     brightness = [np.asarray(view, float).mean() for view in views]
     assert np.std(brightness) > 5
+
+
+# --- RandAugment
+
+
+def test_threads_change_nothing_and_no_random_state_is_touched() -> None:
+    np.random.seed(1)
+    random.seed(1)
+    states = [str(np.random.get_state()), random.getstate()]
+
+    def view(image: int) -> Image.Image:
+        return augment(photo(), 0, image, 1, RandAugment(2))
+
+    one_by_one = [view(image) for image in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(view, range(200))) == one_by_one
+    assert [str(np.random.get_state()), random.getstate()] == states
+
+
+def test_so_many_operations_are_drawn_each_as_often_as_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[str, float]] = []
+    for name in OPERATIONS:
+
+        def note(photo: Image.Image, level: float, name: str = name) -> Image.Image:
+            drawn.append((name, level))
+            return photo
+
+        monkeypatch.setitem(OPERATIONS, name, note)
+    for image in range(900):
+        augment(Image.new("RGB", (8, 8)), 0, image, 1, RandAugment(3, 7))
+        assert len(drawn) == 3 * (image + 1)
+    for counts in (Counter(name for name, _ in drawn), Counter(level for _, level in drawn)):
+        mean = len(drawn) / len(counts)
+        assert all(abs(n - mean) < 5 * mean**0.5 for n in counts.values())  # far out for either
+    assert len({name for name, _ in drawn}) == 9 and {level for _, level in drawn} == {-0.7, 0.7}
+
+
+TIMM = {
+    "brightness": "BrightnessIncreasing",
+    "sharpness": "SharpnessIncreasing",
+    "shear_x": "ShearX",
+    "shear_y": "ShearY",
+    "shift_x": "TranslateXRel",
+    "shift_y": "TranslateYRel",
+    "rotate": "Rotate",
+}
+
+
+@pytest.mark.parametrize("name", TIMM)
+@pytest.mark.parametrize("magnitude", [0, 5, 9, 10])
+def test_operations_are_timm_s(name: str, magnitude: int) -> None:
+    """In both directions, between which timm draws by chance."""
+    resample = Image.Resampling.BICUBIC
+    theirs = AugmentOp(TIMM[name], 1.0, magnitude, {"img_mean": GREY, "interpolation": resample, "translate_pct": 0.1})
+    random.seed(0)
+    expected = {theirs(photo()).tobytes() for _ in range(20)}
+    found = {OPERATIONS[name](photo(), sign * magnitude / 10).tobytes() for sign in (-1, 1)}
+    assert found == expected and len(found) == (1 if magnitude == 0 else 2)
+
+
+COLOURS = {"sky": (70, 130, 190), "sand": (190, 165, 120), "coat": (160, 50, 60), "lawn": (60, 150, 70)}
+
+
+@pytest.mark.parametrize("level", [-0.5, 0.5])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_colours_keep_their_names(name: str, level: float) -> None:
+    """A patch under a sky of many shades: a scene that an equalised histogram repaints."""
+    for colour in COLOURS.values():
+        scene = np.full((100, 100, 3), COLOURS["sky"]) + np.random.default_rng(0).integers(-30, 30, (100, 100, 1))
+        scene[30:70, 30:70] = colour
+        after = np.asarray(OPERATIONS[name](Image.fromarray(scene.astype(np.uint8)), level), float)[46:54, 46:54]
+        assert after.mean((0, 1)).argsort().tolist() == np.argsort(colour).tolist()
+
+
+def test_contrast_is_stretched_to_black_and_white() -> None:
+    grey = Image.fromarray(np.linspace(80, 170, 64).astype(np.uint8)[None]).convert("RGB")
+    assert OPERATIONS["autocontrast"](grey, 0.5).getextrema() == ((0, 255),) * 3
 
 
 # --- words

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import os
 from collections.abc import Callable
 from functools import partial
@@ -19,8 +21,8 @@ from showtell.nets.encoder import Encoder
 from showtell.records import Sample
 from showtell.settings import EncoderSettings, PixelChoices
 from showtell.train import features as room
-from showtell.train.augment import augment
-from showtell.train.features import Features, cache_folder, extract
+from showtell.train.augment import RandAugment, augment
+from showtell.train.features import Features, cache_folder, extract, fingerprint
 
 SETTINGS = settle(EncoderSettings(name="test_resnet", random=True, pixels=PixelChoices(size=32)))
 PIXELS = pixel_settings(SETTINGS)
@@ -192,10 +194,13 @@ def caches(tmp_path: Path) -> int:
 
 
 def test_other_settings_seeds_stages_or_random_weights_make_another_cache(extracted: Extract, tmp_path: Path) -> None:
-    extracted(Counted(), views=1)
+    extracted(Counted())
     for count, (change, encoder, settings) in enumerate(
         [
             ({"seed": SEED + 1}, Counted(), SETTINGS),
+            ({"rand": RandAugment(1, 5)}, Counted(), SETTINGS),
+            ({"rand": RandAugment(2, 5)}, Counted(), SETTINGS),
+            ({"rand": RandAugment(2, 6)}, Counted(), SETTINGS),
             ({}, Counted(trained_stages=2), SETTINGS),
             ({}, Counted(seed=1), SETTINGS),
             *(
@@ -210,10 +215,57 @@ def test_other_settings_seeds_stages_or_random_weights_make_another_cache(extrac
         ],
         start=2,
     ):
-        extracted(encoder, settings, views=1, **change)
+        extracted(encoder, settings, **change)
         assert caches(tmp_path) == count
-    extracted(Counted(), views=1)
+    extracted(Counted())
+    extracted(Counted(), rand=RandAugment(0, 9))  # off, whatever its magnitude
     assert caches(tmp_path) == count
+
+
+def test_where_only_photos_themselves_are_wanted_no_seed_makes_another_cache(
+    extracted: Extract, tmp_path: Path
+) -> None:
+    first = extracted(Counted(), views=1)
+    again = Counted()
+    second = extracted(again, views=1, seed=SEED + 1, rand=RandAugment(2, 5))
+    assert again.seen == 0 and caches(tmp_path) == 1
+    assert np.array_equal(first.views[0], second.views[0])
+
+
+@pytest.mark.parametrize(("views", "seed"), [(2, SEED), (2, 0), (1, 0)])
+def test_a_cache_is_called_what_it_was_before_there_was_rand_augment(
+    extracted: Extract, samples: list[Sample], tmp_path: Path, views: int, seed: int
+) -> None:
+    encoder = Counted()
+    extracted(encoder, views=views, seed=seed)
+    stats = [(sample, sample.image.stat()) for sample in samples]
+    description = {
+        "encoder": {
+            "name": "test_resnet",
+            "random": True,
+            "without": [],
+            "options": {},
+            "pixels": PIXELS.model_dump(mode="json"),
+        },
+        "format": 1,
+        "frozen stages": STAGES - 1,
+        "photos": [[s.name, str(s.image.resolve()), stat.st_size, stat.st_mtime_ns] for s, stat in stats],
+        "random weights": fingerprint(encoder),
+        "seed": seed,
+        "weights": None,
+    }
+    name = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:24]
+    assert [path.name for path in (tmp_path / "cache" / "features").iterdir()] == [name]
+
+
+def test_rand_augment_changes_the_further_views_alone(extracted: Extract, samples: list[Sample]) -> None:
+    rand = RandAugment(2, 5)
+    plain, changed = (extracted(Counted(trained_stages=STAGES), rand=each) for each in (RandAugment(), rand))
+    assert np.array_equal(plain.views[0], changed.views[0])
+    for i, sample in enumerate(samples):
+        expected = resize(augment(load_image(sample.image), SEED, i, 1, rand), PIXELS)
+        np.testing.assert_array_equal(changed.views[1][i], expected)
+    assert not np.array_equal(plain.views[1], changed.views[1])
 
 
 def test_a_changed_photo_makes_another_cache(extracted: Extract, samples: list[Sample], tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ ENCODER = EncoderSettings(name="test_resnet", random=True, pixels=PixelChoices(s
 LR, ENCODER_LR, DECAY = 0.05, 0.007, 0.3
 
 
-def build(**train: object) -> tuple[CaptioningModel, torch.optim.Optimizer]:
+def build(
+    trained_stages: int = 1, encoder: EncoderSettings = ENCODER, **train: object
+) -> tuple[CaptioningModel, torch.optim.Optimizer]:
     torch.manual_seed(0)
-    model = CaptioningModel(ModelSettings(encoder=ENCODER, decoder=DECODER), 13, 8, trained_stages=1)
+    model = CaptioningModel(ModelSettings(encoder=encoder, decoder=DECODER), 13, 8, trained_stages)
     for parameter in model.parameters():
         parameter.data.normal_()
     settings = TrainSettings(lr=LR, encoder_lr=ENCODER_LR, weight_decay=DECAY, **train)
@@ -107,3 +109,74 @@ def test_two_steps_by_hand(rule: Callable[..., Tensor]) -> None:
         lr = 0.5 * (ENCODER_LR if name.startswith("encoder.") else LR)
         expected = rule(before[name], [gradient[name] for gradient in gradients], lr, DECAY)
         torch.testing.assert_close(parameter.detach(), expected, msg=lambda text, name=name: f"{name}: {text}")
+
+
+# --- a rate for each stage of the encoder
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_earlier_stages_move_less(name: str) -> None:
+    """Equal gradients for all, and a first step of each rule: the rate times the gradient, or its sign."""
+    model, optimizer = build(3, optimizer=name, encoder_decay=0.5)
+    for parameters in optimizer.param_groups:
+        parameters |= {"lr": parameters["base_lr"], "weight_decay": 0}
+    before = copies(model)
+    for parameter in trained(model).values():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    rates = {"encoder.late.2.": ENCODER_LR, "encoder.late.1.": ENCODER_LR / 2, "encoder.late.0.": ENCODER_LR / 4}
+    found = dict.fromkeys([*rates, "decoder."], 0)
+    for key, parameter in trained(model).items():
+        (part,) = [part for part in found if key.startswith(part)]
+        found[part] += 1
+        step = torch.full_like(parameter, rates.get(part, LR))
+        torch.testing.assert_close(before[key] - parameter.detach(), step, rtol=1e-3, atol=1e-6)
+    assert all(found.values())  # each stage has weights, so that the loop above has looked at it
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_each_weight_is_in_one_group_and_biases_apart(decay: float) -> None:
+    model, optimizer = build(4, encoder_decay=decay)
+    grouped = [p for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(map(id, grouped)) == sorted(map(id, trained(model).values()))
+    assert all(len({p.ndim > 1 for p in group["params"]}) == 1 for group in optimizer.param_groups)
+    assert all((group["weight_decay"] > 0) == (group["params"][0].ndim > 1) for group in optimizer.param_groups)
+    assert len(optimizer.param_groups) == (4 if decay == 1 else 2 + 2 * 4)
+
+
+@pytest.mark.parametrize("stages", [0, 1, 5])
+def test_with_one_rate_for_all_the_groups_are_as_in_older_runs(stages: int) -> None:
+    """A run's state counts weights in this order: decoder, then encoder, matrices before vectors."""
+    model, optimizer = build(stages)
+    parts = [list(model.decoder.parameters()), list(model.encoder.late.parameters())]
+    expected = [[p for p in part if (p.ndim > 1) == matrices] for part in parts for matrices in (True, False)]
+    found = [[id(p) for p in group["params"]] for group in optimizer.param_groups]
+    assert found == [[id(p) for p in group] for group in expected if group]
+    rates = [group["base_lr"] for group in optimizer.param_groups]
+    assert rates == [LR, LR, ENCODER_LR, ENCODER_LR][: len(rates)] and len(rates) == (4 if stages else 2)
+
+
+def test_a_stage_without_weights_is_none() -> None:
+    model, _ = build(2)
+    model.encoder.late.append(nn.ReLU())
+    model.encoder.late.insert(1, nn.MaxPool2d(2))
+    optimizer = build_optimizer(model, TrainSettings(lr=LR, encoder_lr=ENCODER_LR, encoder_decay=0.1))
+    rates = {id(p): group["base_lr"] for group in optimizer.param_groups for p in group["params"]}
+    first, _, last, _ = model.encoder.late
+    assert {rates[id(p)] for p in last.parameters()} == {ENCODER_LR}
+    assert {rates[id(p)] for p in first.parameters()} == {ENCODER_LR * 0.1}
+
+
+@pytest.mark.parametrize("layer", ["regions", "vector"])
+def test_the_mean_of_the_regions_is_no_stage(layer: str) -> None:
+    _, optimizer = build(2, ENCODER.model_copy(update={"layer": layer}), encoder_decay=0.5)
+    rates = [group["base_lr"] for group in optimizer.param_groups]
+    assert rates == [LR] * 2 + [ENCODER_LR / 2] * 2 + [ENCODER_LR] * 2
+
+
+@pytest.mark.parametrize(
+    "encoder", [ENCODER, EncoderSettings(name="features", channels=6)], ids=["frozen", "given features"]
+)
+def test_without_trained_stages_the_decay_means_nothing(encoder: EncoderSettings) -> None:
+    _, optimizer = build(0, encoder, encoder_decay=0.5)
+    assert [group["base_lr"] for group in optimizer.param_groups] == [LR] * 2

@@ -28,7 +28,7 @@ from showtell.files import sha256, write_text
 from showtell.nets.encoder import Encoder
 from showtell.records import FeatureRow, Sample
 from showtell.settings import EncoderSettings, PixelSettings
-from showtell.train.augment import augment
+from showtell.train.augment import OFF, RandAugment, augment
 
 BLOCK = 32
 Advance = Callable[[int], None]
@@ -84,17 +84,22 @@ def extract(
     seed: int,
     advance: Advance,
     folder: Path | None = None,
+    rand: RandAugment = OFF,
 ) -> Features:
     """Compute, or find, the features of `samples`; `advance(n)` is told of every n photos done, or found.
 
     Raises BadData, naming the photo, for one that cannot be read.
     """
-    place = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed)
+    if views == 1:  # the photo itself: nothing is drawn, and runs with any seed share it
+        seed, rand = 0, OFF
+    place = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed, rand)
     place.mkdir(parents=True, exist_ok=True)
-    return Features([_view(place, encoder, samples, view, seed, advance) for view in range(views)], encoder.pixels)
+    return Features(
+        [_view(place, encoder, samples, view, seed, rand, advance) for view in range(views)], encoder.pixels
+    )
 
 
-def _key(encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample], seed: int) -> str:
+def _key(encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample], seed: int, rand: RandAugment) -> str:
     own = settings.model_dump(mode="json", include={"name", "random", "without", "options"})
     layer = {} if settings.layer == "regions" else {"layer": settings.layer}
     description = {
@@ -104,6 +109,7 @@ def _key(encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample],
         "frozen stages": len(encoder.early),
         "random weights": fingerprint(encoder) if settings.random else None,
         "seed": seed,
+        **({"rand augment": rand} if rand.operations else {}),
         "photos": [[s.name, *_stamp(s)] for s in samples],
     }
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:24]
@@ -130,6 +136,7 @@ def _view(
     samples: Sequence[Sample],
     view: int,
     seed: int,
+    rand: RandAugment,
     advance: Advance,
 ) -> NDArray[Any]:
     """One view's memory map. While it is made it is called `.part`, with the number of finished photos beside it."""
@@ -153,7 +160,7 @@ def _view(
         except BadImage as error:
             found, wanted = f"{error.code} ({error.detail})", "an image; `showtell data check` lists all that are not"
             raise BadData(samples[i].name, found, wanted) from error
-        return resize(augment(photo, seed, i, view), encoder.pixels)
+        return resize(augment(photo, seed, i, view, rand), encoder.pixels)
 
     device = next(encoder.parameters()).device
     with ThreadPoolExecutor(2) as pool, torch.inference_mode():

@@ -13,6 +13,7 @@ from showtell.nets.backbone import settle
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.records import Sample
 from showtell.settings import GIVEN, EncoderSettings, Recipe, longest
+from showtell.train.augment import RandAugment
 from showtell.train.batches import photos
 from showtell.train.best_model import load_weights
 from showtell.train.feature_file import are_given, given_features, without_encoder
@@ -110,7 +111,8 @@ def _teachers(
         return None
 
     def features(model: CaptioningModel, of: Recipe) -> Features:
-        same_views = of.model_copy(update={"train": of.train.model_copy(update={"seed": settings.seed})})
+        own = {key: getattr(settings, key) for key in ("seed", "rand_augment", "rand_magnitude")}
+        same_views = of.model_copy(update={"train": of.train.model_copy(update=own)})
         return _features(model.to(device), same_views, samples, settings.views, "train", reporter)
 
     return load_teachers(settings.distillation.teachers, run.tokenizer, text, features)
@@ -146,4 +148,5 @@ def _features(
             )
         return given_features(model.encoder, recipe.model.encoder, samples)
     with reporter.stage(f"features of the {split} split", len(samples) * views) as advance:
-        return extract(model.encoder, recipe.model.encoder, samples, views, recipe.train.seed, advance)
+        rand = RandAugment(recipe.train.rand_augment, recipe.train.rand_magnitude)
+        return extract(model.encoder, recipe.model.encoder, samples, views, recipe.train.seed, advance, rand=rand)
