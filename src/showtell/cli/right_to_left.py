@@ -1,0 +1,142 @@
+"""What of an Arabic caption goes to a terminal. A file or a pipe gets it as it is: letters, in the order of reading.
+
+Terminals differ in what they do with such letters, none says which it does, and few obey when asked:
+
+    order      the terminal                                                         what it is sent
+    logical    puts lines in order and joins letters: VTE (GNOME Terminal and       the caption
+               others), Konsole, mlterm, mintty, Terminal of macOS; any unknown
+    words      joins letters and turns each word, but not the words: kitty          the words, last one first
+    visual     puts character beside character, from the left: xterm, Alacritty,    the letters, last one first,
+               foot, Ghostty, WezTerm, Windows Terminal, xterm.js (VS Code)         as the forms that join
+
+A terminal that nobody knows gets the caption as it is. Should it be one of the last kind, then Arabic looks there as it
+does from any other program, and what is copied from it is the caption. The opposite mistake turns good text around, and
+what is copied is neither the caption nor anything that can be searched.
+
+Directional isolates (U+2067 ... U+2069) around the caption would order one with Latin words or a number in it. They are
+left out because of what terminals make of them: VTE 0.70 orders by none and leaves U+2069 in what is copied, Konsole
+22.12 loses the gap after the path, mlterm 3.9 draws boxes. The escape sequences of the BiDi working group are known to
+VTE and mintty alone. Without any of them the path and the tab keep their place, since a line that begins with a path in
+Latin letters runs from left to right.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, TextIO
+
+from showtell.errors import BadConfig
+
+if TYPE_CHECKING:
+    from arabic_reshaper import ArabicReshaper
+
+Order = Literal["logical", "words", "visual"]
+
+VARIABLE: Final = "SHOWTELL_BIDI"
+ASKED: Final[dict[str, Order]] = {"terminal": "logical", "showtell": "visual"}
+"""What a user can put into the variable: who puts the letters in order."""
+
+TERMS: Final[dict[str, Order]] = {
+    "mlterm": "logical",
+    "xterm-kitty": "words",
+    "alacritty": "visual",
+    "foot": "visual",
+    "xterm-ghostty": "visual",
+    "wezterm": "visual",
+    "rxvt": "visual",
+    "st": "visual",
+    "linux": "visual",
+}
+"""By $TERM, which the innermost terminal sets and ssh passes on. `rxvt` is also `rxvt-unicode`, and so on."""
+
+PROGRAMS: Final[dict[str, Order]] = {
+    "Apple_Terminal": "logical",
+    "mintty": "logical",
+    "vscode": "visual",
+    "WezTerm": "visual",
+    "ghostty": "visual",
+    "Hyper": "visual",
+    "Tabby": "visual",
+}
+"""By $TERM_PROGRAM. Not here: iTerm2, which puts lines in order or not as it is set. VS Code puts them in order where
+it has no graphics card, and does not say so."""
+
+MARKS: Final[tuple[tuple[str, Order], ...]] = (
+    ("VTE_VERSION", "logical"),
+    ("KONSOLE_VERSION", "logical"),
+    ("KITTY_WINDOW_ID", "words"),
+    ("XTERM_VERSION", "visual"),
+    ("ALACRITTY_WINDOW_ID", "visual"),
+    ("WT_SESSION", "visual"),
+)
+"""Variables that a terminal sets and its children inherit, another terminal among them. Where two kinds are set, the
+first of this list decides: the mistake that does less harm."""
+
+
+def shown(caption: str, stream: TextIO, environment: Mapping[str, str] = os.environ) -> str:
+    """The caption as `stream` is to get it: itself, unless that is a terminal that needs help with Arabic.
+
+    Raises BadConfig when $SHOWTELL_BIDI is neither `terminal` nor `showtell`.
+    """
+    if not stream.isatty() or not _has_right_to_left(caption):
+        return caption
+    order = order_for(environment)
+    if order == "words":
+        return _words_in_order(caption)
+    return _in_order(caption) if order == "visual" else caption
+
+
+def order_for(environment: Mapping[str, str]) -> Order:
+    """What the terminal behind these variables needs. Raises BadConfig as `shown` does."""
+    asked = environment.get(VARIABLE, "")
+    if asked:
+        if asked not in ASKED:
+            raise BadConfig(f"{VARIABLE}={asked}: expected {' or '.join(ASKED)}; without it, the terminal is looked at")
+        return ASKED[asked]
+    term = environment.get("TERM", "")
+    for name, order in TERMS.items():
+        if term == name or term.startswith(f"{name}-"):
+            return order
+    program = environment.get("TERM_PROGRAM", "")
+    if program in PROGRAMS:
+        return PROGRAMS[program]
+    return next((order for mark, order in MARKS if environment.get(mark)), "logical")
+
+
+def _has_right_to_left(text: str) -> bool:
+    return any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text)
+
+
+def _in_order(caption: str) -> str:
+    """The letters from left to right, each in the form that its neighbours ask for."""
+    from bidi import get_display
+
+    return str(get_display(_reshaper().reshape(caption), base_dir="R"))
+
+
+@cache
+def _reshaper() -> ArabicReshaper:
+    from arabic_reshaper import ArabicReshaper
+
+    # One character for the whole of "Allah" (U+FDF2) does not fit one cell. Lam with alef is always one, and stays.
+    return ArabicReshaper({"ARABIC LIGATURE ALLAH": "no"})
+
+
+def _words_in_order(caption: str) -> str:
+    """The words from left to right, their letters as they are. Latin words and the numbers after them keep their order
+    among themselves, as the bidirectional algorithm has it."""
+    runs: list[list[str]] = []
+    after_latin = joins = False
+    for word in caption.split():
+        classes = {unicodedata.bidirectional(character) for character in word}
+        if classes & {"L", "R", "AL"}:
+            after_latin = not classes & {"R", "AL"}
+        joined, joins = joins, after_latin and "AN" not in classes
+        if joined and joins:
+            runs[-1].append(word)
+        else:
+            runs.append([word])
+    return " ".join(word for run in reversed(runs) for word in run)
