@@ -6,7 +6,6 @@ Shape letters, everywhere in showtell: `B` images, `K` beams, `R = B*K` rows, `S
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,21 +50,18 @@ class Caption:
     """A sentence about an image.
 
     `score` is the mean log-probability per word (per piece, where words are written in pieces), the end of the sentence
-    counted as a word. `attention` is
+    counted as a word. `confidence`, from 0 to 1 and higher for a higher score, is how likely the caption is right where
+    the model is calibrated, and else the geometric mean of the words' probabilities. `attention` is
     `[T, height, width]` float32: for each word the weights over the grid of image regions, summing to 1; `None` unless
     asked for, or when the decoder attends to nothing.
     """
 
     text: str
     score: float
+    confidence: float
     words: tuple[Word, ...]
     language: str
     attention: np.ndarray | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def confidence(self) -> float:
-        """`score` as a number from 0 to 1: the geometric mean of the words' probabilities."""
-        return math.exp(self.score)
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def test_a_single_line_of_json_lines(write, name: str) -> None:
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
 def test_what_the_caption_command_writes_is_read(tmp_path: Path, suffix: str) -> None:
     def caption(text: str) -> Caption:
-        return Caption(text, -0.5, (), "ar")
+        return Caption(text, -0.5, 0.6, (), "ar")
 
     file = tmp_path / f"out{suffix}"
     with RowFile(file, 2, 0.0) as rows:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from showtell import __version__
-from showtell.cli import caption, compare, data, evaluate, export, recipes, score, sweep, train
+from showtell.cli import calibrate, caption, compare, data, evaluate, export, recipes, score, sweep, train
 from showtell.errors import ShowtellError
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("recipes")(recipes.recipes)

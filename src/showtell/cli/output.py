@@ -23,6 +23,7 @@ def path_of(row: CaptionRow) -> str:
 
 
 def is_sure(caption: Caption, min_score: float) -> bool:
+    """Whether it is likely enough to be right; `core/confidence` says what that is without a calibration."""
     return caption.confidence >= min_score
 
 

@@ -17,8 +17,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from showtell.core.confidence import Calibration
 from showtell.core.text import Text
 from showtell.errors import BadBundle
 from showtell.files import sha256, write_text
@@ -53,6 +54,15 @@ class Manifest(BaseModel):
     model: dict[str, Any]
     """The recipe's `model` section, for a reader; nothing here depends on it."""
     files: dict[str, FileRecord]
+    calibration: dict[str, Calibration] = {}
+    """By language, where `showtell calibrate` has been run; see `core/confidence`."""
+
+    @field_validator("calibration")
+    @classmethod
+    def _of_its_languages(cls, calibration: dict[str, Calibration], info: ValidationInfo) -> dict[str, Calibration]:
+        if unknown := calibration.keys() - set(info.data.get("languages", calibration)):
+            raise ValueError(f"found {', '.join(sorted(unknown))}, which this model does not write")
+        return calibration
 
 
 @dataclass(frozen=True)
@@ -124,11 +134,31 @@ def _write(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
             shutil.copyfile(parts / name, new / name)
             records[name] = FileRecord(sha256=sha256(new / name), size=(new / name).stat().st_size)
         whole = Manifest(**manifest, files=records)
-        write_text(new / MANIFEST, json.dumps(whole.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+        # Versions that knew nothing of calibration refuse its key, and read a bundle that has none.
+        _write_manifest(new, whole.model_dump(mode="json", exclude=None if whole.calibration else {"calibration"}))
         _replace(path, new)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
+
+
+def write_calibration(path: Path, calibration: Mapping[str, Calibration]) -> None:
+    """Put the curves, by language, into the bundle at `path`; all else stays in it, and so do curves of other
+    languages.
+
+    Raises BadBundle when the manifest cannot be read or written.
+    """
+    merged = {**_manifest(path).calibration, **calibration}
+    try:
+        # Not the checked manifest: settings that the file does not mention stay unmentioned.
+        raw = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        _write_manifest(path, {**raw, "calibration": {name: curve.model_dump() for name, curve in merged.items()}})
+    except OSError as error:
+        raise BadBundle(f"{path / MANIFEST}: cannot be written ({error.strerror or error}); copy the model") from error
+
+
+def _write_manifest(folder: Path, raw: Mapping[str, Any]) -> None:
+    write_text(folder / MANIFEST, json.dumps(raw, indent=2, ensure_ascii=False) + "\n")
 
 
 def _replace(path: Path, new: Path) -> None:

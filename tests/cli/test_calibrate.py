@@ -1,0 +1,126 @@
+"""`showtell calibrate` as a user runs it, and what `caption` makes of it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from showtell import Captioner
+from showtell.core.bundle import MANIFEST, builtin, write_calibration
+from showtell.core.confidence import Calibration
+from showtell.data.spec import of_split, read_samples
+from showtell.metrics.calibration import fit_logistic
+from showtell.metrics.rightness import rightness
+
+DOG = Path(__file__).parents[2] / "examples" / "dog.jpg"
+
+
+def showtell(*arguments: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "showtell", *map(str, arguments)], capture_output=True, text=True, encoding="utf-8"
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    copy = Path(shutil.copytree(builtin(), tmp_path / "model"))
+    manifest = read(copy)
+    manifest.pop("calibration", None)
+    (copy / MANIFEST).write_text(json.dumps({**manifest, "languages": ["en"]}), encoding="utf-8")
+    return copy
+
+
+def read(bundle: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    return found
+
+
+def test_a_bundle_is_calibrated(bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need showtell[train]")
+    before, plot = read(bundle), tmp_path / "curve.png"
+    done = showtell("calibrate", bundle, "--data", "shapes:9", "--plot", plot)
+    assert done.returncode == 0, done.stderr
+    after = read(bundle)
+    curve = after.pop("calibration")["en"]
+    assert after == before and plot.stat().st_size > 0
+
+    samples = of_split(read_samples("shapes:9"), "dev")
+    captions = [row.captions[0] for row in Captioner.load(builtin()).caption_many(s.image for s in samples)]
+    texts = {s.name: caption.text for s, caption in zip(samples, captions, strict=True)}
+    right = rightness(texts, {s.name: s.captions for s in samples}, "en").right
+    np = pytest.importorskip("numpy")
+    expected = fit_logistic(np.array([caption.score for caption in captions]), right)
+    assert curve == pytest.approx(expected._asdict(), abs=1e-6)
+
+    tables = [[line.split() for line in part.splitlines()] for part in done.stdout.split("\n\n")]
+    assert tables[0][0][:3] == ["en:", "50", "photos;"]
+    shares = {line[0]: line for line in tables[1]}
+    assert float(shares["right"][1]) == pytest.approx(right.mean())
+    assert [line[-1] for line in tables[2]] == ["captions"] + 10 * ["5"]
+    assert np.mean([float(line[1]) for line in tables[2][1:]]) == pytest.approx(right.mean(), abs=1e-3)
+    assert [line[0] for line in tables[3]] == ["--min-score", "0.300", "0.500", "0.700", "0.900"]
+    counts = [int(line[1]) for line in tables[3][1:]]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_min_score_is_the_probability(bundle: Path, tmp_path: Path) -> None:
+    score = Captioner.load(bundle).caption(DOG).score
+    write_calibration(bundle, {"en": Calibration(slope=1, intercept=-score)})  # exactly 0.5 for this photo
+    output = tmp_path / "rows.jsonl"
+    for least, written in ((0, True), (0.5, True), (0.5000001, False), (1, False)):
+        assert showtell("caption", DOG, "--model", bundle, "--min-score", least, "--output", output).returncode == 0
+        (row,) = map(json.loads, output.read_text(encoding="utf-8").splitlines())
+        assert (row["caption"] is not None) == written
+        assert row["confidence"] == 0.5 and row["score"] == pytest.approx(score, abs=1e-4)
+    for least in (-0.1, 1.1):
+        assert showtell("caption", DOG, "--model", bundle, "--min-score", least).returncode == 2
+
+
+def test_photos_that_fail_are_left_out_and_said(bundle: Path, tmp_path: Path) -> None:
+    data = tmp_path / "photos" / "dev"
+    data.mkdir(parents=True)
+    for sample in of_split(read_samples("shapes:9"), "dev"):
+        sample.image().save(data / f"{sample.name}.png")  # type: ignore[operator,union-attr]
+        (data / f"{sample.name}.txt").write_text("\n".join(sample.captions), encoding="utf-8")
+    (data / "alone.png").write_bytes((data / "dev-00000.png").read_bytes())
+    (data / "alone.txt").write_text("nobody to agree with", encoding="utf-8")
+    (data / "broken.png").write_bytes(b"no photo")
+    (data / "broken.txt").write_text("a star\na big star\n", encoding="utf-8")
+    done = showtell("calibrate", bundle, "--data", f"folder:{tmp_path / 'photos'}")
+    assert done.returncode == 1 and "en: 50 photos" in done.stdout and "calibration" in read(bundle)
+    assert "1 photos failed and were left out" in done.stderr
+    assert "1 photos have a single caption and were left out (en)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--data", "shapes:9", "--split", "nowhere"], "no split 'nowhere'"),
+        (["--data", "shapes:9", "--plot", "no/such/folder/curve.png"], "make it first"),
+        (["--data", "shapes:9", "--plot", "curve.pdf"], "found .pdf; expected .png"),
+        (["--data", "shapes:9", "--lang", "ar"], "this model writes en"),
+        (["--data", "folder:FEW"], "found 1 photos of dev with two captions (en); expected at least 50"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_changes_nothing(
+    bundle: Path, tmp_path: Path, options: list[str], problem: str
+) -> None:
+    (tmp_path / "few" / "dev").mkdir(parents=True)
+    shutil.copy(DOG, tmp_path / "few" / "dev")
+    (tmp_path / "few" / "dev" / "dog.txt").write_text("a dog\na brown dog\n", encoding="utf-8")
+    before = (bundle / MANIFEST).read_bytes()
+    done = showtell("calibrate", bundle, *(each.replace("FEW", str(tmp_path / "few")) for each in options))
+    assert done.returncode == 2 and done.stdout == ""
+    assert problem in done.stderr and done.stderr.count("\n") == 1
+    assert (bundle / MANIFEST).read_bytes() == before
+
+
+def test_no_such_bundle() -> None:
+    done = showtell("calibrate", "nowhere", "--data", "shapes:9")
+    assert done.returncode == 2 and done.stderr.startswith("showtell: nowhere: no such model folder")
