@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from tests import bad_images
 
-from showtell.core.bundle import builtin
+from showtell.core.bundle import MANIFEST, builtin
+from showtell.files import sha256
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DOG = str(EXAMPLES / "dog.jpg")
@@ -89,6 +90,23 @@ def test_jsonl_says_everything(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["out.jsonl"]  # no partial file stays
 
 
+def test_different_captions() -> None:
+    """Several beams begin alike where one beam does not care; the number is the same, and no caption comes twice."""
+
+    def captions(*options: object) -> list[str]:
+        done = showtell("caption", DOG, "--num", 4, *options)
+        assert done.returncode == 0
+        return [line.split("\t")[1] for line in done.stdout.splitlines()]
+
+    variants, different = captions(), captions("--diverse")
+    assert len(set(variants)) == len(set(different)) == 4
+    words = [{word for caption in each for word in caption.split()} for each in (variants, different)]
+    assert len(words[0]) < len(words[1])
+    assert captions("--diverse", "--beam", 8) == captions("--diverse") != captions("--diverse", "--beam", 4), (
+        "the built-in model's 5 beams become 8, two in each group"
+    )
+
+
 def test_csv_has_a_column_per_caption_and_a_row_per_input(tmp_path: Path) -> None:
     output = tmp_path / "out.csv"
     assert showtell("caption", DOG, "gone.jpg", "--num", 2, "--output", output).returncode == 1
@@ -139,6 +157,8 @@ def test_lengths_and_beams() -> None:
         (["--lang", "fr"], "this model writes en"),
         (["--beam", 0], "beam"),
         (["--max-length", 1000], "at most 22 words"),
+        (["--diverse"], "found --diverse with --num 1; expected --num 2 or more"),
+        (["--diverse", "--num", 40, "--beam", 50], "less than or equal to 64, found"),
         (["--output", "rows.txt"], "expected .jsonl or .csv"),
         (["--output", "no/such/folder/rows.csv"], "cannot be written"),
     ],
@@ -171,6 +191,37 @@ def test_a_damaged_model_is_one_line(tmp_path: Path) -> None:
         file.write(bytes([byte[0] ^ 4]))
     done = showtell("caption", DOG, "--model", model)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "encoder.onnx" in done.stderr
+
+
+def test_several_models_write_together(tmp_path: Path) -> None:
+    """A model with itself says what it says; with a copy that sees less of the photo, it is less or more sure."""
+    centre = Path(shutil.copytree(builtin(), tmp_path / "centre"))
+    manifest = json.loads((centre / MANIFEST).read_text(encoding="utf-8"))
+    manifest["pixels"]["crop"] = "center"
+    (centre / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+    def row(*models: Path) -> dict[str, object]:
+        output = tmp_path / "out.jsonl"
+        options = [option for model in models for option in ("--model", model)]
+        assert showtell("caption", DOG, *options, "--output", output).returncode == 0
+        found: dict[str, object] = json.loads(output.read_text(encoding="utf-8"))
+        del found["confidence"]  # a model may be calibrated, an ensemble is not
+        return found
+
+    twice = row(builtin(), builtin())
+    assert twice == row() and twice["score"] != row(builtin(), centre)["score"] != row(centre)["score"]
+
+
+def test_models_of_other_words_are_one_line(tmp_path: Path) -> None:
+    other = Path(shutil.copytree(builtin(), tmp_path / "other"))
+    file = other / "tokenizer.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"dog"', '"gnu"'), encoding="utf-8")
+    manifest = json.loads((other / MANIFEST).read_text(encoding="utf-8"))
+    manifest["files"][file.name] = {"sha256": sha256(file), "size": file.stat().st_size}
+    (other / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    done = showtell("caption", DOG, "--model", builtin(), "--model", other)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert f"{other} writes other words than {builtin()}" in done.stderr
 
 
 def test_a_counter_is_shown_on_a_terminal_only(tmp_path: Path) -> None:

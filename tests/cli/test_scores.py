@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from showtell.core.bundle import MANIFEST, builtin
+from showtell.files import sha256
 from showtell.metrics import score
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))
@@ -153,6 +155,34 @@ def test_evaluate_captions_scores_and_reports(photos: Path, tmp_path: Path) -> N
     again = showtell("score", report, f"folder:{photos}", "--score-empty", "--report", "-")
     values = {name: each["value"] for name, each in json.loads(again.stdout)["scores"].items()}
     assert values == pytest.approx({name: found["scores"][name]["value"] for name in values}, abs=1e-6)
+
+
+def test_evaluate_different_captions(photos: Path) -> None:
+    def found(*options: object) -> dict[str, Any]:
+        done = showtell("evaluate", "--data", f"folder:{photos}", "--num", 3, "--report", "-", *options)
+        assert done.returncode == 1, "one photo is broken"
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
+
+    variants, different = found(), found("--diverse")
+    assert (different["decode"]["groups"], different["decode"]["beam"]) == (3, 6)
+    assert different["scores"]["self-CIDEr"]["value"] > variants["scores"]["self-CIDEr"]["value"]
+    assert [len(row["alternatives"]) for row in different["rows"][:2]] == [2, 2]
+    done = showtell("evaluate", "--data", f"folder:{photos}", "--diverse")
+    assert done.returncode == 2 and done.stderr == "showtell: found --diverse with --num 1; expected --num 2 or more\n"
+
+
+def test_evaluate_names_every_member_of_an_ensemble(photos: Path, tmp_path: Path) -> None:
+    model, command = builtin(), ["evaluate", "--data", f"folder:{photos}", "--teacher-forced", "--report"]
+    reports = [tmp_path / "one.json", tmp_path / "both.json"]
+    assert showtell(*command, reports[0]).returncode == 1, "one photo is broken"
+    assert showtell(*command, reports[1], "--model", model, "--model", model).returncode == 1
+    one, both = (json.loads(report.read_text(encoding="utf-8")) for report in reports)
+    digest = sha256(model / MANIFEST)
+    assert one["model"] == {"bundle": "built-in", "sha256": digest}
+    assert both["model"] == {"ensemble": [{"bundle": str(model), "sha256": digest}] * 2}
+    assert one["rows"] == both["rows"] and one["scores"] == both["scores"]
+    assert showtell("compare", *reports).returncode == 0
 
 
 def test_compare_says_how_sure_a_difference_is(reports: list[Path]) -> None:

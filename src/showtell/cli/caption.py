@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from showtell.cli.diverse import Diverse, check_diverse, groups_and_beam
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -24,7 +26,10 @@ def caption(
         ),
     ],
     model: Annotated[
-        Path | None, typer.Option(help="A folder that `showtell export` wrote; else the built-in model.")
+        list[Path] | None,
+        typer.Option(
+            help="A folder that `showtell export` wrote; else the built-in model. Repeated: they write together."
+        ),
     ] = None,
     lang: Annotated[
         str | None, typer.Option(help="Language of the captions: en or ar, as far as the model writes it.")
@@ -33,9 +38,10 @@ def caption(
         int | None, typer.Option(help="Width of the beam search; 1 is greedy. The model says what is usual.")
     ] = None,
     num: Annotated[int, typer.Option(min=1, max=64, help="Captions per photo, best first; at most the beam.")] = 1,
+    diverse: Diverse = False,
     max_length: Annotated[int | None, typer.Option(help="Most words in a caption.")] = None,
     min_score: Annotated[
-        float, typer.Option(min=0, max=1, help="Write no caption whose confidence (0 to 1) is lower.")
+        float, typer.Option(min=0, max=1, help="Write no caption that is less likely than this to be right (see docs).")
     ] = 0.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos that are captioned together.")] = 32,
     threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0: all cores.")] = 0,
@@ -51,17 +57,20 @@ def caption(
     from showtell.core.captioner import Captioner
     from showtell.core.sources import find_images
 
+    check_diverse(diverse, num)
     with contextlib.ExitStack() as stack:
         # The file first: that it cannot be written must be known before the model loads.
         file = stack.enter_context(RowFile(output, num, min_score)) if output else None
-        captioner = Captioner.load(model, threads)
+        captioner = Captioner.load(model or None, threads)
         if hasattr(sys.stdin, "reconfigure"):
             sys.stdin.reconfigure(errors="surrogateescape")  # paths that are not UTF-8 are paths all the same
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="surrogateescape")
+        changes: dict[str, int | None] = {"beam": beam}
         if num > 1:
-            beam = max(num, beam or captioner.settings().beam)
-        settings = captioner.settings(beam=beam, max_length=max_length)
+            wide = max(num, beam or captioner.settings().beam)
+            changes = {**groups_and_beam(num, wide)} if diverse else {"beam": wide}
+        settings = captioner.settings(max_length=max_length, **changes)
         images = find_images(inputs, sys.stdin)
         rows = captioner.caption_many(images, batch_size=batch_size, language=lang, num=num, decode=settings)
         failed = _write(rows, file, min_score)
@@ -92,9 +101,11 @@ def _write(rows: Iterator[CaptionRow], file: RowFile | None, min_score: float) -
 
 def _print(row: CaptionRow, min_score: float) -> None:
     from showtell.cli.output import is_sure, path_of
+    from showtell.cli.right_to_left import shown
 
     for each in row.captions:
-        print(f"{path_of(row)}\t{each.text if is_sure(each, min_score) else ''}", flush=True)
+        text = shown(each.text, sys.stdout) if is_sure(each, min_score) else ""
+        print(f"{path_of(row)}\t{text}", flush=True)
 
 
 @contextlib.contextmanager

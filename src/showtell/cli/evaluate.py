@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from showtell.cli.diverse import Diverse, check_diverse, groups_and_beam
 from showtell.cli.scoring import Java, Report, Resamples
 
 if TYPE_CHECKING:
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
 
 def evaluate(
     data: Annotated[str, typer.Option(help="A data spec, such as flickr:DIR.")],
-    model: Annotated[Path | None, typer.Option(help="A bundle; else the built-in model.")] = None,
+    model: Annotated[
+        list[Path] | None, typer.Option(help="A bundle; else the built-in model. Repeated: an ensemble.")
+    ] = None,
     split: Annotated[str, typer.Option(help="The split to caption.")] = "dev",
     lang: Annotated[str | None, typer.Option(help="Language; else the model's first.")] = None,
     beam: Annotated[int | None, typer.Option(help="Width of the beam search.")] = None,
     num: Annotated[int, typer.Option(min=1, help="Captions per image; more than one gives self-CIDEr.")] = 1,
+    diverse: Diverse = False,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     teacher_forced: Annotated[
         bool, typer.Option("--teacher-forced", help="Also top-5 accuracy and loss on the true words: a second pass.")
@@ -35,19 +39,23 @@ def evaluate(
     from showtell.cli.scoring import check_outputs, check_words, put, report_of, training_captions
     from showtell.core.captioner import Captioner
     from showtell.data.spec import of_split, read_samples
-    from showtell.files import sha256
     from showtell.metrics import Evaluation
 
+    check_diverse(diverse, num)
     check_outputs({"--output": output, "--report": report})
-    captioner = Captioner.load(model)
+    captioner = Captioner.load(model or None)
     language = lang or captioner.languages[0]
     check_words(language, java)
     every = read_samples(data, (language,))
     samples = of_split(every, split)
-    _check_photos(data, samples)
+    check_photos(data, samples)
     settings = captioner.settings(beam=beam)
+    if diverse:
+        settings = captioner.settings(**groups_and_beam(num, settings.beam))
     readings = _readings(captioner, samples, batch_size, language) if teacher_forced else None
-    rows = _caption(captioner, samples, output, batch_size=batch_size, language=language, decode=settings, num=num)
+    rows = caption_samples(
+        captioner, samples, output, batch_size=batch_size, language=language, decode=settings, num=num
+    )
     captions = {s.name: row.captions[0].text if row.ok else "" for s, row in zip(samples, rows, strict=True)}
     alternatives = {s.name: tuple(c.text for c in row.captions) or ("",) for s, row in zip(samples, rows, strict=True)}
     references = {s.name: s.captions for s in samples}
@@ -61,10 +69,8 @@ def evaluate(
         java=[metric.value for metric in java or ()],
     )
     failed = {s.name: row.error for s, row in zip(samples, rows, strict=True) if not row.ok}
-    manifest = captioner.bundle.path / "bundle.json"
     about = {
-        # The manifest has the hash of every other file of the bundle.
-        "model": {"bundle": "built-in" if model is None else str(model), "sha256": sha256(manifest)},
+        "model": _about(captioner, model or ["built-in"]),
         "decode": settings.model_dump(mode="json"),
         "data": data,
         "split": split,
@@ -76,7 +82,21 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _check_photos(data: str, samples: Sequence[Sample]) -> None:
+def _about(captioner: Captioner, names: Sequence[object]) -> dict[str, Any]:
+    """Which bundle it was, or which were the ensemble."""
+    from showtell.core.bundle import MANIFEST
+    from showtell.files import sha256
+
+    # The manifest has the hash of every other file of the bundle.
+    found = [
+        {"bundle": str(name), "sha256": sha256(bundle.path / MANIFEST)}
+        for name, bundle in zip(names, captioner.bundles, strict=True)
+    ]
+    return found[0] if len(found) == 1 else {"ensemble": found}
+
+
+def check_photos(data: str, samples: Sequence[Sample]) -> None:
+    """Raises BadConfig for features."""
     from showtell.errors import BadConfig
     from showtell.records import FeatureRow
 
@@ -90,9 +110,10 @@ def _images(samples: Sequence[Sample]) -> list[Any]:
     return [Found(str(s.image)) if isinstance(s.image, Path) else s.image for s in samples]
 
 
-def _caption(
+def caption_samples(
     captioner: Captioner, samples: Sequence[Sample], output: Path | None, num: int, **how: Any
 ) -> list[CaptionRow]:
+    """A row for each sample, and into a file as they come. `how`: see `Captioner.caption_many`."""
     import contextlib
     import dataclasses
 

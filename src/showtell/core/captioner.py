@@ -17,7 +17,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from showtell.core.bundle import Bundle, builtin, load_bundle
+from showtell.core.confidence import confidence
 from showtell.core.decode import decode
+from showtell.core.ensemble import Ensemble, check_together
 from showtell.core.image import load_image
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.pixels import normalise, resize
@@ -33,37 +35,54 @@ from showtell.settings import DecodeSettings
 LOADERS = 2
 """Threads that load photos; decoding a JPEG takes a tenth of the network's time for it."""
 
+Prepared = tuple[np.ndarray, ...]
+"""A photo as uint8 [H, W, 3], once for each way in which models want it: once, unless they are an ensemble."""
+
 
 class Captioner:
-    """Writes captions with one model. Not for several threads at once: make one each, or batch."""
+    """Writes captions with one model, or an ensemble. Not for several threads at once: make one each, or batch."""
 
-    def __init__(self, bundle: Bundle, stepper: Stepper) -> None:
-        self.bundle, self.stepper = bundle, stepper
+    def __init__(self, bundle: Bundle, stepper: Stepper, others: Sequence[Bundle] = ()) -> None:
+        """`others`: the bundles of the members after the first, where `stepper` is an Ensemble."""
+        self.bundle, self.stepper, self.bundles = bundle, stepper, (bundle, *others)
+        manifests = [each.manifest for each in self.bundles]
+        self.longest = min((each.longest for each in manifests if each.longest is not None), default=None)
+        """Words of the longest caption that all of the model has positions for; None: it has no limit."""
+        self._views = tuple(dict.fromkeys(each.pixels for each in manifests))
+        # Maps of attention can only be averaged where their regions are the same parts of the photo.
+        self._has_one_grid = len({(each.grid, each.pixels.crop) for each in manifests}) == 1
+        # What was learned of one model's scores says nothing of those of an ensemble.
+        self._calibration = {} if others else bundle.manifest.calibration
 
     @classmethod
-    def load(cls, model: str | Path | None = None, threads: int = 0) -> Captioner:
+    def load(cls, model: str | Path | Sequence[str | Path] | None = None, threads: int = 0) -> Captioner:
         """The built-in model, or one that `showtell export` wrote to a folder. `threads` 0: all cores.
 
-        Raises BadBundle, naming the first thing that is wrong with the folder.
+        Several folders are an ensemble (see `core/ensemble`), with the first one's decode settings, no calibration, and
+        attention only where all look at the same grid.
+
+        Raises BadBundle, naming the first thing that is wrong with a folder, or two that do not write the same words.
         """
-        bundle = load_bundle(builtin() if model is None else Path(model))
-        stepper = OnnxStepper(bundle.encoder, bundle.decoder, threads)
-        if stepper.vocabulary != bundle.text.size:
-            raise BadBundle(
-                f"{bundle.decoder}: the network has {stepper.vocabulary} words, the tokenizer {bundle.text.size}; "
-                "export the model again"
-            )
-        return cls(bundle, stepper)
+        folders = [builtin()] if model is None else [model] if isinstance(model, str | Path) else model
+        if not folders:
+            raise BadBundle("found no model folder; expected one or more, or None for the built-in model")
+        bundles = [load_bundle(Path(folder)) for folder in folders]
+        check_together(bundles)
+        steppers = [_stepper(bundle, threads) for bundle in bundles]
+        return cls(bundles[0], steppers[0] if len(steppers) == 1 else Ensemble(steppers), bundles[1:])
 
     @property
     def languages(self) -> tuple[str, ...]:
         return self.bundle.manifest.languages
 
     def settings(self, **changes: Any) -> DecodeSettings:
-        """The bundle's decode settings with those changes that are not None. Raises BadConfig for a bad value."""
+        """The (first) bundle's decode settings with those changes that are not None. Raises BadConfig for a bad one."""
         wanted = {key: value for key, value in changes.items() if value is not None}
+        usual = self.bundle.manifest.decode.model_dump()
+        if self.longest is not None:  # another member may have fewer positions than the settings' own
+            usual["max_length"] = min(usual["max_length"], self.longest)
         try:
-            return DecodeSettings.model_validate({**self.bundle.manifest.decode.model_dump(), **wanted})
+            return DecodeSettings.model_validate({**usual, **wanted})
         except ValidationError as error:
             problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise BadConfig(f"{problem}, found {wanted}") from error
@@ -116,11 +135,11 @@ class Captioner:
         self, images: Iterator[Any], batch_size: int, language: str, settings: DecodeSettings, num: int, attention: bool
     ) -> Iterator[CaptionRow]:
         for prepared in self._prepared(images, batch_size):
-            good = [pixels for _, pixels in prepared if not isinstance(pixels, BadImage)]
+            good = [views for _, views in prepared if not isinstance(views, BadImage)]
             captions = iter(self._network(good, language, settings, num, attention) if good else [])
-            for image, pixels in prepared:
-                if isinstance(pixels, BadImage):
-                    yield CaptionRow(image, error=pixels.code, detail=pixels.detail)
+            for image, views in prepared:
+                if isinstance(views, BadImage):
+                    yield CaptionRow(image, error=views.code, detail=views.detail)
                 else:
                     yield CaptionRow(image, next(captions))
 
@@ -141,24 +160,23 @@ class Captioner:
         spoken, text = self._language(language), self.bundle.text
         if text.takes_pieces:
             raise BadConfig("this model spells words in pieces, and only its training knows how to cut a caption so")
-        longest = self.bundle.manifest.longest
-        ids = ([text.encode(caption, spoken, longest) for caption in each] for each in captions)
+        ids = ([text.encode(caption, spoken, self.longest) for caption in each] for each in captions)
         return self._readings(iter(images), ids, batch_size)
 
     def _readings(
         self, images: Iterator[Any], captions: Iterator[list[list[int]]], batch_size: int
     ) -> Iterator[Reading | None]:
         for prepared in self._prepared(images, batch_size):
-            pixels = [each for _, each in prepared if not isinstance(each, BadImage)]
+            good = [views for _, views in prepared if not isinstance(views, BadImage)]
             true = list(itertools.islice(captions, len(prepared)))
             true = [each for each, (_, of) in zip(true, prepared, strict=True) if not isinstance(of, BadImage)]
-            found = iter(read_captions(self.stepper, self._memory(pixels), true) if pixels else [])
+            found = iter(read_captions(self.stepper, self._memory(good), true) if good else [])
             yield from (None if isinstance(of, BadImage) else next(found) for _, of in prepared)
 
-    def _prepared(self, images: Iterator[Any], batch_size: int) -> Iterator[list[tuple[Any, np.ndarray | BadImage]]]:
+    def _prepared(self, images: Iterator[Any], batch_size: int) -> Iterator[list[tuple[Any, Prepared | BadImage]]]:
         """Batches of images with their pixels, or with what is wrong."""
         pool = ThreadPoolExecutor(LOADERS, thread_name_prefix="showtell-load")
-        waiting: deque[tuple[Any, Future[np.ndarray | BadImage]]] = deque()
+        waiting: deque[tuple[Any, Future[Prepared | BadImage]]] = deque()
         try:
             while True:
                 room = 2 * batch_size - len(waiting)
@@ -170,28 +188,33 @@ class Captioner:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _prepare(self, image: Any) -> np.ndarray | BadImage:
-        """uint8 [H, W, 3], or what is wrong; in a loader's thread."""
-        settings = self.bundle.manifest.pixels
+    def _prepare(self, image: Any) -> Prepared | BadImage:
+        """The photo, loaded once however many views there are, or what is wrong; in a loader's thread."""
         try:
             if isinstance(image, Found):
                 if image.error is not None:
                     return image.error
                 image = image.path
-            return resize(load_image(image, hint_size=settings.size), settings)
+            loaded = load_image(image, hint_size=max(view.size for view in self._views))
+            return tuple(resize(loaded, view) for view in self._views)
         except BadImage as error:
             return error
 
     def _network(
-        self, images: list[np.ndarray], language: str, settings: DecodeSettings, num: int, attention: bool
+        self, images: list[Prepared], language: str, settings: DecodeSettings, num: int, attention: bool
     ) -> list[tuple[Caption, ...]]:
+        looks = attention and self._has_one_grid
         found = decode(
-            self.stepper, self._memory(images), len(images), self.bundle.text, language, settings, num, attention
+            self.stepper, self._memory(images), len(images), self.bundle.text, language, settings, num, looks
         )
         return [tuple(self._caption(hypothesis, language) for hypothesis in each) for each in found]
 
-    def _memory(self, images: list[np.ndarray]) -> Any:
-        return self.stepper.encode(normalise(np.stack(images), self.bundle.manifest.pixels))
+    def _memory(self, images: list[Prepared]) -> Any:
+        """What the network, or every member of an ensemble, makes of the photos."""
+        stacks = [np.stack(views) for views in zip(*images, strict=True)]
+        pixels = {view: normalise(stack, view) for view, stack in zip(self._views, stacks, strict=True)}
+        each = [pixels[bundle.manifest.pixels] for bundle in self.bundles]
+        return self.stepper.encode(each if len(each) > 1 else each[0])
 
     def _caption(self, hypothesis: Hypothesis, language: str) -> Caption:
         """Pieces become whole words: a word's probability is the product of its pieces', its attention their mean."""
@@ -207,15 +230,15 @@ class Captioner:
         return Caption(
             text=text.decode(hypothesis.words),
             score=hypothesis.score,
+            confidence=confidence(hypothesis.score, self._calibration.get(language)),
             words=tuple(Word(word, float(p)) for (word, _), p in zip(words, log_probs, strict=True)),
             language=language,
             attention=attention,
         )
 
     def _check_length(self, settings: DecodeSettings) -> None:
-        longest = self.bundle.manifest.longest
-        if longest is not None and settings.max_length > longest:
-            raise BadConfig(f"found max_length {settings.max_length}; this model writes at most {longest} words")
+        if self.longest is not None and settings.max_length > self.longest:
+            raise BadConfig(f"found max_length {settings.max_length}; this model writes at most {self.longest} words")
 
     def _language(self, language: str | None) -> str:
         if language is None:
@@ -223,3 +246,13 @@ class Captioner:
         if language not in self.languages:
             raise BadConfig(f"found language {language!r}; this model writes {', '.join(self.languages)}")
         return language
+
+
+def _stepper(bundle: Bundle, threads: int) -> OnnxStepper:
+    stepper = OnnxStepper(bundle.encoder, bundle.decoder, threads)
+    if stepper.vocabulary != bundle.text.size:
+        raise BadBundle(
+            f"{bundle.decoder}: the network has {stepper.vocabulary} words, the tokenizer {bundle.text.size}; "
+            "export the model again"
+        )
+    return stepper
