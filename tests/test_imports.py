@@ -26,7 +26,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "metrics": (set(), {"numpy", "pycocoevalcap"}),
     "view": ({"core"}, {"numpy", "PIL", "matplotlib"}),
     "recipes": (set(), set()),
-    "cli": ({"data", "core", "nets", "train", "export", "metrics", "view", "recipes", "cli"}, {"typer", "rich", "bidi", "arabic_reshaper"}),
+    "cli": (
+        {"data", "core", "nets", "train", "export", "metrics", "view", "recipes", "cli"},
+        {"typer", "rich", "bidi", "arabic_reshaper"},
+    ),
 }
 
 

