@@ -153,6 +153,9 @@ def test_draws_depend_on_seed_and_step_alone() -> None:
     assert torch.equal(one, again)
     assert not torch.equal(one, later) if one.shape == later.shape else True
     assert not torch.equal(one, other) if one.shape == other.shape else True
+    turned = Batch(of.images[::-1].copy(), of.views, of.slots, of.words)  # another batch of the same step
+    another = drawn(critic(seed=3), turned, 5).slots[0]
+    assert not torch.equal(one, another) if one.shape == another.shape else True
 
 
 def test_what_is_said_of_a_mirrored_photo_is_mirrored_back() -> None:

@@ -8,6 +8,9 @@ import typer
 
 from showtell.errors import BadConfig
 
+WIDEST = 64
+"""The greatest beam that DecodeSettings allow."""
+
 Diverse = Annotated[bool, typer.Option("--diverse", help="With --num: different captions, not variants of one.")]
 
 
@@ -18,5 +21,5 @@ def check_diverse(diverse: bool, num: int) -> None:
 
 
 def groups_and_beam(num: int, beam: int) -> dict[str, int]:
-    """Decode settings for `num` different captions: a group each, and at least `beam` wide."""
-    return {"groups": num, "beam": -(-beam // num) * num}
+    """Decode settings for `num` different captions: a group each, and at least `beam` wide where that is allowed."""
+    return {"groups": num, "beam": min(-(-beam // num), max(1, WIDEST // num)) * num}

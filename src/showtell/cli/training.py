@@ -53,4 +53,6 @@ def best_epoch(recipe: Recipe, folder: RunFolder) -> str:
     """Which it is, and the figure that made it so."""
     best = json.loads(folder.best_scores.read_text(encoding="utf-8"))
     monitor = recipe.train.monitor
-    return f"epoch {best['epoch']}, dev {monitor} {best['scores'][monitor]:.4f}"
+    several = best.get("mean_of")
+    which = f"mean of epochs {', '.join(map(str, several))}" if several else f"epoch {best['epoch']}"
+    return f"{which}, dev {monitor} {best['scores'][monitor]:.4f}"

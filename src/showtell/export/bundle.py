@@ -83,7 +83,7 @@ def export_run(run_path: Path, bundle: Path, card: Path | None = None, changes: 
             text,
             recipe,
         )
-        (parts / "README.md").write_text(_card(card, recipe, run, str(parity)), encoding="utf-8")
+        (parts / "README.md").write_text(_card(card, run.recipe(), run, str(parity)), encoding="utf-8")
         manifest = {
             "showtell": __version__,
             "languages": recipe.text.languages,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from showtell.config import dump_recipe
-from showtell.settings import Recipe
+from showtell.settings import Recipe, TrainSettings
 
 TEMPLATE = """# A showtell captioning model
 
@@ -50,6 +50,7 @@ def model_card(recipe: Recipe, best: dict[str, Any], parity: str) -> str:
         update={
             "data": data,
             "model": model.model_copy(update={"encoder": model.encoder.model_copy(update={"weights": None})}),
+            "train": train.model_copy(update=_without_paths(train)),
         }
     )
     names = ("CIDEr", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L")
@@ -64,10 +65,19 @@ def model_card(recipe: Recipe, best: dict[str, Any], parity: str) -> str:
         decoder=", ".join(f"{key} {value}" for key, value in model.decoder.model_dump().items()),
         languages=", ".join(recipe.text.languages),
         data=data,
-        epoch=best["epoch"],
+        epoch=" and ".join(map(str, best.get("mean_of", [best["epoch"]]))),
         epochs=train.epochs,
         parity=parity,
         beam=recipe.decode.beam,
         scores="\n".join(rows),
         recipe=dump_recipe(shown),
     )
+
+
+def _without_paths(train: TrainSettings) -> dict[str, Any]:
+    """Of the runs that training began with or learned from: their names."""
+    teachers = tuple(Path(path.name) for path in train.distillation.teachers)
+    return {
+        "start_from": train.start_from and Path(train.start_from.name),
+        "distillation": train.distillation.model_copy(update={"teachers": teachers}),
+    }

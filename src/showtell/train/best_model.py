@@ -28,8 +28,9 @@ def load_weights(model: CaptioningModel, run: RunFolder) -> None:
     try:
         model.load_state_dict(load_file(str(run.best)))
     except (OSError, SafetensorError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise BadConfig(f"{run.best}: does not fit the settings ({first}); expected the same model section") from error
+        # Torch begins with a headline; what does not fit comes below it.
+        found = str(error).strip().splitlines()[:2][-1].strip()
+        raise BadConfig(f"{run.best}: does not fit the settings ({found}); expected the same network") from error
 
 
 def _check_there_is_one(run: RunFolder) -> None:

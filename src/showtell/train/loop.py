@@ -113,6 +113,8 @@ class Trainer:
                     self._try_the_mean()
                 position.epoch, position.batch = position.epoch + 1, 0
                 self._save()
+                if position.stopped or position.epoch == settings.epochs:
+                    self.kept.remove()
                 self.after_epoch(self.run)
                 if stop():  # it came while dev was captioned; a sweep would go on with the next run
                     raise Interrupted
@@ -244,7 +246,6 @@ class Trainer:
                 position.best_score = _monitored(self.recipe.train, scores)
                 self._keep(scores, rows, epoch=position.best_epoch, mean_of=epochs)
             self._judged.load_state_dict(own)
-        self.kept.remove()
 
     def _keep(self, scores: dict[str, Any], rows: list[dict[str, Any]], **about: Any) -> None:
         about = {**about, "step": self.position.step, "scores": scores}

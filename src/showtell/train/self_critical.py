@@ -63,9 +63,10 @@ class SelfCritic:
         }
 
     def __call__(self, model: CaptioningModel, features: Tensor, batch: Batch, step: int) -> Sampled:
-        """Sample captions of a batch whose cached `features` are at hand. What is drawn depends on the seed and `step`
-        only, so that a run resumes."""
-        random = np.random.default_rng([self.seed, step])
+        """Sample captions of a batch whose cached `features` are at hand. What is drawn depends on the seed, `step` and
+        the batch only, so that a run resumes."""
+        # Batches whose gradients are added up are of one step; the first photo tells them apart.
+        random = np.random.default_rng([self.seed, step, int(batch.images[0])])
         training = model.training
         stepper = TorchStepper(model, lambda given: model.decoder.memory(model.encoder.finish(given)))
         memory = stepper.encode(features)

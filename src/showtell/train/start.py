@@ -17,8 +17,9 @@ from showtell.train.augment import RandAugment
 from showtell.train.batches import photos
 from showtell.train.best_model import load_weights
 from showtell.train.feature_file import are_given, given_features, without_encoder
-from showtell.train.features import Features, extract, one_each
+from showtell.train.features import Features, extract, fingerprint, one_each
 from showtell.train.loop import Trainer
+from showtell.train.other_runs import check_other_runs
 from showtell.train.principal import fit_principal_components
 from showtell.train.progress import Reporter
 from showtell.train.run_folder import RunFolder
@@ -50,6 +51,7 @@ def start(
                 f"no image in split {split!r}",
                 "images to train on (train) and to choose by (dev); name a split for each, in a column or by a folder",
             )
+    _check_languages(recipe, train)
     seed_everything(settings.seed, verbose=False)
     text = _text(run, recipe, samples if recipe.text.splits == "all" else train)
     fabric = Fabric(devices=1, precision=settings.precision)
@@ -59,11 +61,12 @@ def start(
         f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,} parameters trained of "
         f"{sum(p.numel() for p in model.parameters()):,}"
     )
-    if settings.start_from is not None and not run.state.exists():
-        load_weights(model, RunFolder(settings.start_from))
+    if settings.start_from is not None:
+        _begin_with(model, RunFolder(settings.start_from))
     features = _features(model, recipe, one_each(train), settings.views, "train", reporter)
     # A state has the components that were fitted, and so has a file of features.
-    if model.encoder.pca is not None and not run.state.exists() and not are_given(train):
+    begins = settings.start_from is None and not run.state.exists()
+    if model.encoder.pca is not None and begins and not are_given(train):
         fit_principal_components(model.encoder, features)
     dev_features = _features(model, recipe, one_each(dev), 1, "dev", reporter)
     teachers = _teachers(run, recipe, text, one_each(train), fabric.device, reporter)
@@ -100,7 +103,22 @@ def settled(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
         )
     encoder = settle(recipe.model.encoder) if width is None else EncoderSettings(name=GIVEN, channels=width)
     model = recipe.model.model_copy(update={"encoder": encoder})
-    return recipe.model_copy(update={"model": model})
+    recipe = recipe.model_copy(update={"model": model})
+    check_other_runs(recipe)
+    return recipe
+
+
+def _begin_with(model: CaptioningModel, other: RunFolder) -> None:
+    """Take over the weights of a finished run; when this run resumes, too, since a frozen stage that began at random
+    is in no recipe, and features are cached by what it is."""
+    named = model.encoder.features_are_given or not model.encoder.fixed_statistics
+    before = None if named else fingerprint(model.encoder)
+    load_weights(model, other)
+    if before is not None and fingerprint(model.encoder) != before:
+        raise BadConfig(
+            f"train.start_from: the frozen stages of {other.path} have other weights than those of this run's encoder; "
+            "expected the same file as model.encoder.weights"
+        )
 
 
 def _teachers(
@@ -113,21 +131,32 @@ def _teachers(
     def features(model: CaptioningModel, of: Recipe) -> Features:
         own = {key: getattr(settings, key) for key in ("seed", "rand_augment", "rand_magnitude")}
         same_views = of.model_copy(update={"train": of.train.model_copy(update=own)})
-        return _features(model.to(device), same_views, samples, settings.views, "train", reporter)
+        try:
+            return _features(model.to(device), same_views, samples, settings.views, "train", reporter)
+        except OSError as error:
+            weights = of.model.encoder.weights
+            raise BadConfig(
+                f"train.distillation.teachers: {weights}, the encoder's weights of one of them, cannot be read "
+                f"({error.strerror}); the teacher's features depend on them"
+            ) from error
 
     return load_teachers(settings.distillation.teachers, run.tokenizer, text, features)
+
+
+def _check_languages(recipe: Recipe, train: Sequence[Sample]) -> None:
+    for language in recipe.text.languages:
+        if not any(sample.language == language for sample in train):
+            raise BadData(
+                recipe.data,
+                f"no caption in {language!r} to train on",
+                "captions in every one of text.languages; leave out those that there are none of",
+            )
 
 
 def _text(run: RunFolder, recipe: Recipe, samples: Sequence[Sample]) -> Text:
     first = recipe.train.start_from
     if not run.tokenizer.exists() and first is not None:
-        other = RunFolder(first)
-        if other.recipe().text.languages != recipe.text.languages:
-            raise BadConfig(
-                f"train.start_from: {first} writes {', '.join(other.recipe().text.languages)}, this run "
-                f"{', '.join(recipe.text.languages)}; expected the same languages"
-            )
-        other.text().save(run.tokenizer)
+        RunFolder(first).text().save(run.tokenizer)
     if not run.tokenizer.exists():
         captions: dict[str, list[str]] = {
             language: [caption for s in samples if s.language == language for caption in s.captions]

@@ -1,0 +1,69 @@
+"""What is refused before anything is computed: runs that do not fit the one that goes on from them."""
+
+from pathlib import Path
+
+import pytest
+
+from showtell.config import apply_overrides, parse_recipe
+from showtell.errors import BadConfig
+from showtell.recipes import find_recipe
+from showtell.settings import Recipe
+from showtell.train.other_runs import check_other_runs
+from showtell.train.run_folder import RunFolder
+from showtell.train.state import Position
+
+
+def recipe(*changes: str) -> Recipe:
+    return parse_recipe(apply_overrides(find_recipe("shapes"), ["data=shapes:48", "train.epochs=3", *changes]), "test")
+
+
+@pytest.fixture(autouse=True)
+def three_epochs_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunFolder, "position", lambda run: Position(epoch=3))
+
+
+def other(folder: Path, *changes: str) -> str:
+    RunFolder(folder / "other").open(recipe(*changes))
+    return str(folder / "other")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "message"),
+    [
+        ((), ("model.decoder.width=32",), "model.decoder.width is 64 in .*, 32 here"),
+        (("model.decoder.kind=attention",), (), "model.decoder.kind is 'attention' in .*, 'transformer' here"),
+        ((), ("model.encoder.pixels.size=96",), "model.encoder.pixels is .* here"),
+        ((), ("text.languages=[en,ar]",), r"text.languages is \('en',\) in .*, \('en', 'ar'\) here"),
+        (("train.encoder_stages=1",), ("train.encoder_stages=2",), "train.encoder_stages is 1 in .*, 2 here"),
+        ((), ("text.max_words=77",), "greatest of text.max_words and decode.max_length is .*, 77 here"),
+        (("train.epochs=4",), (), "is not finished"),
+    ],
+    ids=str,
+)
+def test_a_run_to_begin_with(theirs: tuple[str, ...], ours: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    begin = f"train.start_from={other(tmp_path, *theirs)}"
+    with pytest.raises(BadConfig, match=message):
+        check_other_runs(recipe(begin, *ours))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "message"),
+    [
+        (("text.max_words=9", "decode.max_length=9"), ("text.max_words=12",), "at most 9 words, this run .*=12"),
+        (("model.encoder.name=features", "model.encoder.channels=4"), (), "do not both look at photos"),
+        (("train.epochs=4",), (), "is not finished"),
+    ],
+    ids=str,
+)
+def test_a_teacher(theirs: tuple[str, ...], ours: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    teachers = f"train.distillation.teachers=[{other(tmp_path, *theirs)}]"
+    with pytest.raises(BadConfig, match=message):
+        check_other_runs(recipe(teachers, *ours))
+
+
+def test_what_fits_is_let_through(tmp_path: Path) -> None:
+    path = other(tmp_path)
+    check_other_runs(recipe(f"train.start_from={path}", "train.lr=0.1", "train.seed=3"))
+    check_other_runs(recipe(f"train.distillation.teachers=[{path}]", "model.decoder.width=32"))
+    with pytest.raises(BadConfig, match="no run folder"):
+        check_other_runs(recipe(f"train.start_from={tmp_path / 'nothing'}"))
