@@ -154,11 +154,11 @@ def test_lengths_and_beams() -> None:
     ("options", "problem"),
     [
         (["--model", "nowhere"], "nowhere: no such model folder"),
-        (["--lang", "fr"], "this model writes en"),
+        (["--lang", "fr"], "this model writes en, ar"),
         (["--beam", 0], "beam"),
         (["--max-length", 1000], "at most 22 words"),
         (["--diverse"], "found --diverse with --num 1; expected --num 2 or more"),
-        (["--diverse", "--num", 40, "--beam", 50], "less than or equal to 64, found"),
+        (["--min-score", "nan"], "found --min-score nan"),
         (["--output", "rows.txt"], "expected .jsonl or .csv"),
         (["--output", "no/such/folder/rows.csv"], "cannot be written"),
     ],
