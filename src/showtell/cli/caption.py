@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from showtell.cli.diverse import Diverse, check_diverse, groups_and_beam
-from showtell.errors import BadConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,8 +58,6 @@ def caption(
     from showtell.core.sources import find_images
 
     check_diverse(diverse, num)
-    if math.isnan(min_score):  # which no comparison refuses
-        raise BadConfig("found --min-score nan; expected a number from 0 to 1")
     with contextlib.ExitStack() as stack:
         # The file first: that it cannot be written must be known before the model loads.
         file = stack.enter_context(RowFile(output, num, min_score)) if output else None
