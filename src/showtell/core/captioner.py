@@ -10,6 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from showtell.core.bundle import Bundle, builtin, load_bundle
 from showtell.core.confidence import confidence
 from showtell.core.decode import decode
 from showtell.core.ensemble import Ensemble, check_together
-from showtell.core.image import load_image
+from showtell.core.image import MAX_PIXELS, load_image
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.pixels import normalise, resize
 from showtell.core.reading import Reading, read_captions
@@ -39,8 +40,22 @@ Prepared = tuple[np.ndarray, ...]
 """A photo as uint8 [H, W, 3], once for each way in which models want it: once, unless they are an ensemble."""
 
 
+@dataclass(frozen=True)
+class Ask:
+    """What is wanted of a photo, checked against the model; equal ones can share a batch. Made by `Captioner.ask`."""
+
+    language: str
+    num: int
+    """Captions of each photo, at most."""
+    attention: bool
+    decode: DecodeSettings
+
+
 class Captioner:
-    """Writes captions with one model, or an ensemble. Not for several threads at once: make one each, or batch."""
+    """Writes captions with one model, or an ensemble.
+
+    Not for several threads at once, except for `ask` and `prepare`: make one each, or batch.
+    """
 
     def __init__(self, bundle: Bundle, stepper: Stepper, others: Sequence[Bundle] = ()) -> None:
         """`others`: the bundles of the members after the first, where `stepper` is an Ensemble."""
@@ -99,12 +114,8 @@ class Captioner:
 
         Raises BadImage when the image cannot be used; see `caption_many` for the rest.
         """
-        settings = decode or self.settings()
-        self._check_length(settings)
-        prepared = self._prepare(image)
-        if isinstance(prepared, BadImage):
-            raise prepared
-        return self._network([prepared], self._language(language), settings, 1, attention)[0][0]
+        ask = self.ask(language, 1, attention, decode)
+        return self.caption_prepared([self.prepare(image)], ask)[0][0]
 
     def caption_many(
         self,
@@ -121,22 +132,32 @@ class Captioner:
         `num` captions each, at most as many as `decode.beam`. Raises BadConfig for a language that the model does not
         write and for `num` or `batch_size` out of range, before it looks at an image.
         """
+        ask = self.ask(language, num, attention, decode)
+        if batch_size < 1:
+            raise BadConfig(f"found batch size {batch_size}; expected 1 or more")
+        return self._rows(iter(images), batch_size, ask)
+
+    def ask(
+        self,
+        language: str | None = None,
+        num: int = 1,
+        attention: bool = False,
+        decode: DecodeSettings | None = None,
+    ) -> Ask:
+        """What `caption_many` is asked for, checked. Raises BadConfig as it does."""
         settings = decode or self.settings()
         if not 1 <= num <= settings.beam:
             raise BadConfig(
                 f"found num {num} with beam {settings.beam}; expected 1 to {settings.beam}, or a wider beam"
             )
-        if batch_size < 1:
-            raise BadConfig(f"found batch size {batch_size}; expected 1 or more")
-        self._check_length(settings)
-        return self._rows(iter(images), batch_size, self._language(language), settings, num, attention)
+        if self.longest is not None and settings.max_length > self.longest:
+            raise BadConfig(f"found max_length {settings.max_length}; this model writes at most {self.longest} words")
+        return Ask(self._language(language), num, attention, settings)
 
-    def _rows(
-        self, images: Iterator[Any], batch_size: int, language: str, settings: DecodeSettings, num: int, attention: bool
-    ) -> Iterator[CaptionRow]:
+    def _rows(self, images: Iterator[Any], batch_size: int, ask: Ask) -> Iterator[CaptionRow]:
         for prepared in self._prepared(images, batch_size):
             good = [views for _, views in prepared if not isinstance(views, BadImage)]
-            captions = iter(self._network(good, language, settings, num, attention) if good else [])
+            captions = iter(self.caption_prepared(good, ask) if good else [])
             for image, views in prepared:
                 if isinstance(views, BadImage):
                     yield CaptionRow(image, error=views.code, detail=views.detail)
@@ -180,7 +201,9 @@ class Captioner:
         try:
             while True:
                 room = 2 * batch_size - len(waiting)
-                waiting.extend((image, pool.submit(self._prepare, image)) for image in itertools.islice(images, room))
+                waiting.extend(
+                    (image, pool.submit(self._prepared_or_error, image)) for image in itertools.islice(images, room)
+                )
                 if not waiting:
                     return
                 taken = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
@@ -188,28 +211,40 @@ class Captioner:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _prepare(self, image: Any) -> Prepared | BadImage:
-        """The photo, loaded once however many views there are, or what is wrong; in a loader's thread."""
+    def prepare(self, image: Any, max_pixels: int = MAX_PIXELS) -> Prepared:
+        """The photo as the network wants it, loaded once however many views there are; for any thread.
+
+        Raises BadImage when the image cannot be used.
+        """
+        if isinstance(image, Found):
+            if image.error is not None:
+                raise image.error
+            image = image.path if image.read is None else image.read
+        loaded = load_image(image, max_pixels=max_pixels, hint_size=max(view.size for view in self._views))
+        return tuple(resize(loaded, view) for view in self._views)
+
+    def _prepared_or_error(self, image: Any) -> Prepared | BadImage:
         try:
-            if isinstance(image, Found):
-                if image.error is not None:
-                    return image.error
-                image = image.path
-            loaded = load_image(image, hint_size=max(view.size for view in self._views))
-            return tuple(resize(loaded, view) for view in self._views)
+            return self.prepare(image)
         except BadImage as error:
             return error
 
-    def _network(
-        self, images: list[Prepared], language: str, settings: DecodeSettings, num: int, attention: bool
-    ) -> list[tuple[Caption, ...]]:
-        looks = attention and self._has_one_grid
+    def caption_prepared(self, photos: Sequence[Prepared], ask: Ask) -> list[tuple[Caption, ...]]:
+        """One batch: the captions of each of the photos (one or more), best first."""
+        looks = ask.attention and self._has_one_grid
         found = decode(
-            self.stepper, self._memory(images), len(images), self.bundle.text, language, settings, num, looks
+            self.stepper,
+            self._memory(photos),
+            len(photos),
+            self.bundle.text,
+            ask.language,
+            ask.decode,
+            ask.num,
+            looks,
         )
-        return [tuple(self._caption(hypothesis, language) for hypothesis in each) for each in found]
+        return [tuple(self._caption(hypothesis, ask.language) for hypothesis in each) for each in found]
 
-    def _memory(self, images: list[Prepared]) -> Any:
+    def _memory(self, images: Sequence[Prepared]) -> Any:
         """What the network, or every member of an ensemble, makes of the photos."""
         stacks = [np.stack(views) for views in zip(*images, strict=True)]
         pixels = {view: normalise(stack, view) for view, stack in zip(self._views, stacks, strict=True)}
@@ -235,10 +270,6 @@ class Captioner:
             language=language,
             attention=attention,
         )
-
-    def _check_length(self, settings: DecodeSettings) -> None:
-        if self.longest is not None and settings.max_length > self.longest:
-            raise BadConfig(f"found max_length {settings.max_length}; this model writes at most {self.longest} words")
 
     def _language(self, language: str | None) -> str:
         if language is None:

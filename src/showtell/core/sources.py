@@ -6,8 +6,8 @@ thousand names in order. (`sorted(os.scandir(...))` would hold a million names b
 
 import heapq
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
@@ -24,6 +24,8 @@ class Found:
     path: str
     """As the user wrote it; below a folder, the folder as written and the way from there."""
     error: BadImage | None = None
+    read: Callable[[], bytes] | None = field(default=None, compare=False)
+    """Gives the image where `path` is no file's but, say, a URL; called in a loader's thread, may raise BadImage."""
 
 
 class _Entry(NamedTuple):
