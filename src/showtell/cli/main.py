@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from showtell import __version__
-from showtell.cli import calibrate, caption, compare, data, evaluate, export, recipes, score, sweep, train
+from showtell.cli import calibrate, caption, compare, data, evaluate, export, recipes, score, serve, sweep, train
 from showtell.errors import ShowtellError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ def _options(
 
 
 app.command("caption")(caption.caption)
+app.command("serve")(serve.serve)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("export")(export.export)

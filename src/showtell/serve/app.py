@@ -1,0 +1,179 @@
+"""The HTTP API: what is at which address.
+
+POST /v1/caption   GET /v1/models   GET /healthz   GET /readyz   GET /metrics   GET /openapi.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from showtell import __version__
+from showtell.errors import BadImage, ShowtellError
+from showtell.fetch.fetch import Fetcher
+from showtell.records import Caption
+from showtell.serve.batcher import Outcome, Stopping
+from showtell.serve.intake import Url, read_request
+from showtell.serve.meters import CONTENT_TYPE, Meters
+from showtell.serve.openapi import caption_body, responses
+from showtell.serve.refusal import Refusal, RefusedError
+from showtell.serve.schema import (
+    CaptionOut,
+    CaptionResponse,
+    ErrorOut,
+    Health,
+    ModelOut,
+    ModelsOut,
+    Result,
+)
+from showtell.serve.service import Service
+
+PATHS = ("/v1/caption", "/v1/models", "/healthz", "/readyz", "/metrics", "/openapi.json")
+FETCHED_TOGETHER = 8
+"""URLs, of all requests; each holds a thread and may hold a body's worth of memory."""
+
+CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+
+
+def make_app(service: Service, meters: Meters, fetcher: Fetcher | None = None) -> FastAPI:
+    """The API alone; the gate goes around it, the page below it. Without a fetcher no URL is fetched."""
+    app = FastAPI(
+        title="showtell",
+        version=__version__,
+        description="Give it a photo, it writes the sentence.",
+        docs_url=None,  # its pages load scripts from elsewhere
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    _answer_errors(app)
+    _add_captions(app, service, meters, fetcher)
+    _add_state(app, service, meters)
+    return app
+
+
+def is_api_request(path: str) -> bool:
+    """Whether the API has something at this address; the app says by which method."""
+    return path in PATHS
+
+
+def _add_captions(app: FastAPI, service: Service, meters: Meters, fetcher: Fetcher | None) -> None:
+    fetching = anyio.CapacityLimiter(FETCHED_TOGETHER)
+
+    @app.post(
+        "/v1/caption",
+        summary="Caption images",
+        response_model=CaptionResponse,
+        response_model_exclude_none=True,
+        responses=responses(400, 415, 422),
+        openapi_extra={"requestBody": caption_body(service, fetcher is not None)},
+    )
+    async def caption(request: Request) -> CaptionResponse:
+        """Each image gets captions, best first, or an error of its own; one bad image does not harm the others."""
+        service.batcher.check_room()  # before a body is read for nothing
+        intake = await read_request(request, service.limits, fetcher is not None)
+        ask = service.ask(**intake.options.model_dump(exclude={"images"}))
+        sources = intake.images
+        if fetcher is not None:
+            sources = await _fetched(sources, fetcher, fetching, service.limits.body_bytes)
+        outcomes = await service.caption(sources, ask)
+        for each in outcomes:
+            meters.captioned(each.code if isinstance(each, BadImage) else "ok")
+        return CaptionResponse(model=service.model, results=[_result(each) for each in outcomes])
+
+
+async def _fetched(sources: Sequence[Any], fetcher: Fetcher, room: anyio.CapacityLimiter, budget: int) -> list[Any]:
+    """The sources with each URL's bytes in its place, or a function that raises what is wrong with it."""
+    found = list(sources)
+    left = budget
+
+    async def fetch(place: int, url: str) -> None:
+        nonlocal left
+        try:
+            data = await anyio.to_thread.run_sync(fetcher.fetch, url, limiter=room, abandon_on_cancel=True)
+            left -= len(data)
+            if left < 0:
+                raise BadImage("too_large", "found more from the request's URLs than a request may have")
+        except BadImage as error:
+            found[place] = _raiser(error)
+        else:
+            found[place] = data
+
+    async with anyio.create_task_group() as group:
+        for place, source in enumerate(sources):
+            if isinstance(source, Url):
+                group.start_soon(fetch, place, str(source))
+    return found
+
+
+def _raiser(error: BadImage) -> Any:
+    def fail() -> bytes:
+        raise error
+
+    return fail
+
+
+def _result(outcome: Outcome) -> Result:
+    if isinstance(outcome, BadImage):
+        return Result(error=ErrorOut(code=outcome.code, message=outcome.detail))
+    captions: tuple[Caption, ...] = outcome
+    return Result(captions=[CaptionOut.of(each) for each in captions])
+
+
+def _add_state(app: FastAPI, service: Service, meters: Meters) -> None:
+    @app.get("/v1/models", summary="What captions are written by", responses=responses())
+    async def models() -> ModelsOut:
+        manifest = service.captioner.bundle.manifest
+        calibrated = sorted(manifest.calibration) if len(service.captioner.bundles) == 1 else []
+        model = ModelOut(
+            id=service.model,
+            languages=list(service.captioner.languages),
+            calibrated=calibrated,
+            grid=manifest.grid,
+            longest=service.captioner.longest,
+            decode=service.captioner.settings().model_dump(mode="json"),
+        )
+        return ModelsOut(models=[model])
+
+    @app.get("/healthz", summary="Whether the process lives", responses=responses())
+    async def healthz() -> Health:
+        return Health(status="ok")
+
+    @app.get("/readyz", summary="Whether it takes requests", responses=responses())
+    async def readyz() -> Health:
+        if service.batcher.stopping:
+            raise Stopping
+        return Health(status="ready")
+
+    @app.get("/metrics", summary="Counts and times for Prometheus", response_class=Response, responses=responses())
+    async def metrics() -> Response:
+        return Response(meters.text(), media_type=CONTENT_TYPE)
+
+
+def _answer_errors(app: FastAPI) -> None:
+    def answer(refusal: Refusal) -> JSONResponse:
+        return JSONResponse(refusal.content(), refusal.status, dict(refusal.headers))
+
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> JSONResponse:
+        return answer(error.refusal)
+
+    @app.exception_handler(ShowtellError)
+    async def ours(request: Request, error: ShowtellError) -> JSONResponse:
+        return answer(Refusal.of(error))
+
+    @app.exception_handler(HTTPException)
+    async def of_starlette(request: Request, error: HTTPException) -> JSONResponse:
+        code = CODES.get(error.status_code, "bad_request")
+        return answer(Refusal(error.status_code, code, str(error.detail), error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def mistake(request: Request, error: Exception) -> JSONResponse:
+        # Starlette raises it again after this answer, and the gate logs it.
+        return answer(Refusal(500, "internal", "something went wrong here; it is in the server's log"))

@@ -1,0 +1,262 @@
+"""Requests meet here: their photos wait in one bounded queue and go through the network together.
+
+    submit -> loader threads: bytes to pixels -> network thread: photos that ask for the same, in batches -> outcomes
+
+Whoever asks takes turns, photo by photo: a request with one photo beside one with 32 waits for one or two batches, not
+for all 32. The turn also decides what is run next, so that no language or beam width waits behind a popular one.
+
+Threads, not asyncio: ONNX Runtime and Pillow release the interpreter while they work, and a batch must not hold up the
+event loop that tells other clients that the queue is full.
+
+Rejected: a queue of requests that are run whole (a large one delays all behind it), and padding requests that ask for
+different beams into one search (a caption must not depend on what else is in its batch).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from showtell.core.captioner import Ask, Prepared
+from showtell.errors import BadImage, ShowtellError
+from showtell.records import Caption
+from showtell.serve.limits import Limits
+
+LOADERS = 2
+"""Threads that load photos; decoding a JPEG takes a tenth of the network's time for it."""
+FIRST_GUESS = 0.1
+"""Seconds for a photo, until the first batch has been timed."""
+
+Outcome = tuple[Caption, ...] | BadImage
+"""Of one photo: captions, best first, or what is wrong with it."""
+
+
+class Network(Protocol):
+    """What the batcher needs of a Captioner."""
+
+    def prepare(self, image: Any, max_pixels: int) -> Prepared: ...
+
+    def caption_prepared(self, photos: Sequence[Prepared], ask: Ask) -> list[tuple[Caption, ...]]: ...
+
+
+class QueueFull(ShowtellError):
+    """No room at present. `retry_after`: in so many seconds, as things go, there will be."""
+
+    def __init__(self, waiting: int, retry_after: int) -> None:
+        super().__init__(f"{waiting} photos are waiting, which is the limit; try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class Stopping(ShowtellError):
+    """The server finishes what it has admitted and takes nothing new."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping; try again later")
+
+
+@dataclass(eq=False)
+class _Request:
+    ask: Ask
+    future: Future[list[Outcome]]
+    unloaded: deque[tuple[int, Any]]
+    outcomes: list[Outcome | None]
+    ready: deque[tuple[int, Prepared]] = field(default_factory=deque)
+    missing: int = 0
+    """Photos without an outcome."""
+
+
+class Batcher:
+    def __init__(
+        self, network: Network, limits: Limits, on_batch: Callable[[int, float], None] = lambda photos, seconds: None
+    ) -> None:
+        """`on_batch(photos, seconds)` is called after each run of the network, in its thread."""
+        self.network, self.limits, self.on_batch = network, limits, on_batch
+        self._requests: deque[_Request] = deque()  # the first one has the next turn
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._first_ready: float | None = None
+        self._per_photo = FIRST_GUESS
+        self._stopping = False
+        names = ["load"] * LOADERS + ["network"]
+        works = [self._load] * LOADERS + [self._run]
+        self._threads = [
+            threading.Thread(target=work, name=f"showtell-{name}", daemon=True)
+            for name, work in zip(names, works, strict=True)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
+    @property
+    def waiting(self) -> int:
+        """Photos admitted and not yet done."""
+        return self._waiting
+
+    def check_room(self) -> None:
+        """Raises QueueFull or Stopping where `submit` would: before a body is read that would be for nothing."""
+        if self._stopping:
+            raise Stopping
+        if self._waiting >= self.limits.queue:
+            # What is over the mark has to be done before there is room for one more.
+            over = self._waiting - self.limits.queue + 1
+            raise QueueFull(self._waiting, max(1, math.ceil(over * self._per_photo)))
+
+    def submit(self, images: Sequence[Any], ask: Ask) -> Future[list[Outcome]]:
+        """One outcome per image, in order. Cancelling the future takes its photos out of the queue.
+
+        A request is admitted while there is room for one photo, so that large ones are not starved by small ones: up to
+        `limits.queue + limits.images - 1` photos wait. Raises QueueFull and Stopping.
+        """
+        future: Future[list[Outcome]] = Future()
+        request = _Request(ask, future, deque(enumerate(images)), [None] * len(images), missing=len(images))
+        if not images:
+            future.set_result([])
+            return future
+        with self._changed:
+            self.check_room()
+            self._waiting += len(images)
+            self._requests.append(request)
+            self._changed.notify_all()
+        future.add_done_callback(lambda done: self._drop(request) if done.cancelled() else None)
+        return future
+
+    def stop_admitting(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def close(self, seconds: float | None = None) -> bool:
+        """Admit nothing more and finish the rest; False if that took longer than `seconds`."""
+        self.stop_admitting()
+        end = None if seconds is None else time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(None if end is None else max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _drop(self, request: _Request) -> None:
+        with self._changed:
+            if request.missing:
+                self._waiting -= request.missing
+                request.missing = 0
+                request.unloaded.clear()
+                request.ready.clear()
+                with contextlib.suppress(ValueError):
+                    self._requests.remove(request)
+                self._changed.notify_all()
+
+    def _load(self) -> None:
+        while (taken := self._take_unloaded()) is not None:
+            request, place, image = taken
+            try:
+                prepared = self.network.prepare(image, max_pixels=self.limits.pixels)
+            except BadImage as error:
+                self._finish([(request, place, error)])
+            except Exception as error:  # noqa: BLE001  # ours or Pillow's mistake: the request fails, the server stays
+                self._fail([request], error)
+            else:
+                with self._changed:
+                    if request.missing:
+                        request.ready.append((place, prepared))
+                        self._first_ready = self._first_ready or time.monotonic()
+                        self._changed.notify_all()
+            del taken, image
+
+    def _take_unloaded(self) -> tuple[_Request, int, Any] | None:
+        """A photo of the request that has had the fewest loaded, or None when there will be none: the server stops."""
+        with self._changed:
+            while True:
+                request = min(
+                    (each for each in self._requests if each.unloaded),
+                    key=lambda each: len(each.outcomes) - len(each.unloaded),
+                    default=None,
+                )
+                if request is not None:
+                    place, image = request.unloaded.popleft()
+                    return request, place, image
+                if self._stopping and not self._waiting:
+                    return None
+                self._changed.wait()
+
+    def _run(self) -> None:
+        while batch := self._take_batch():
+            photos = [prepared for _, _, prepared in batch]
+            begin = time.monotonic()
+            try:
+                captions = self.network.caption_prepared(photos, batch[0][0].ask)
+            except Exception as error:  # noqa: BLE001  # the requests of this batch fail, and the next one is tried
+                self._fail((request for request, _, _ in batch), error)
+                continue
+            seconds = time.monotonic() - begin
+            self._per_photo += 0.2 * (seconds / len(batch) - self._per_photo)
+            self._finish([(request, place, each) for (request, place, _), each in zip(batch, captions, strict=True)])
+            self.on_batch(len(batch), seconds)
+
+    def _take_batch(self) -> list[tuple[_Request, int, Prepared]]:
+        """Photos that ask for the same, in turns; nothing when there will be none."""
+        with self._changed:
+            while True:
+                first = next((each for each in self._requests if each.ready), None)
+                if first is None:
+                    self._first_ready = None
+                    if self._stopping and not self._waiting:
+                        return []
+                    self._changed.wait()
+                    continue
+                alike = [each for each in self._requests if each.ready and each.ask == first.ask]
+                rest = self._time_to_wait(sum(len(each.ready) for each in alike))
+                if rest > 0:
+                    self._changed.wait(rest)
+                    continue
+                return self._in_turns(alike)
+
+    def _time_to_wait(self, ready: int) -> float:
+        """Seconds for which a batch of so many photos is held back in the hope of more."""
+        if ready >= self.limits.batch or self._stopping or self._first_ready is None:
+            return 0.0
+        return self._first_ready + self.limits.wait - time.monotonic()
+
+    def _in_turns(self, alike: list[_Request]) -> list[tuple[_Request, int, Prepared]]:
+        batch: list[tuple[_Request, int, Prepared]] = []
+        turns = deque(alike)
+        while turns and len(batch) < self.limits.batch:
+            request = turns.popleft()
+            batch.append((request, *request.ready.popleft()))
+            # Behind all others, those too who ask for something else.
+            self._requests.remove(request)
+            self._requests.append(request)
+            if request.ready:
+                turns.append(request)
+        return batch
+
+    def _finish(self, done: Iterable[tuple[_Request, int, Outcome]]) -> None:
+        complete = []
+        with self._changed:
+            for request, place, outcome in done:
+                if not request.missing:
+                    continue  # its client left
+                request.outcomes[place] = outcome
+                request.missing -= 1
+                self._waiting -= 1
+                if not request.missing:
+                    self._requests.remove(request)
+                    complete.append(request)
+            self._changed.notify_all()
+        for request in complete:
+            with contextlib.suppress(InvalidStateError):  # cancelled at this very moment
+                request.future.set_result([each for each in request.outcomes if each is not None])
+
+    def _fail(self, requests: Iterable[_Request], error: Exception) -> None:
+        for request in {id(each): each for each in requests}.values():
+            self._drop(request)
+            with contextlib.suppress(InvalidStateError):
+                request.future.set_exception(error)

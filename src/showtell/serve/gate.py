@@ -1,0 +1,252 @@
+"""One gate in front of everything, the mounted page included: nobody gets further who is too large, too slow, too many,
+without the key, or comes from another site.
+
+    safe headers -> CORS, if asked for -> path, host, origin, key, length -> room -> body and deadline -> the app
+
+An ASGI layer and not FastAPI's middleware: what is mounted, and whatever an app answers before its routes are asked,
+lies behind it, too. What only the connection shows (a head that does not end, a reader that does not read) is stopped
+in `connection`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from showtell.serve.body import Body
+from showtell.serve.limits import Limits
+from showtell.serve.meters import Meters
+from showtell.serve.refusal import Refusal
+
+LOG = logging.getLogger("showtell.serve")
+
+HEALTH = ("/healthz", "/readyz")
+"""Answered whoever asks and however full it is; they cost nothing."""
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' data: blob:; font-src 'self' data:; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors {}"
+)
+"""What Gradio's page needs, and nothing that is not from here: a photo cannot be sent elsewhere even by a script that
+got in. Its scripts are inline and compile templates, hence the two `unsafe`."""
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Who may come in."""
+
+    is_open: Callable[[str, str], bool]
+    """Whether there is anything at all behind this method and path."""
+    is_stream: Callable[[str], bool] = lambda path: False
+    """Whether this path answers with events for as long as a page is open."""
+    key: str | None = None
+    """Asked for as bearer token, X-API-Key, or password of Basic authentication, with which browsers ask their user."""
+    hosts: tuple[str, ...] = ()
+    """Names by which the server may be called; none: any. Without this, a page elsewhere whose name is made to lead to
+    127.0.0.1 (DNS rebinding) would be of the same origin as a server meant for this machine only."""
+    origins: tuple[str, ...] = ()
+    """Other sites whose scripts may use the API (CORS)."""
+    frames: tuple[str, ...] = ()
+    """Other sites that may show the page in a frame."""
+
+
+@dataclass
+class _Room:
+    left: int
+
+
+class Gate:
+    def __init__(self, app: ASGIApp, limits: Limits, rules: Rules, meters: Meters) -> None:
+        self.app, self.limits, self.rules, self.meters = app, limits, rules, meters
+        self._requests, self._streams = _Room(limits.requests), _Room(limits.streams)
+        self._scopes: set[anyio.CancelScope] = set()
+        self._key = None if rules.key is None else _digest(rules.key)
+        self._page_policy = PAGE_POLICY.format(" ".join(rules.frames) or "'none'")
+        self._checked: ASGIApp = self._check
+        if rules.origins:
+            self._checked = CORSMiddleware(
+                self._check,
+                allow_origins=rules.origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "X-API-Key", "Content-Type"],
+                expose_headers=["Retry-After"],
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    def end_streams(self) -> None:
+        """Let go of the pages that are open, so that the server can stop; requests go on."""
+        for each in tuple(self._scopes):
+            each.cancel()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begin, status = time.monotonic(), 0
+
+        async def send_safely(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message.setdefault("headers", [])
+                self._make_safe(MutableHeaders(scope=message), scope["path"])
+            await send(message)
+
+        try:
+            await self._checked(scope, receive, send_safely)
+        finally:
+            self.meters.answered(scope["path"], status, time.monotonic() - begin)
+
+    def _make_safe(self, headers: MutableHeaders, path: str) -> None:
+        is_page = headers.get("content-type", "").startswith("text/html")
+        headers["Content-Security-Policy"] = self._page_policy if is_page else API_POLICY
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin" if self.rules.origins else "same-origin"
+        headers["Permissions-Policy"] = "camera=(self), microphone=(), geolocation=(), payment=(), usb=()"
+        if not self.rules.frames:
+            headers["X-Frame-Options"] = "DENY"
+        if path.startswith("/v1/"):
+            headers["Cache-Control"] = "no-store"
+
+    async def _check(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope["method"], scope["path"], headers)
+        if refusal is None:
+            refusal = await self._run(scope, receive, send)
+        if refusal is not None:
+            self.meters.refused(refusal.code)
+            await refusal.send(receive, send)
+
+    def _refusal(self, method: str, path: str, headers: Headers) -> Refusal | None:
+        if path in HEALTH and method in ("GET", "HEAD"):
+            return None
+        if not self._is_host(headers.get("host", "")):
+            return Refusal(421, "wrong_host", "this server does not go by the name in the Host header; see --host-name")
+        if not self.rules.is_open(method, path):
+            return Refusal(404, "not_found", "there is nothing at this address")
+        if method not in ("GET", "HEAD") and not self._is_from_here(headers):
+            return Refusal(403, "cross_site", "the request comes from another site's page, which was not allowed to")
+        if self._key is not None and not self._has_key(headers):
+            # Only a person who opens the page is asked by the browser; a program gets no dialogue.
+            scheme = "Basic" if "text/html" in headers.get("accept", "") else "Bearer"
+            asking = {"WWW-Authenticate": f'{scheme} realm="showtell"'}
+            return Refusal(401, "unauthorized", "expected the API key, as bearer token or X-API-Key header", asking)
+        if int(headers.get("content-length", "0")) > self.limits.body_bytes:
+            return self._too_large()
+        return None
+
+    def _is_host(self, host: str) -> bool:
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        return not self.rules.hosts or name.lower() in self.rules.hosts
+
+    def _is_from_here(self, headers: Headers) -> bool:
+        """Browsers send the origin with whatever they post; other clients have none, and no user's credentials."""
+        origin = headers.get("origin")
+        if origin is None:
+            return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+        site = urlsplit(origin).netloc.lower()  # none in `null`, which sandboxed frames and files have
+        return origin in self.rules.origins or (site != "" and site == headers.get("host", "").lower())
+
+    def _has_key(self, headers: Headers) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            with contextlib.suppress(binascii.Error, ValueError):
+                given = base64.b64decode(given.strip(), validate=True).decode().partition(":")[2]
+        given = given.strip() or headers.get("x-api-key", "")
+        return self._key is not None and hmac.compare_digest(_digest(given), self._key)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> Refusal | None:
+        """Give the request to the app; what to say in place of the app's answer, if anything."""
+        is_stream = self.rules.is_stream(scope["path"])
+        if scope["path"] in HEALTH:
+            return await self._run_in_time(scope, receive, send, is_stream)
+        room = self._streams if is_stream else self._requests
+        if room.left == 0:
+            return Refusal(503, "busy", "as many requests are in work as are allowed", {"Retry-After": "1"})
+        room.left -= 1
+        try:
+            return await self._run_in_time(scope, receive, send, is_stream)
+        finally:
+            room.left += 1
+
+    async def _run_in_time(self, scope: Scope, receive: Receive, send: Send, is_stream: bool) -> Refusal | None:
+        body = Body(receive, self.limits)
+        headers = Headers(scope=scope)
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        started = complete = False
+        mistake: Exception | None = None
+
+        async def send_unless_refused(message: Message) -> None:
+            nonlocal started, complete
+            if body.refusal is not None and not started:
+                return  # the app's own idea of why its body broke off
+            if message["type"] == "http.response.start":
+                started = True
+                if has_body and not body.complete:
+                    # The server would read on, for ever if the body does not end, to find the next request.
+                    message.setdefault("headers", [])
+                    MutableHeaders(scope=message)["Connection"] = "close"
+            complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+            await send(message)
+
+        async with anyio.create_task_group() as group:
+            group.cancel_scope.deadline = float("inf") if is_stream else anyio.current_time() + self.limits.deadline
+            if is_stream:
+                self._scopes.add(group.cancel_scope)
+            group.start_soon(body.pump, group.cancel_scope)
+            try:
+                await self.app(scope, body.receive, send_unless_refused)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the client learns nothing of it
+                mistake = error
+            finally:
+                self._scopes.discard(group.cancel_scope)
+                late = anyio.current_time() >= group.cancel_scope.deadline
+            group.cancel_scope.cancel()
+        if body.refusal is None and mistake is not None:
+            LOG.error("%s %s failed", scope["method"], scope["path"], exc_info=mistake)
+        if started:
+            if not complete and not body.left and not is_stream:
+                LOG.warning("%s %s was cut off", scope["method"], scope["path"])
+            return None
+        if body.refusal is not None or body.left:
+            return body.refusal
+        if late:
+            return Refusal(504, "deadline", f"no answer within {self.limits.deadline:g} s; ask for less, or later")
+        return Refusal(500, "internal", "something went wrong here; it is in the server's log")
+
+    def _too_large(self) -> Refusal:
+        return Refusal.too_large(self.limits.body_bytes)
+
+
+def _digest(key: str) -> bytes:
+    """Of one length, whatever the key's, so that comparing takes one time."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def host_names(host: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The names that a server bound to `host` may be called by: those given, or for this machine only, its own."""
+    if names:
+        return tuple(name.lower() for name in names)
+    return LOCAL_NAMES if host in ("127.0.0.1", "localhost", "::1") else ()

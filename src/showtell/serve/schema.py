@@ -1,0 +1,110 @@
+"""What programs send and get, as OpenAPI describes it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from showtell.records import Caption
+
+PIXELS = (
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAGUlEQVR42mNsaGhgIAUwMZAIRjWMahg6GgDJTAGg54KQ4AAAAABJRU5ErkJggg=="
+)
+"""A PNG of 16 x 16 grey pixels."""
+
+
+class Options(BaseModel):
+    """What to write of each image; the same in JSON and as form fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    language: Annotated[str | None, Field(description="default: the model's first", examples=["en"])] = None
+    beam: Annotated[
+        int | None, Field(ge=1, description="width of the search; 1: greedy; default: the model's", examples=[5])
+    ] = None
+    num: Annotated[int, Field(ge=1, description="captions per image; the beam is as wide", examples=[2])] = 1
+    max_length: Annotated[int | None, Field(ge=1, description="most words in a caption", examples=[20])] = None
+    attention: Annotated[bool, Field(description="for each word, where in the image the model looked")] = False
+
+
+class Base64Image(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    base64: Annotated[str, Field(description="the bytes of an image file; a data: URL will do", examples=[PIXELS])]
+
+
+class UrlImage(BaseModel):
+    """Where the server allows it."""
+
+    model_config = ConfigDict(extra="forbid")
+    url: Annotated[str, Field(max_length=2048, description="http or https")]
+
+
+class CaptionRequest(Options):
+    images: Annotated[list[Base64Image | UrlImage], Field(min_length=1)]
+
+
+class WordOut(BaseModel):
+    text: str
+    log_probability: Annotated[float, Field(description="natural logarithm, given the image and the words before")]
+
+
+class CaptionOut(BaseModel):
+    text: str
+    language: str
+    score: Annotated[float, Field(description="mean log-probability per word, the end counted")]
+    confidence: Annotated[float, Field(description="how likely the caption is right, where the model is calibrated")]
+    words: list[WordOut]
+    attention: Annotated[
+        list[list[list[float]]] | None,
+        Field(description="[words, rows, columns]: weights over the grid of image regions, each word's sum is 1"),
+    ] = None
+
+    @classmethod
+    def of(cls, caption: Caption) -> CaptionOut:
+        return cls(
+            text=caption.text,
+            language=caption.language,
+            score=round(caption.score, 6),
+            confidence=round(caption.confidence, 6),
+            words=[WordOut(text=word.text, log_probability=round(word.log_probability, 6)) for word in caption.words],
+            attention=None if caption.attention is None else caption.attention.round(6).tolist(),
+        )
+
+
+class ErrorOut(BaseModel):
+    code: Annotated[str, Field(description="stable; see docs/serving.md", examples=["not_an_image"])]
+    message: str
+
+
+class Refused(BaseModel):
+    error: ErrorOut
+
+
+class Result(BaseModel):
+    """Of one image: captions, best first, or an error."""
+
+    captions: list[CaptionOut] | None = None
+    error: ErrorOut | None = None
+
+
+class CaptionResponse(BaseModel):
+    model: str
+    results: Annotated[list[Result], Field(description="one for each image, in order")]
+
+
+class ModelOut(BaseModel):
+    id: Annotated[str, Field(description="changes with the model's files")]
+    languages: list[str]
+    calibrated: Annotated[list[str], Field(description="languages in which `confidence` is a probability")]
+    grid: Annotated[tuple[int, int], Field(description="rows and columns of image regions")]
+    longest: Annotated[int | None, Field(description="words of the longest caption that it can write")]
+    decode: Annotated[dict[str, Any], Field(description="what is usual, where a request does not say")]
+
+
+class ModelsOut(BaseModel):
+    models: list[ModelOut]
+
+
+class Health(BaseModel):
+    status: str
