@@ -18,11 +18,17 @@ class Body:
     what is done for it.
     """
 
-    def __init__(self, receive: Receive, limits: Limits) -> None:
-        self._receive, self._limits = receive, limits
+    def __init__(self, receive: Receive, limits: Limits, is_expected: bool) -> None:
+        """`is_expected`: the head says that a body follows."""
+        self._receive, self._limits, self._is_expected = receive, limits, is_expected
         self._pieces: asyncio.Queue[Message] = asyncio.Queue(1)
         self.complete = self.left = False
         self.refusal: Refusal | None = None
+
+    @property
+    def unread(self) -> bool:
+        """Whether more of it may be on its way."""
+        return self._is_expected and not self.complete
 
     async def receive(self) -> Message:
         """What the app calls. After the body it waits: an app whose client left is cancelled, and need not ask."""

@@ -132,12 +132,14 @@ class Gate:
 
     async def _check(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
+        is_expected = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        body = Body(receive, self.limits, is_expected)
         refusal = self._refusal(scope["method"], scope["path"], headers)
         if refusal is None:
-            refusal = await self._run(scope, receive, send)
+            refusal = await self._run(scope, body, send)
         if refusal is not None:
             self.meters.refused(refusal.code)
-            await refusal.send(receive, send)
+            await refusal.send(receive if body.unread else None, send)
 
     def _refusal(self, method: str, path: str, headers: Headers) -> Refusal | None:
         if path in HEALTH and method in ("GET", "HEAD"):
@@ -172,29 +174,27 @@ class Gate:
     def _has_key(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
+            encoded, given = given, ""
             with contextlib.suppress(binascii.Error, ValueError):
-                given = base64.b64decode(given.strip(), validate=True).decode().partition(":")[2]
+                given = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")[2]
         given = given.strip() or headers.get("x-api-key", "")
         return self._key is not None and hmac.compare_digest(_digest(given), self._key)
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send) -> Refusal | None:
+    async def _run(self, scope: Scope, body: Body, send: Send) -> Refusal | None:
         """Give the request to the app; what to say in place of the app's answer, if anything."""
         is_stream = self.rules.is_stream(scope["path"])
         if scope["path"] in HEALTH:
-            return await self._run_in_time(scope, receive, send, is_stream)
+            return await self._run_in_time(scope, body, send, is_stream)
         room = self._streams if is_stream else self._requests
         if room.left == 0:
             return Refusal(503, "busy", "as many requests are in work as are allowed", {"Retry-After": "1"})
         room.left -= 1
         try:
-            return await self._run_in_time(scope, receive, send, is_stream)
+            return await self._run_in_time(scope, body, send, is_stream)
         finally:
             room.left += 1
 
-    async def _run_in_time(self, scope: Scope, receive: Receive, send: Send, is_stream: bool) -> Refusal | None:
-        body = Body(receive, self.limits)
-        headers = Headers(scope=scope)
-        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    async def _run_in_time(self, scope: Scope, body: Body, send: Send, is_stream: bool) -> Refusal | None:
         started = complete = False
         mistake: Exception | None = None
 
@@ -204,7 +204,7 @@ class Gate:
                 return  # the app's own idea of why its body broke off
             if message["type"] == "http.response.start":
                 started = True
-                if has_body and not body.complete:
+                if body.unread:
                     # The server would read on, for ever if the body does not end, to find the next request.
                     message.setdefault("headers", [])
                     MutableHeaders(scope=message)["Connection"] = "close"

@@ -39,8 +39,8 @@ class Refusal:
     def content(self) -> dict[str, dict[str, str]]:
         return {"error": {"code": self.code, "message": self.message}}
 
-    async def send(self, receive: Receive, send: Send) -> None:
-        """Answer at once, then look away from what is still being sent, for a while, and close.
+    async def send(self, rest: Receive | None, send: Send) -> None:
+        """Answer at once. Where the `rest` of a body is still being sent, look away from it for a while, then close.
 
         Closing at once, while bytes come in, makes the client's system throw away the answer that it has (RFC 9112,
         9.6).
@@ -55,14 +55,18 @@ class Refusal:
         lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": lines})
         await send({"type": "http.response.body", "body": body, "more_body": True})
-        with anyio.move_on_after(LINGER_SECONDS):
-            seen = 0
-            while seen < LINGER_BYTES:
-                message = await receive()
-                seen += len(message.get("body", b""))
-                if message["type"] != "http.request" or not message.get("more_body", False):
-                    break
+        if rest is not None:
+            with anyio.move_on_after(LINGER_SECONDS):
+                await _look_away(rest)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _look_away(rest: Receive) -> None:
+    seen, more = 0, True
+    while more and seen < LINGER_BYTES:
+        message = await rest()
+        seen += len(message.get("body", b""))
+        more = message.get("more_body", False)
 
 
 class RefusedError(Exception):
