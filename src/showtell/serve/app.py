@@ -50,6 +50,7 @@ def make_app(service: Service, meters: Meters, fetcher: Fetcher | None = None) -
         description="Give it a photo, it writes the sentence.",
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         separate_input_output_schemas=False,
     )
     _answer_errors(app)

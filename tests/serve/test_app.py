@@ -1,0 +1,256 @@
+import base64
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+from tests.serve.doubles import QuickCaptioner
+
+from showtell.errors import IMAGE_CODES, BadImage
+from showtell.fetch.fetch import Fetcher
+from showtell.serve.app import make_app
+from showtell.serve.batcher import Batcher
+from showtell.serve.limits import Limits
+from showtell.serve.meters import Meters
+from showtell.serve.service import Service
+
+LIMITS = Limits(wait=0, images=4)
+
+
+def photo(colour: tuple[int, int, int], kind: str = "PNG", size: int = 32) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (size, size), colour).save(buffer, kind)
+    return buffer.getvalue()
+
+
+RED, GREEN = photo((255, 0, 0)), photo((0, 255, 0))
+
+
+class FakeFetcher(Fetcher):
+    """The web is a table."""
+
+    def __init__(self, pages: dict[str, bytes]) -> None:
+        super().__init__()
+        self.pages = pages
+
+    def fetch(self, url: str) -> bytes:
+        if url not in self.pages:
+            raise BadImage("url_refused", "found a host whose address is not public")
+        return self.pages[url]
+
+
+@pytest.fixture(scope="module")
+def captioner() -> QuickCaptioner:
+    return QuickCaptioner()
+
+
+@pytest.fixture
+def batcher(captioner: QuickCaptioner) -> Iterator[Batcher]:
+    batcher = Batcher(captioner, LIMITS)
+    yield batcher
+    captioner.go.set()
+    assert batcher.close(10)
+
+
+def client_of(captioner: QuickCaptioner, batcher: Batcher, fetcher: Fetcher | None = None) -> TestClient:
+    app = make_app(Service(captioner, batcher, LIMITS), Meters(), fetcher)
+    return TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def client(captioner: QuickCaptioner, batcher: Batcher) -> TestClient:
+    return client_of(captioner, batcher)
+
+
+def files(*photos: bytes) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("images", (f"{n}.png", each)) for n, each in enumerate(photos)]
+
+
+def texts(answer: Any) -> list[str]:
+    """Of each image: its best caption, or the code of what is wrong."""
+    return [r["captions"][0]["text"] if "captions" in r else r["error"]["code"] for r in answer.json()["results"]]
+
+
+def test_files_of_a_form(client: TestClient) -> None:
+    answer = client.post("/v1/caption", files=files(RED, b"no image", GREEN))
+    assert answer.status_code == 200
+    assert texts(answer) == ["255 0 0", "not_an_image", "0 255 0"]
+    caption = answer.json()["results"][0]["captions"][0]
+    words = [{"text": "255 0 0", "log_probability": -0.5}]
+    assert caption == {"text": "255 0 0", "language": "en", "score": -0.5, "confidence": 0.6, "words": words}
+
+
+def test_json_with_base64(client: TestClient) -> None:
+    plain = base64.b64encode(RED).decode()
+    images = [{"base64": plain}, {"base64": f"data:image/png;base64,{plain}"}, {"base64": "red?"}, {"base64": ""}]
+    answer = client.post("/v1/caption", json={"images": images})
+    assert texts(answer) == ["255 0 0", "255 0 0", "not_an_image", "empty"]
+
+
+@pytest.mark.parametrize("as_form", [True, False])
+def test_options(client: TestClient, as_form: bool) -> None:
+    options = {"language": "ar", "num": 3, "attention": True, "beam": 2, "max_length": 7}
+    if as_form:
+        answer = client.post("/v1/caption", files=files(RED), data=options)
+    else:
+        image = {"base64": base64.b64encode(RED).decode()}
+        answer = client.post("/v1/caption", json={"images": [image], **options})
+    captions = answer.json()["results"][0]["captions"]
+    assert [each["language"] for each in captions] == ["ar"] * 3
+    maps = captions[0]["attention"]
+    assert (len(maps), len(maps[0]), len(maps[0][0])) == (1, 7, 7)
+    assert sum(map(sum, maps[0])) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"language": "xx"}, "found language 'xx'; this model writes en, ar"),
+        ({"beam": 11}, "beam: found 11; expected 1 to 10"),
+        ({"beam": 0}, "beam: Input should be greater than or equal to 1"),
+        ({"num": 11}, "num: found 11; expected 1 to 10"),
+        ({"num": "many"}, "num: Input should be a valid integer"),
+        ({"max_length": 23}, "max_length: found 23; expected 1 to 22"),
+        ({"bem": 3}, "bem is no option; did you mean 'beam'?"),
+    ],
+)
+def test_wrong_options(client: TestClient, options: dict[str, Any], message: str) -> None:
+    by_form = client.post("/v1/caption", files=files(RED), data=options)
+    image = {"base64": base64.b64encode(RED).decode()}
+    by_json = client.post("/v1/caption", json={"images": [image], **options})
+    for answer in (by_form, by_json):
+        assert answer.status_code == 422
+        error = answer.json()["error"]
+        assert error["code"] == "invalid" and error["message"].startswith(message)
+        assert "\n" not in error["message"]
+
+
+def test_bodies_that_make_no_sense(client: TestClient) -> None:
+    def post(content: str, kind: str) -> tuple[int, str]:
+        answer = client.post("/v1/caption", content=content, headers={"content-type": kind})
+        return answer.status_code, answer.json()["error"]["code"]
+
+    assert post("{", "application/json") == (400, "bad_request")
+    assert post("[" * 100_000, "application/json") == (400, "bad_request")
+    assert post("[]", "application/json") == (422, "invalid")
+    assert post('{"images": []}', "application/json") == (422, "invalid")
+    assert post('{"images": [{}]}', "application/json") == (422, "invalid")
+    assert post("x", "multipart/form-data") == (400, "bad_request")
+    assert post("x", "multipart/form-data; boundary=y") in [(400, "bad_request"), (422, "invalid")]
+    assert post("x", "text/plain") == (415, "unsupported_media_type")
+    assert client.post("/v1/caption").status_code == 415
+    assert client.post("/v1/caption", files=[("image", ("a.png", RED))]).json()["error"]["message"] == (
+        "found a file named 'image'; expected files named 'images'"
+    )
+    assert client.post("/v1/caption", files=files(RED), data={"num": ["1", "2"]}).status_code == 422
+    assert client.post("/v1/caption", data={"images": "x"}, files=[("x", ("", b""))]).status_code == 422
+
+
+def test_what_was_sent_is_not_sent_back(client: TestClient) -> None:
+    answer = client.post("/v1/caption", json={"images": [{"base64": "x" * 100_000, "more": 1}]})
+    assert answer.status_code == 422 and len(answer.content) < 500
+
+
+def test_too_many_images(client: TestClient) -> None:
+    for count in (5, 9):
+        answer = client.post("/v1/caption", files=files(*[RED] * count))
+        assert answer.status_code in (400, 422) and "error" in answer.json()
+    image = {"base64": base64.b64encode(RED).decode()}
+    answer = client.post("/v1/caption", json={"images": [image] * 5})
+    assert answer.json()["error"] == {
+        "code": "too_many_images",
+        "message": "found 5 images; expected at most 4 in a request",
+    }
+    assert len(texts(client.post("/v1/caption", files=files(*[RED] * 4)))) == 4
+
+
+def test_urls_only_where_they_are_allowed(client: TestClient, captioner: QuickCaptioner, batcher: Batcher) -> None:
+    web = {"https://example.org/red.png": RED, "https://example.org/large": b"x" * (LIMITS.body_bytes + 1)}
+    images = [{"url": url} for url in [*web, "http://127.0.0.1/"]] + [{"base64": base64.b64encode(GREEN).decode()}]
+    refused = client.post("/v1/caption", json={"images": images})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "urls_not_allowed")
+    answer = client_of(captioner, batcher, FakeFetcher(web)).post("/v1/caption", json={"images": images})
+    assert texts(answer) == ["255 0 0", "too_large", "url_refused", "0 255 0"]
+
+
+def test_pixels_are_counted_before_they_are_decoded(client: TestClient) -> None:
+    # A PNG whose header says 60,000 x 1,000: decoding would find no data; its size is refused first.
+    width = (60_000).to_bytes(4, "big") + (1_000).to_bytes(4, "big")
+    assert texts(client.post("/v1/caption", files=files(RED[:16] + width + RED[24:])))[0] in ("too_large", "truncated")
+    buffer = io.BytesIO()
+    Image.new("1", (60_000, 1_000)).save(buffer, "PNG")
+    assert texts(client.post("/v1/caption", files=files(buffer.getvalue()))) == ["too_large"]
+
+
+def test_codes_of_images_are_those_of_the_command_line(client: TestClient) -> None:
+    bad: Sequence[bytes] = [b"", RED[:-30], b"<svg", photo((1, 2, 3), size=4)]
+    codes = texts(client.post("/v1/caption", files=files(*bad)))
+    assert codes == ["empty", "truncated", "unsupported", "too_small"] and set(codes) <= set(IMAGE_CODES)
+
+
+def test_a_full_queue_answers_at_once(client: TestClient, captioner: QuickCaptioner) -> None:
+    captioner.go.clear()
+    batcher = Batcher(captioner, Limits(queue=1, wait=0))
+    full = client_of(captioner, batcher)
+    try:
+        batcher.submit([RED], captioner.ask())
+        answer = full.post("/v1/caption", files=files(RED))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "queue_full")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert full.get("/healthz").status_code == 200 and full.get("/readyz").status_code == 200
+    finally:
+        captioner.go.set()
+        assert batcher.close(10)
+    stopped = full.post("/v1/caption", files=files(RED))
+    assert (stopped.status_code, stopped.json()["error"]["code"]) == (503, "stopping")
+    assert full.get("/healthz").status_code == 200 and full.get("/readyz").status_code == 503
+
+
+def test_the_model_is_described(client: TestClient, captioner: QuickCaptioner) -> None:
+    (model,) = client.get("/v1/models").json()["models"]
+    assert model["languages"] == ["en", "ar"] == model["calibrated"][::-1]
+    assert model["grid"] == [7, 7] and model["longest"] == captioner.longest
+    assert model["id"].startswith("default-") and "/" not in model["id"]
+    assert client.post("/v1/caption", files=files(RED)).json()["model"] == model["id"]
+
+
+def test_counts_for_prometheus(client: TestClient) -> None:
+    client.post("/v1/caption", files=files(RED, b"no image", RED))
+    text = client.get("/metrics").text
+    values = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert values["showtell_images_total", "ok"] == 2
+    assert values["showtell_images_total", "not_an_image"] == 1
+    assert values[("showtell_waiting_photos",)] == 0
+
+
+def test_nothing_else_is_there(client: TestClient) -> None:
+    for path in ("/docs", "/redoc", "/v1", "/v1/caption/"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found"), path
+    wrong = client.get("/v1/caption")
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert wrong.headers["allow"] == "POST"
+
+
+def test_a_mistake_is_not_told(client: TestClient, captioner: QuickCaptioner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> None:
+        raise RuntimeError("the password is swordfish")
+
+    monkeypatch.setattr(captioner, "caption_prepared", broken)
+    answer = client.post("/v1/caption", files=files(RED))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    assert "swordfish" not in answer.text
+
+
+def test_the_example_in_openapi_works(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    example = document["paths"]["/v1/caption"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert texts(client.post("/v1/caption", content=json.dumps(example), headers={"content-type": "application/json"}))
