@@ -100,7 +100,7 @@ def test_the_second_head_of_a_connection_is_timed_as_well(run: Callable[..., Run
     client = server.connect(request)
     assert b"200 OK" in client.recv(65536)
     client.sendall(request[:20])
-    assert rest_of(client).startswith(b"HTTP/1.1 408 ")
+    assert b"HTTP/1.1 408 " in rest_of(client)
 
 
 def test_a_hundred_slow_senders_are_cut_off_and_others_served(run: Callable[..., Running]) -> None:

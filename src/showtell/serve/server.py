@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -142,9 +143,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=256)
     except OSError as error:
-        raise BadConfig(
-            f"{host}:{port} cannot be listened at ({error.strerror or error}); give another --port"
-        ) from error
+        why = os.strerror(error.errno) if error.errno else str(error)  # to its own text Python adds the address again
+        raise BadConfig(f"{host}:{port} cannot be listened at ({why}); give another --port") from error
 
 
 def _greet(site: Site, port: int) -> None:
