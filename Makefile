@@ -29,7 +29,7 @@ model: $(FULL)/installed
 		decode.beam=8 decode.length_exponent=0.9 decode.no_repeat_ngram=2
 	$(FULL)/bin/showtell calibrate src/showtell/models/default --data flickr:$(FLICKR8K) --split dev
 
-$(LIGHT)/installed: pyproject.toml $(shell find src -name '*.py' -o -name '*.yaml' -o -name '*.html' -o -name '*.onnx')
+$(LIGHT)/installed: pyproject.toml $(shell find src -type f -not -name '*.pyc')
 	$(PYTHON) -m venv $(LIGHT)
 	$(LIGHT)/bin/pip install --quiet --disable-pip-version-check .
 	touch $@

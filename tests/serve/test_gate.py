@@ -145,6 +145,12 @@ def test_names_of_this_machine(host: str) -> None:
     assert ask(gate(hosts=host_names("127.0.0.1", ())), host=host, origin=f"http://{host}").status == 200
 
 
+def test_behind_a_proxy() -> None:
+    site = {"origin": "https://captions.example", "host": "backend:7860"}
+    assert ask(gate(), **site).status == 403
+    assert ask(gate(), **site, x_forwarded_host="captions.example").status == 200
+
+
 def test_a_server_on_a_network_goes_by_any_name_or_by_those_given() -> None:
     assert host_names("0.0.0.0", ()) == ()
     assert ask(gate(hosts=()), host="captions.example").status == 200

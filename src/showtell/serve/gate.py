@@ -168,8 +168,10 @@ class Gate:
         origin = headers.get("origin")
         if origin is None:
             return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
-        site = urlsplit(origin).netloc.lower()  # none in `null`, which sandboxed frames and files have
-        return origin in self.rules.origins or (site != "" and site == headers.get("host", "").lower())
+        # A proxy may put its own name for this server into Host. No other site's page can set the second header: it
+        # would have to ask first (CORS).
+        here = {headers.get(name, "").lower() for name in ("host", "x-forwarded-host")} - {""}
+        return origin in self.rules.origins or urlsplit(origin).netloc.lower() in here
 
     def _has_key(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
