@@ -213,6 +213,20 @@ def test_how_long_to_wait_follows_from_how_long_photos_took(make: Make, network:
     assert 3 <= raised.value.retry_after <= 4
 
 
+def test_a_slow_model_has_less_room(make: Make, network: FakeNetwork) -> None:
+    batcher = make(queue=64, batch=1, stop_seconds=0.5)
+    hold(network, batcher)
+    time.sleep(0.6)
+    network.go.set()
+    until(lambda: batcher.waiting == 0)
+    network.running.clear()
+    # Some 0.2 s for a photo, as it seems: two can be done in the half second in which the server has to stop.
+    hold(network, batcher)
+    batcher.submit(["second"], ENGLISH)
+    with pytest.raises(QueueFull, match="2 photos are waiting"):
+        batcher.submit(["third"], ENGLISH)
+
+
 def test_captions_are_those_of_the_captioner(make: Make) -> None:
     captioner = Captioner.load(threads=1)
     photos = sorted(EXAMPLES.glob("*.jpg"))

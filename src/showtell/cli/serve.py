@@ -89,7 +89,8 @@ def _key(file: Path | None) -> str | None:
     try:
         key = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(f"--api-key-file {file}: cannot be read ({error})") from error
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise BadConfig(f"--api-key-file {file}: cannot be read ({why})") from error
     if not key:
         raise BadConfig(f"--api-key-file {file}: found nothing; expected a key")
     return key

@@ -106,9 +106,11 @@ class Batcher:
         """Raises QueueFull or Stopping where `submit` would: before a body is read that would be for nothing."""
         if self._stopping:
             raise Stopping
-        if self._waiting >= self.limits.queue:
+        # No more than can be done in the time for stopping, should that be now: a slow model has less room.
+        room = max(1, min(self.limits.queue, int(self.limits.stop_seconds / self._per_photo)))
+        if self._waiting >= room:
             # What is over the mark has to be done before there is room for one more.
-            over = self._waiting - self.limits.queue + 1
+            over = self._waiting - room + 1
             raise QueueFull(self._waiting, max(1, math.ceil(over * self._per_photo)))
 
     def submit(self, images: Sequence[Any], ask: Ask) -> Future[list[Outcome]]:

@@ -97,7 +97,7 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
 
     def end_streams(self) -> None:
-        """Let go of the pages that are open, so that the server can stop; requests go on."""
+        """Let go of the pages that are open, so that the server can stop."""
         for each in tuple(self._scopes):
             each.cancel()
 
@@ -227,10 +227,10 @@ class Gate:
                 late = anyio.current_time() >= group.cancel_scope.deadline
             group.cancel_scope.cancel()
         if body.refusal is None and mistake is not None:
-            LOG.error("%s %s failed", scope["method"], scope["path"], exc_info=mistake)
+            LOG.error("%s %r failed", scope["method"], scope["path"], exc_info=mistake)
         if started:
             if not complete and not body.left and not is_stream:
-                LOG.warning("%s %s was cut off", scope["method"], scope["path"])
+                LOG.warning("%s %r was cut off", scope["method"], scope["path"])
             return None
         if body.refusal is not None or body.left:
             return body.refusal

@@ -6,6 +6,7 @@ socket -> connection (uvicorn) -> gate -> app -> batcher -> captioner
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -29,6 +30,9 @@ from showtell.serve.gate import Gate, Rules, host_names
 from showtell.serve.limits import Limits
 from showtell.serve.meters import Meters
 from showtell.serve.service import Service
+
+TELLING = 0.5
+"""Seconds for captions that are done to reach their page."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,12 @@ class Site:
         )
         self.gate = Gate(app, limits, rules, meters)
 
-    def begin_stop(self) -> None:
+    async def stop(self) -> None:
+        """Take nothing new, and let go of open pages once what they had asked for is done and told."""
         self.batcher.stop_admitting()
+        while self.batcher.waiting:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(TELLING)
         self.gate.end_streams()
 
     def close(self) -> bool:
@@ -108,8 +116,9 @@ class Server(uvicorn.Server):
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.site.begin_stop()
+        stopping = asyncio.create_task(self.site.stop())
         await super().shutdown(sockets)
+        stopping.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,0 +1,62 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from showtell.cli.serve import VARIABLE, _key
+from showtell.errors import BadConfig
+
+
+def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "showtell", "serve", "--no-page", "--port", "0", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--api-key-file", "none.txt"],
+            "showtell: --api-key-file none.txt: cannot be read (No such file or directory)\n",
+        ),
+        (["--model", "none"], "showtell: none: no such model folder"),
+        (["--host", "192.0.2.1"], "showtell: 192.0.2.1:0 cannot be listened at (Cannot assign requested address)"),
+        (["--url-host", "https://example.org/"], "showtell: allowed host "),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
+    done = serve(*arguments)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(message) and done.stderr.count("\n") == 1
+
+
+def test_the_key_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "from the environment")
+    file = tmp_path / "key"
+    file.write_text("from the file\n")
+    assert _key(file) == "from the file"
+    assert _key(None) == "from the environment"
+    monkeypatch.setenv(VARIABLE, "")
+    assert _key(None) is None, "as compose.yaml sets it where there is none"
+    file.write_text("\n")
+    with pytest.raises(BadConfig, match="found nothing; expected a key"):
+        _key(file)
+
+
+def test_a_missing_extra_says_which_to_install() -> None:
+    program = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'starlette', 'fastapi', 'anyio', 'uvicorn', 'gradio'}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "sys.argv = ['showtell', 'serve']\n"
+        "from showtell.cli.main import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.endswith("which is not installed; run: pip install 'showtell[serve]'\n")
+    assert done.stderr.count("\n") == 1
