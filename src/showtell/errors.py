@@ -26,6 +26,8 @@ IMAGE_CODES: Final = {
     "too_large": "more bytes or pixels than the limit",
     "too_small": "fewer pixels than the limit",
     "unsupported": "an image format that is not decoded here (such as SVG)",
+    "url_refused": "a URL that is not fetched: its scheme, port, host or address",
+    "url_failed": "a URL that gave no image: no answer in time, or an error status",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from showtell.core import sources
-from showtell.core.sources import Found, find_images
+from showtell.core.sources import Found, find_images, is_url
 from showtell.errors import BadConfig
 
 
@@ -52,6 +52,20 @@ def test_files_are_taken_as_named_in_order_and_as_often_as_named(folder: Path) -
         "",
     ]
     assert list(find_images(inputs)) == [Found(path) for path in inputs]
+
+
+def test_a_url_is_taken_as_written_even_where_a_folder_is_called_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "https:" / "example.org").mkdir(parents=True)
+    (folder / "https:" / "example.org" / "a.jpg").write_bytes(b"")
+    monkeypatch.chdir(folder)
+    urls = ["https://example.org", "HTTP://example.org/", "ftp://example.org/a.jpg", "file:///a.jpg", "x+y://"]
+    assert list(find_images(urls)) == [Found(url) for url in urls]
+    assert list(find_images(["./https://example.org"])) == [Found("./https://example.org/a.jpg")]
+    assert all(map(is_url, urls)) and not any(
+        map(is_url, ["C://a.jpg", "a/http://b", "http:/a", "http", "//a", "1a://b"])
+    )
 
 
 def test_folder_is_searched_in_order_without_hidden_files(folder: Path) -> None:

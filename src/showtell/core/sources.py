@@ -6,6 +6,7 @@ thousand names in order. (`sorted(os.scandir(...))` would hold a million names b
 
 import heapq
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from showtell.errors import BadConfig, BadImage
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 NAMES_PER_ROUND: Final = 20_000
+_URL: Final = re.compile("[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # two letters or more: C:// is a drive
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def find_images(inputs: Iterable[str], stdin: TextIO | None = None) -> Iterator[
 
     A folder gives the images in it and below it, sorted by name, without hidden files and folders; symbolic links are
     followed, but each folder is entered once. `-` reads one path per line from `stdin`. A named file is yielded
-    whatever its suffix and whether or not it exists: `load_image` says what is wrong with it.
+    whatever its suffix and whether or not it exists: `load_image` says what is wrong with it. So is a URL (`is_url`).
 
     A folder that cannot be read comes with an error `unreadable`, a named folder without images with `missing`.
     Raises BadConfig when `-` is given without a `stdin`.
@@ -55,8 +57,14 @@ def find_images(inputs: Iterable[str], stdin: TextIO | None = None) -> Iterator[
                     yield from _expand(path)
 
 
+def is_url(path: str) -> bool:
+    """Whether it is a URL of any scheme; a folder that is called so can still be named as `./http:/...`."""
+    return _URL.match(path) is not None
+
+
 def _expand(path: str) -> Iterator[Found]:
-    if not os.path.isdir(path):  # noqa: PTH112  # an empty line is no file; to `Path` it is the current folder
+    # Not `Path`: to it an empty line is the current folder.
+    if is_url(path) or not os.path.isdir(path):  # noqa: PTH112
         yield Found(path)
         return
     found = None
