@@ -24,11 +24,16 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "export": ({"core", "nets", "train"}, {"numpy", "torch", "onnx", "onnxscript", "safetensors", "PIL"}),
     "metrics": (set(), {"numpy", "pycocoevalcap"}),
-    "view": ({"core"}, {"numpy", "PIL", "matplotlib"}),
+    "view": ({"core"}, {"numpy", "PIL", "matplotlib", "bidi", "arabic_reshaper"}),
+    "fetch": (set(), set()),
+    "serve": (
+        {"core", "view", "fetch"},
+        {"anyio", "fastapi", "gradio", "h11", "numpy", "PIL", "prometheus_client", "starlette", "uvicorn"},
+    ),
     "recipes": (set(), set()),
     "cli": (
-        {"data", "core", "nets", "train", "export", "metrics", "view", "recipes", "cli"},
-        {"typer", "rich", "bidi", "arabic_reshaper"},
+        {"data", "core", "nets", "train", "export", "metrics", "view", "fetch", "serve", "recipes", "cli"},
+        {"typer", "rich", "PIL"},
     ),
 }
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from showtell.cli.diverse import Diverse, check_diverse, groups_and_beam
+from showtell.errors import BadConfig, BadImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from showtell.cli.attention import Pictures
     from showtell.cli.output import RowFile
     from showtell.records import CaptionRow
 
@@ -22,7 +24,8 @@ def caption(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="PHOTO_OR_FOLDER...", help="Photos, folders (searched below, too), or - for paths on stdin."
+            metavar="PHOTO_OR_FOLDER...",
+            help="Photos, folders (searched below, too), https:// and http:// URLs, or - for any of these on stdin.",
         ),
     ],
     model: Annotated[
@@ -48,16 +51,26 @@ def caption(
     output: Annotated[
         Path | None, typer.Option(help="Write rows to a .jsonl or .csv file instead of the terminal.")
     ] = None,
+    attention: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw where the model looked for each word, into this folder.")
+    ] = None,
+    attention_grid: Annotated[
+        bool, typer.Option("--attention-grid", help="Draw the model's cells as they are, not a smooth map of them.")
+    ] = False,
 ) -> None:
     """Caption photos.
 
-    Prints path, tab, caption, as it goes. With --output every input has its row, failed ones with an error code.
+    Prints path, tab, caption, as it goes. With --output every input has its row, failed ones with an error code. With
+    --attention every photo has a sheet (PNG) and an animation (WebP), named after it.
     """
     from showtell.cli.output import RowFile
+    from showtell.cli.urls import with_urls
     from showtell.core.captioner import Captioner
     from showtell.core.sources import find_images
 
     check_diverse(diverse, num)
+    if attention_grid and attention is None:
+        raise BadConfig("found --attention-grid without --attention DIR; give the folder to draw into")
     with contextlib.ExitStack() as stack:
         # The file first: that it cannot be written must be known before the model loads.
         file = stack.enter_context(RowFile(output, num, min_score)) if output else None
@@ -71,16 +84,24 @@ def caption(
             wide = max(num, beam or captioner.settings().beam)
             changes = {**groups_and_beam(num, wide)} if diverse else {"beam": wide}
         settings = captioner.settings(max_length=max_length, **changes)
-        images = find_images(inputs, sys.stdin)
-        rows = captioner.caption_many(images, batch_size=batch_size, language=lang, num=num, decode=settings)
-        failed = _write(rows, file, min_score)
+        images = with_urls(find_images(inputs, sys.stdin))
+        pictures = None
+        if attention is not None:
+            from showtell.cli.attention import Pictures
+
+            pictures = Pictures(attention, captioner, attention_grid)
+            images = pictures.wanted(images)
+        rows = captioner.caption_many(
+            images, batch_size=batch_size, language=lang, num=num, attention=pictures is not None, decode=settings
+        )
+        failed = _write(rows, file, pictures, min_score)
     if failed:
         raise typer.Exit(1)
 
 
-def _write(rows: Iterator[CaptionRow], file: RowFile | None, min_score: float) -> int:
+def _write(rows: Iterator[CaptionRow], file: RowFile | None, pictures: Pictures | None, min_score: float) -> int:
     """Write every row as it comes; how many inputs failed."""
-    from showtell.cli.output import path_of
+    from showtell.cli.output import is_sure, path_of
 
     done = failed = 0
     with _bar(captions_scroll_by=file is None and sys.stdout.isatty()) as advance:
@@ -93,6 +114,12 @@ def _write(rows: Iterator[CaptionRow], file: RowFile | None, min_score: float) -
                 file.write(row)
             else:
                 _print(row, min_score)
+            if pictures is not None and row.ok and is_sure(row.captions[0], min_score):
+                try:
+                    pictures.write(row)
+                except BadImage as error:  # it could be read for its caption
+                    failed += 1
+                    print(f"showtell: {path_of(row)}: {error}", file=sys.stderr)
             advance()
     if done > 1 and (failed or file is not None):
         print(f"showtell: {done - failed} captioned, {failed} failed", file=sys.stderr)

@@ -23,15 +23,11 @@ Latin letters runs from left to right.
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Final, Literal, TextIO
+from typing import Final, Literal, TextIO
 
 from showtell.errors import BadConfig
-
-if TYPE_CHECKING:
-    from arabic_reshaper import ArabicReshaper
+from showtell.view.shaping import letters_in_order, runs_right_to_left, words_in_order
 
 Order = Literal["logical", "words", "visual"]
 
@@ -81,12 +77,13 @@ def shown(caption: str, stream: TextIO, environment: Mapping[str, str] = os.envi
 
     Raises BadConfig when $SHOWTELL_BIDI is neither `terminal` nor `showtell`.
     """
-    if not stream.isatty() or not _has_right_to_left(caption):
+    if not stream.isatty() or not runs_right_to_left(caption):
         return caption
     order = order_for(environment)
     if order == "words":
-        return _words_in_order(caption)
-    return _in_order(caption) if order == "visual" else caption
+        words = caption.split()
+        return " ".join(words[n] for n in words_in_order(words))
+    return letters_in_order(caption) if order == "visual" else caption
 
 
 def order_for(environment: Mapping[str, str]) -> Order:
@@ -104,39 +101,3 @@ def order_for(environment: Mapping[str, str]) -> Order:
     if program in PROGRAMS:
         return PROGRAMS[program]
     return next((order for mark, order in MARKS if environment.get(mark)), "logical")
-
-
-def _has_right_to_left(text: str) -> bool:
-    return any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text)
-
-
-def _in_order(caption: str) -> str:
-    """The letters from left to right, each in the form that its neighbours ask for."""
-    from bidi import get_display
-
-    return str(get_display(_reshaper().reshape(caption), base_dir="R"))
-
-
-@cache
-def _reshaper() -> ArabicReshaper:
-    from arabic_reshaper import ArabicReshaper
-
-    # One character for the whole of "Allah" (U+FDF2) does not fit one cell. Lam with alef is always one, and stays.
-    return ArabicReshaper({"ARABIC LIGATURE ALLAH": "no"})
-
-
-def _words_in_order(caption: str) -> str:
-    """The words from left to right, their letters as they are. Latin words and the numbers after them keep their order
-    among themselves, as the bidirectional algorithm has it."""
-    runs: list[list[str]] = []
-    after_latin = joins = False
-    for word in caption.split():
-        classes = {unicodedata.bidirectional(character) for character in word}
-        if classes & {"L", "R", "AL"}:
-            after_latin = not classes & {"R", "AL"}
-        joined, joins = joins, after_latin and "AN" not in classes
-        if joined and joins:
-            runs[-1].append(word)
-        else:
-            runs.append([word])
-    return " ".join(word for run in reversed(runs) for word in run)

@@ -20,7 +20,11 @@ from showtell.settings import TransformerSettings
 
 
 class TransformerDecoder(Decoder):
-    """`max_length` is the longest sequence, start token included."""
+    """`max_length` is the longest sequence, start token included.
+
+    The attention that it gives (`Advanced.attention`, and so the exported graph's `attention`) is the last layer's, the
+    mean of its heads: what the word was chosen with. What earlier layers look at is not in it.
+    """
 
     growing: ClassVar[dict[str, tuple[int, ...]]] = {"word_keys": (4,), "word_values": (4,)}
     positions: Tensor

@@ -1,0 +1,229 @@
+"""`showtell caption --attention` as a user runs it, and the names of what it writes."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from showtell import Captioner
+from showtell.cli.attention import ANIMATION, SHEET, Pictures
+from showtell.core.bundle import MANIFEST, builtin
+from showtell.core.sources import Found
+from showtell.core.stepper import Step
+from showtell.errors import BadConfig
+from showtell.records import Caption, CaptionRow, Word
+from showtell.view.attention import sheet
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DOG = EXAMPLES / "dog.jpg"
+
+
+def showtell(*arguments: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "showtell", "caption", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def captioner() -> Captioner:
+    return Captioner.load()
+
+
+def row(path: object, read: object = None) -> CaptionRow:
+    """A photo with a caption of one word, as the captioner gives it."""
+    weights = np.zeros((1, 7, 7), np.float32)
+    weights[0, 3, 3] = 1
+    return CaptionRow(
+        Found(str(path), read=read),  # type: ignore[arg-type]
+        (Caption("dog", -1, 0.5, (Word("dog", -1),), "en", weights),),
+    )
+
+
+def small(path: Path, value: str = "#806040") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 30), value).save(path)
+    return path
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_sheet_and_an_animation_for_every_photo(tmp_path: Path, captioner: Captioner) -> None:
+    folder, rows = tmp_path / "new" / "pictures", tmp_path / "rows.csv"
+    done = showtell(DOG, tmp_path / "gone.jpg", "--attention", folder, "--output", rows)
+    assert done.returncode == 1 and "gone.jpg: missing" in done.stderr
+    assert names(folder) == {"dog.attention.png", "dog.attention.webp"}
+    with rows.open(encoding="utf-8", newline="") as file:
+        text = next(csv.DictReader(file))["caption"]
+    with Image.open(folder / "dog.attention.png") as drawn:
+        assert drawn.tobytes() == sheet(DOG, captioner.caption(DOG, attention=True)).tobytes()
+    with Image.open(folder / "dog.attention.webp") as film:
+        assert film.n_frames == len(text.split()) + 1  # type: ignore[attr-defined]
+
+
+def test_captions_are_the_same_and_the_grid_is_another_picture(tmp_path: Path) -> None:
+    smooth = showtell(DOG, "--attention", tmp_path / "smooth", "--num", 2, "--lang", "ar")
+    cells = showtell(DOG, "--attention", tmp_path / "cells", "--attention-grid", "--num", 2, "--lang", "ar")
+    assert smooth.returncode == cells.returncode == 0 and smooth.stderr == cells.stderr == ""
+    assert smooth.stdout == cells.stdout == showtell(DOG, "--num", 2, "--lang", "ar").stdout
+    one, other = (Image.open(tmp_path / name / "dog.attention.png") for name in ("smooth", "cells"))
+    assert one.size == other.size and one.tobytes() != other.tobytes()
+
+
+def test_a_withheld_caption_is_not_drawn(tmp_path: Path) -> None:
+    assert showtell(DOG, "--attention", tmp_path / "none", "--min-score", 1).returncode == 0
+    assert names(tmp_path / "none") == set()
+
+
+def test_pictures_in_the_photos_own_folder_are_no_photos(tmp_path: Path) -> None:
+    photo = small(tmp_path / "photos" / "a.attention" / ".." / "dog.png")
+    before = photo.read_bytes()
+    for _ in range(2):
+        done = showtell(tmp_path / "photos", "--attention", tmp_path / "photos")
+        assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
+    assert photo.read_bytes() == before
+    assert names(tmp_path / "photos") - {"a.attention"} == {"dog.png", "dog.attention.png", "dog.attention.webp"}
+
+
+def test_photos_of_one_name(tmp_path: Path, captioner: Captioner) -> None:
+    """Each has pictures of its own, also where the number behind a name is another photo's name."""
+    photos = [
+        small(tmp_path / "a" / "dog.png", "#ff0000"),
+        small(tmp_path / "b" / "dog.png", "#00ff00"),
+        small(tmp_path / "b" / "dog.bmp", "#0000ff"),
+        small(tmp_path / "c" / "dog-2.png", "#ffff00"),
+        small(tmp_path / "c" / "Dog.png", "#ff00ff"),
+    ]
+    pictures = Pictures(tmp_path / "out", captioner, grid=False)
+    for photo in photos:
+        pictures.write(row(photo))
+    stems = ["dog", "dog-2", "dog-3", "dog-2-2", "Dog-4"]
+    assert names(tmp_path / "out") == {stem + ending for stem in stems for ending in (SHEET, ANIMATION)}
+    for stem, photo in zip(stems, photos, strict=True):
+        with Image.open(tmp_path / "out" / (stem + SHEET)) as drawn, Image.open(photo) as original:
+            assert drawn.getpixel((300, 300)) == original.convert("RGB").getpixel((20, 15)), stem
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("../../up.jpg", "up"),
+        ("https://example.org/a/photo%20one.jpg?size=3/../x#part", "photo one"),
+        ("https://example.org/..%2f..%2fup.jpg", "up"),
+        ("https://example.org/", "photo"),
+        ("https://example.org", "photo"),
+        ("https://example.org/%00%2e%2e", "_"),
+        ("https://example.org/a%5c..%5cb.jpg", "a_.._b"),
+        ("x/.hidden.jpg", "hidden"),
+        ("كلب.jpg", "كلب"),
+        ("x" * 250 + ".jpg", "x" * 160),
+        ("ك" * 120 + ".jpg", "ك" * 80),
+        (os.fsdecode(b"\xff.jpg"), os.fsdecode(b"\xff")),
+    ],
+)
+def test_no_name_leads_out_of_the_folder(tmp_path: Path, captioner: Captioner, path: str, name: str) -> None:
+    data = small(tmp_path / "photo.png").read_bytes()
+    Pictures(tmp_path / "out", captioner, grid=False).write(row(path, lambda: data))
+    assert names(tmp_path / "out") == {name + SHEET, name + ANIMATION}
+    assert names(tmp_path) == {"photo.png", "out"}
+
+
+def test_what_is_fetched_is_fetched_once(tmp_path: Path, captioner: Captioner) -> None:
+    data, fetched = small(tmp_path / "photo.png").read_bytes(), []
+
+    def read() -> bytes:
+        fetched.append(1)
+        return data
+
+    pictures = Pictures(tmp_path / "out", captioner, grid=False)
+    images = pictures.wanted([Found("https://example.org/dog.png", read=read)])
+    (done,) = captioner.caption_many(images, attention=True)
+    pictures.write(done)
+    assert len(fetched) == 1 and names(tmp_path / "out") == {"dog" + SHEET, "dog" + ANIMATION}
+
+
+def test_a_photo_that_goes_away_is_a_failure_and_the_rest_is_done(tmp_path: Path) -> None:
+    """A file is read again for its picture, and may be gone by then."""
+    program = (
+        "import sys\n"
+        "import showtell.cli.attention as attention\n"
+        "from showtell.cli.main import main\n"
+        "from showtell.errors import BadImage\n"
+        "load = attention.load_image\n"
+        "def gone(source, **options):\n"
+        "    if 'dog' in source: raise BadImage('missing', 'no such file')\n"
+        "    return load(source, **options)\n"
+        "attention.load_image = gone\n"
+        "sys.argv[0] = 'showtell'\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", program, "caption", str(DOG), str(EXAMPLES / "gate.jpg"), "--attention", "out"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and len(done.stdout.splitlines()) == 2
+    assert f"{DOG}: missing: no such file" in done.stderr and "Traceback" not in done.stderr
+    assert names(tmp_path / "out") == {"gate" + SHEET, "gate" + ANIMATION}
+
+
+def test_a_model_that_looks_nowhere_is_refused_before_any_photo(tmp_path: Path, captioner: Captioner) -> None:
+    class Blind:
+        """The built-in model's stepper, which keeps to itself where it looks."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(captioner.stepper, name)
+
+        def step(self, tokens: object, state: object) -> Step:
+            step = captioner.stepper.step(tokens, state)  # type: ignore[arg-type]
+            return Step(step.log_probs, step.state, None)
+
+    blind = Captioner(captioner.bundle, Blind())  # type: ignore[arg-type]
+    with pytest.raises(BadConfig, match="no part of a photo in particular"):
+        Pictures(tmp_path / "out", blind, grid=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_that_look_at_different_parts_are_refused(tmp_path: Path) -> None:
+    centre = Path(shutil.copytree(builtin(), tmp_path / "centre"))
+    manifest = json.loads((centre / MANIFEST).read_text(encoding="utf-8"))
+    manifest["pixels"]["crop"] = "center"
+    (centre / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    done = showtell(DOG, "--model", builtin(), "--model", centre, "--attention", tmp_path / "out")
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert "these models look at no part" in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_wrong_usage_is_one_line_and_code_2(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("", encoding="utf-8")
+    for options, problem in [
+        (["--attention-grid"], "without --attention DIR"),
+        (["--attention", file], "cannot be written"),
+        (["--attention", file / "below"], "cannot be written"),
+    ]:
+        done = showtell(DOG, *options)
+        assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+        assert problem in done.stderr
+
+
+def test_an_interrupted_picture_leaves_the_old_one(tmp_path: Path, captioner: Captioner) -> None:
+    photo = small(tmp_path / "dog.png")
+    pictures = Pictures(tmp_path / "out", captioner, grid=False)
+    (tmp_path / "out" / ("dog" + SHEET)).write_bytes(b"old")
+    bad = row(photo)
+    object.__setattr__(bad.captions[0], "attention", np.full((1, 7, 7), np.nan))
+    with pytest.raises(ValueError):
+        pictures.write(bad)
+    assert names(tmp_path / "out") == {"dog" + SHEET}
+    assert (tmp_path / "out" / ("dog" + SHEET)).read_bytes() == b"old"

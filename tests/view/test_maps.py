@@ -1,0 +1,131 @@
+"""Where on the photo the colour is, and how much of it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from showtell.errors import BadConfig
+from showtell.settings import Crop
+from showtell.view.maps import cells, overlay, smooth
+
+
+def only(row: int, column: int, size: int = 7) -> np.ndarray:
+    weights = np.zeros((size, size), np.float32)
+    weights[row, column] = 1
+    return weights
+
+
+def grey(width: int, height: int) -> Image.Image:
+    return Image.new("RGB", (width, height), "#808080")
+
+
+def change(drawn: Image.Image, grid: bool, crop: Crop = "squash") -> np.ndarray:
+    """How far each pixel is from what it is where the network does not look at all."""
+    plain = overlay(grey(*drawn.size), np.zeros((7, 7)), grid, crop)
+    return np.abs(np.asarray(drawn, int) - np.asarray(plain, int)).sum(2)
+
+
+@pytest.mark.parametrize("grid", [False, True])
+@pytest.mark.parametrize("size", [(210, 210), (350, 140), (140, 350), (97, 301)])
+@pytest.mark.parametrize("cell", [(0, 0), (3, 3), (2, 5), (6, 1)])
+@pytest.mark.parametrize("crop", ["squash", "center"])
+def test_the_colour_is_where_the_weight_is(
+    grid: bool, size: tuple[int, int], cell: tuple[int, int], crop: Crop
+) -> None:
+    """Worked out by hand from what `core/pixels` shows to the network: all of the photo, or its middle square."""
+    width, height = size
+    drawn = overlay(grey(*size), only(*cell), grid, crop)
+    assert drawn.size == size and drawn.mode == "RGB"
+    colour = change(drawn, grid, crop)
+    shown_width, shown_height = (min(size), min(size)) if crop == "center" else size
+    left = (width - shown_width) / 2 + cell[1] * shown_width / 7
+    top = (height - shown_height) / 2 + cell[0] * shown_height / 7
+    rows, columns = np.nonzero(colour == colour.max())
+    assert top - 1 <= rows.mean() <= top + shown_height / 7 + 1
+    assert left - 1 <= columns.mean() <= left + shown_width / 7 + 1
+    outside = np.ones_like(colour, bool)
+    outside[(height - shown_height) // 2 :][:shown_height, (width - shown_width) // 2 :][:, :shown_width] = False
+    assert not colour[outside].any()
+
+
+def test_what_the_network_is_not_shown_fades() -> None:
+    drawn = np.asarray(overlay(grey(300, 100), only(3, 3), crop="center"), int)
+    assert drawn[:, :100].min() > 128 > drawn[:, 100].max() and drawn[:, 200:].min() > 128
+
+
+def test_a_photo_loses_its_own_colour() -> None:
+    photo = Image.new("RGB", (70, 70), "#c01030")
+    colour = np.ptp(np.asarray(overlay(photo, only(0, 0)), int), axis=2)
+    assert colour[40:, 40:].max() == 0 and colour[0, 0] > 50
+
+
+MAPS = arrays(np.float32, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.floats(0, 1, width=32))
+
+
+@given(MAPS, st.integers(1, 6), st.integers(1, 6))
+def test_a_smooth_map_is_never_negative_and_keeps_every_cell_s_share(weights: np.ndarray, wide: int, high: int) -> None:
+    rows, columns = weights.shape
+    drawn = smooth(weights, (wide * columns, high * rows))
+    assert drawn.shape == (high * rows, wide * columns)
+    assert drawn.min() >= 0 and drawn.max() <= weights.max() + 1e-6
+    assert drawn.mean() == pytest.approx(weights.mean(), abs=1e-5)
+
+
+def test_a_smooth_map_is_the_spline_of_its_textbook() -> None:
+    """At the middle of a lonely cell (2/3)^2, of the next one 2/3 * 1/6, two cells away nothing."""
+    drawn = smooth(only(3, 3), (49, 49))  # the middles of cells are the pixels 3, 10, 17, ...
+    assert drawn[24, 24] == pytest.approx(4 / 9) and drawn[24, 17] == pytest.approx(1 / 9)
+    assert drawn[24, 10] == pytest.approx(0) and drawn[17, 31] == pytest.approx(1 / 36)
+    assert np.allclose(smooth(np.full((7, 7), 0.3, np.float32), (50, 20)), 0.3), "an even map stays even, at edges too"
+
+
+@given(MAPS)
+def test_cells_are_constant_and_equal_the_weights(weights: np.ndarray) -> None:
+    rows, columns = weights.shape
+    drawn = cells(weights, (5 * columns, 4 * rows))
+    assert (drawn == np.kron(weights, np.ones((4, 5), np.float32))).all()
+
+
+def test_the_grid_has_one_colour_in_a_cell_and_lines_between() -> None:
+    weights = np.arange(49, dtype=np.float32).reshape(7, 7)
+    drawn = np.asarray(overlay(grey(210, 140), weights, grid=True), int)
+    middles = set()
+    for row in range(7):
+        for column in range(7):
+            cell = drawn[20 * row + 2 : 20 * row + 19, 30 * column + 2 : 30 * column + 29].reshape(-1, 3)
+            assert (cell == cell[0]).all(), (row, column)
+            middles.add(tuple(cell[0]))
+    assert len(middles) == 49
+    for line in (drawn[10, 30], drawn[20, 15]):
+        assert line.sum() > drawn[10, 15].sum() + 60
+    smoothed = np.asarray(overlay(grey(210, 140), weights))
+    assert len({tuple(pixel) for pixel in smoothed[:, 105]}) > 30
+
+
+@pytest.mark.parametrize("grid", [False, True])
+def test_a_map_that_is_nearly_even_stays_faint(grid: bool) -> None:
+    photo = grey(210, 210)
+    even = change(overlay(photo, np.full((7, 7), 1 / 49), grid), grid)[105, 105]
+    assert 0 < even < change(overlay(photo, only(3, 3), grid), grid)[105, 105] / 2
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 400), (900, 8), (9, 5)])
+def test_more_cells_than_pixels(size: tuple[int, int]) -> None:
+    for grid in (False, True):
+        assert overlay(grey(max(8, size[0]), max(8, size[1])), only(6, 6, 14), grid, "center").size[0] >= 8
+
+
+@pytest.mark.parametrize(
+    "weights", [np.zeros(7), np.zeros((2, 7, 7)), np.zeros((0, 7)), np.full((7, 7), np.nan), -only(1, 1)]
+)
+def test_weights_that_are_none(weights: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"expected \[h, w\]"):
+        overlay(grey(70, 70), weights)
+
+
+def test_a_crop_that_is_none() -> None:
+    with pytest.raises(BadConfig, match="expected squash or center"):
+        overlay(grey(70, 70), only(1, 1), crop="round")  # type: ignore[arg-type]

@@ -1,0 +1,111 @@
+"""Letters in pictures: all are in the font, they join, and lines run their way."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from arabic_reshaper.letters import LETTERS_ARABIC
+from PIL import Image, ImageDraw
+
+from showtell.core.bundle import builtin
+from showtell.view.shaping import letters_in_order
+from showtell.view.words import FONT, SMALLEST, draw_label, drawable, font, places, size_for
+
+ARABIC = ["رجل", "على", "دراجة", "bmx", "12", "في", "سباق"]
+
+
+def missing(characters: set[str]) -> list[str]:
+    """Those that the font draws as it draws a character that no font has."""
+    letters = font(40)
+    nothing = bytes(letters.getmask("\U000f0000"))
+    return sorted(c for c in characters if c.strip() and bytes(letters.getmask(c)) == nothing)
+
+
+def test_the_test_sees_a_missing_letter() -> None:
+    assert missing({"犬", "a", "ش"}) == ["犬"]
+
+
+def test_every_form_of_every_arabic_letter_is_in_the_font() -> None:
+    forms = {form for letter in LETTERS_ARABIC.values() for form in letter if form}
+    assert len(forms) > 100
+    # Also what it makes of them: lam with alef, and letters as they are.
+    joined = letters_in_order(" ".join("\u0628" + c + "\u0628" for c in LETTERS_ARABIC) + " لا لأ لإ لآ الله")
+    assert missing(forms | set(joined) | set("0123456789٠١٢٣٤٥٦٧٨٩٪،؛؟«»().!…")) == []
+
+
+def test_every_word_of_the_built_in_model_can_be_drawn() -> None:
+    tokenizer = json.loads((builtin() / "tokenizer.json").read_text(encoding="utf-8"))
+    words = tokenizer["model"]["vocab"]
+    assert len(words) > 5000
+    assert missing(set("".join(drawable(word) for word in words))) == []
+
+
+def test_european_languages_can_be_drawn() -> None:
+    assert missing(set(map(chr, [*range(0x21, 0x7F), *range(0xA1, 0x180)])) - {"\xad"}) == []
+
+
+def test_the_font_is_small_and_has_its_licence() -> None:
+    assert FONT.stat().st_size < 250_000
+    assert "SIL OPEN FONT LICENSE" in (FONT.parent / "OFL.txt").read_text(encoding="utf-8")
+
+
+def test_arabic_letters_join() -> None:
+    """Drawn, the letters of one word hang together: no column between the first and the last is empty."""
+    image = Image.new("L", (300, 120))
+    ImageDraw.Draw(image).text((10, 80), drawable("يجلس"), 255, font(60), anchor="ls")
+    inked = np.asarray(image)[40:].max(0) > 60
+    first, last = np.nonzero(inked)[0][[0, -1]]
+    assert last - first > 60 and inked[first : last + 1].all()
+
+
+def test_a_line_from_left_to_right() -> None:
+    found = places(["a", "brown", "dog"], font(30), 1000, right_to_left=False)
+    assert [place.text for place in found] == ["a", "brown", "dog"]
+    gap = font(30).getlength(" ")
+    assert found[0].left == 0 and found[1].left == found[0].width + gap
+    assert found[2].left == found[1].left + found[1].width + gap
+
+
+def test_a_line_from_right_to_left_keeps_latin_words_in_order() -> None:
+    found = places(ARABIC, font(30), 1000, right_to_left=True)
+    assert [place.word for place in found] == list(range(len(ARABIC)))
+    assert found[0].left + found[0].width == pytest.approx(1000)
+    assert [place.word for place in sorted(found, key=lambda place: place.left)] == [6, 5, 3, 4, 2, 1, 0]
+    assert found[3].text == "bmx" and found[0].text == letters_in_order("رجل") != "رجل"
+
+
+@pytest.mark.parametrize("right_to_left", [False, True])
+@pytest.mark.parametrize("width", [150, 200, 333, 1000])
+def test_lines_are_within_the_width_and_few_and_even(width: int, right_to_left: bool) -> None:
+    words = (ARABIC if right_to_left else ["a", "man", "in", "a", "red", "coat"]) * 3
+    found = places(words, font(30), width, right_to_left)
+    lines = [[place for place in found if place.line == n] for n in range(found[-1].line + 1)]
+    assert [place.word for line in lines for place in line] == list(range(len(words)))
+    lengths = []
+    for line in lines:
+        line.sort(key=lambda place: place.left)
+        assert line[0].left >= -0.01 and line[-1].left + line[-1].width <= width + 0.01
+        assert all(a.left + a.width < b.left for a, b in itertools.pairwise(line))
+        lengths.append(line[-1].left + line[-1].width - line[0].left)
+    whole = sum(lengths) + font(30).getlength(" ") * (len(lines) - 1)
+    assert len(lines) <= whole / width * 1.6 + 1
+    assert min(lengths) > max(lengths) * 0.3, "no word stands alone below long lines"
+
+
+def test_no_words_and_long_words() -> None:
+    assert places([], font(30), 100, False) == []
+    assert size_for(["dog"], 30, 500) == 30
+    smaller = size_for(["dog", "x" * 60], 30, 500)
+    assert smaller < 30 and font(smaller).getlength("x" * 60) <= 500
+
+
+@pytest.mark.parametrize("word", ["dog", "extraordinarily", "w" * 90, "كلب", "ك" * 90])
+@pytest.mark.parametrize("at_right", [False, True])
+def test_a_label_stays_in_its_place(word: str, at_right: bool) -> None:
+    image = Image.new("L", (400, 100))
+    draw_label(ImageDraw.Draw(image), word, 100, 60, 150, 25, "#ffffff", at_right)
+    left, _, right, _ = image.getbbox() or (0, 0, 0, 0)
+    assert 98 <= left < right <= 252
+    assert right >= 244 if at_right else left <= 106
+    assert SMALLEST < 25
