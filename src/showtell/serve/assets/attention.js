@@ -1,0 +1,104 @@
+// One word's attention over the photo, as view/maps.py draws it: the photo becomes grey, and all colour is attention.
+
+// [[cell, weight] x 4] for each of so many pixels: a cubic B-spline, mirrored at the edges, never negative.
+function splineOf(cells, pixels) {
+  const taps = [];
+  for (let pixel = 0; pixel < pixels; pixel++) {
+    const place = ((pixel + 0.5) * cells) / pixels - 0.5;
+    const row = [];
+    for (let offset = -1; offset < 3; offset++) {
+      const cell = Math.floor(place) + offset;
+      const away = Math.abs(place - cell);
+      const weight = away < 1 ? 2 / 3 - away ** 2 + away ** 3 / 2 : Math.max(0, 2 - away) ** 3 / 6;
+      const turned = ((cell % (2 * cells)) + 2 * cells) % (2 * cells);
+      row.push([Math.min(turned, 2 * cells - 1 - turned), weight]);
+    }
+    taps.push(row);
+  }
+  return taps;
+}
+
+function smoothed(weights, width, height) {
+  const across = splineOf(weights[0].length, width);
+  const stretched = weights.map((row) => {
+    const line = new Float32Array(width);
+    for (let x = 0; x < width; x++) for (const [cell, weight] of across[x]) line[x] += row[cell] * weight;
+    return line;
+  });
+  const drawn = new Float32Array(width * height);
+  splineOf(weights.length, height).forEach((taps, y) => {
+    for (const [cell, weight] of taps) {
+      const line = stretched[cell];
+      for (let x = 0; x < width; x++) drawn[y * width + x] += line[x] * weight;
+    }
+  });
+  return drawn;
+}
+
+function cellsOf(weights, width, height) {
+  const drawn = new Float32Array(width * height);
+  const rows = weights.length, columns = weights[0].length;
+  for (let y = 0; y < height; y++) {
+    const row = weights[Math.floor((y * rows) / height)];
+    for (let x = 0; x < width; x++) drawn[y * width + x] = row[Math.floor((x * columns) / width)];
+  }
+  return drawn;
+}
+
+// 256 colours, from no attention to the greatest.
+function paletteOf(stops) {
+  const colours = stops.map((stop) => [1, 3, 5].map((at) => parseInt(stop.slice(at, at + 2), 16)));
+  return Array.from({ length: 256 }, (_, value) => {
+    const at = (value / 255) * (stops.length - 1), low = Math.min(Math.floor(at), stops.length - 2);
+    return [0, 1, 2].map((channel) => Math.round(colours[low][channel] + (colours[low + 1][channel] - colours[low][channel]) * (at - low)));
+  });
+}
+
+// Left, top, width, height of what the network is shown.
+function seenOf(width, height, crop) {
+  if (crop !== "center") return [0, 0, width, height];
+  const side = Math.min(width, height);
+  return [Math.floor((width - side) / 2), Math.floor((height - side) / 2), side, side];
+}
+
+function drawAttention(canvas, image, weights, look) {
+  const width = (canvas.width = image.naturalWidth), height = (canvas.height = image.naturalHeight);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const pixels = context.getImageData(0, 0, width, height), data = pixels.data;
+  const [left, top, w, h] = seenOf(width, height, look.crop);
+  const drawn = look.grid ? cellsOf(weights, w, h) : smoothed(weights, w, h);
+  let most = 0, sum = 0;
+  for (const value of drawn) {
+    most = Math.max(most, value);
+    sum += value;
+  }
+  const full = Math.max(most, (look.even * sum) / drawn.length) || 1;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const at = 4 * (y * width + x);
+      const grey = look.dimmed * (0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2]);
+      const inside = x >= left && x < left + w && y >= top && y < top + h;
+      if (!inside) {
+        data[at] = data[at + 1] = data[at + 2] = grey + (255 - grey) * look.unseen;
+        continue;
+      }
+      const strength = Math.round((255 * drawn[(y - top) * w + x - left]) / full);
+      const alpha = look.opacity * (strength / 255) ** 0.8, colour = look.palette[strength];
+      for (let channel = 0; channel < 3; channel++) data[at + channel] = grey + (colour[channel] - grey) * alpha;
+    }
+  }
+  context.putImageData(pixels, 0, 0);
+  if (look.grid) drawBorders(context, left, top, w, h, weights.length, weights[0].length);
+}
+
+function drawBorders(context, left, top, width, height, rows, columns) {
+  context.fillStyle = "rgb(255 255 255 / 55%)";
+  const thick = Math.max(1, Math.round(Math.min(width, height) / 300)), half = Math.floor(thick / 2);
+  for (let row = 1; row < rows; row++) {
+    context.fillRect(left, top + Math.ceil((row * height) / rows) - half, width, thick);
+  }
+  for (let column = 1; column < columns; column++) {
+    context.fillRect(left + Math.ceil((column * width) / columns) - half, top, thick, height);
+  }
+}
