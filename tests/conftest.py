@@ -11,9 +11,13 @@ import pytest
 
 # Set before torch is imported, by whichever test comes first; tests that need no torch do not pay for it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As showtell.core does; some tests import ONNX Runtime first.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "timm", "safetensors", "lightning"))
+HAS_SERVER = all(importlib.util.find_spec(name) for name in ("fastapi", "gradio", "httpx", "schemathesis"))
 collect_ignore = [] if HAS_TORCH else ["nets", "train", "export", "test_grid.py", "test_overfit.py"]
+collect_ignore += [] if HAS_SERVER else ["serve", "cli/test_serve.py"]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,9 @@
 """The captioner with the built-in model, on real photos and on odd ones."""
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -216,3 +219,15 @@ def test_a_model_reads_its_own_caption_as_it_wrote_it(captioner: Captioner, tmp_
 def test_reading_says_at_once_what_cannot_be(captioner: Captioner) -> None:
     with pytest.raises(BadConfig, match="found language 'xx'"):
         captioner.read_many([], [], language="xx")
+
+
+def test_captioning_reports_to_nobody(tmp_path: Path) -> None:
+    """ONNX Runtime's telemetry leaves a database and a session file where it is on."""
+    for place in ("home", "tmp"):
+        (tmp_path / place).mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": "", "TMPDIR": str(tmp_path / "tmp")}
+    program = "import sys; from showtell import Captioner; print(Captioner.load().caption(sys.argv[1]).text)"
+    done = subprocess.run([sys.executable, "-c", program, DOG], env=environment, capture_output=True, text=True)
+    assert "dog" in done.stdout and done.returncode == 0
+    assert [str(each) for each in tmp_path.rglob("*") if each.is_file()] == []

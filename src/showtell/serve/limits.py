@@ -32,7 +32,7 @@ class Limits(Settings):
     deadline: Seconds = Field(30.0, description="seconds in which a request must be answered, all in all")
     stop_seconds: Seconds = Field(15.0, description="in which admitted requests are finished after SIGTERM")
     url_seconds: Seconds = Field(10.0, description="in which a photo must come from its URL, where URLs are allowed")
-    page_bytes: Count = Field(256 * MIB, description="of the page's photos on disk, an hour old at most")
+    page_bytes: Count = Field(256 * MIB, description="of photos of the page in work")
 
     @model_validator(mode="after")
     def _fit_together(self) -> Limits:
