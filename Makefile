@@ -13,7 +13,7 @@ demo: $(LIGHT)/installed
 	$(LIGHT)/bin/showtell caption examples
 
 test: lint
-	$(FULL)/bin/python -m pytest
+	$(FULL)/bin/python -m pytest -n auto --dist loadfile
 
 lint: $(FULL)/installed
 	$(FULL)/bin/ruff format --check .
