@@ -6,7 +6,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.serve.asking import Answer, ask, ask_async, echo, gate
 
-from showtell.serve.gate import host_names
+from showtell.serve.gate import Gate, host_names
 from showtell.serve.limits import Limits
 
 BEARER = {"authorization": "Bearer sesame"}
