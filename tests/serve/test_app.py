@@ -57,7 +57,8 @@ def batcher(captioner: QuickCaptioner) -> Iterator[Batcher]:
 
 
 def client_of(captioner: QuickCaptioner, batcher: Batcher, fetcher: Fetcher | None = None) -> TestClient:
-    app = make_app(Service(captioner, batcher, LIMITS), Meters(), fetcher)
+    meters = Meters()
+    app = make_app(Service(captioner, batcher, LIMITS, meters.captioned), meters, fetcher)
     return TestClient(app, raise_server_exceptions=False)
 
 

@@ -54,7 +54,7 @@ def make_app(service: Service, meters: Meters, fetcher: Fetcher | None = None) -
         separate_input_output_schemas=False,
     )
     _answer_errors(app)
-    _add_captions(app, service, meters, fetcher)
+    _add_captions(app, service, fetcher)
     _add_state(app, service, meters)
     return app
 
@@ -64,7 +64,7 @@ def is_api_request(path: str) -> bool:
     return path in PATHS
 
 
-def _add_captions(app: FastAPI, service: Service, meters: Meters, fetcher: Fetcher | None) -> None:
+def _add_captions(app: FastAPI, service: Service, fetcher: Fetcher | None) -> None:
     fetching = anyio.CapacityLimiter(FETCHED_TOGETHER)
 
     @app.post(
@@ -84,8 +84,6 @@ def _add_captions(app: FastAPI, service: Service, meters: Meters, fetcher: Fetch
         if fetcher is not None:
             sources = await _fetched(sources, fetcher, fetching, service.limits.body_bytes)
         outcomes = await service.caption(sources, ask)
-        for each in outcomes:
-            meters.captioned(each.code if isinstance(each, BadImage) else "ok")
         return CaptionResponse(model=service.model, results=[_result(each) for each in outcomes])
 
 

@@ -66,7 +66,7 @@ class Site:
             hosts = access.url_hosts or None
             fetcher = Fetcher(hosts=hosts, max_bytes=limits.body_bytes, seconds=limits.url_seconds)
         self.batcher = Batcher(captioner, limits, meters.batch)
-        self.service = Service(captioner, self.batcher, limits)
+        self.service = Service(captioner, self.batcher, limits, meters.captioned)
         meters.watch_queue(lambda: self.batcher.waiting)
         app = make_app(self.service, meters, fetcher)
         if access.page:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from showtell.core.bundle import MANIFEST
 from showtell.core.captioner import Ask, Captioner
-from showtell.errors import BadConfig
+from showtell.errors import BadConfig, BadImage
 from showtell.serve.batcher import Batcher, Outcome
 from showtell.serve.limits import Limits
 
 
 class Service:
-    def __init__(self, captioner: Captioner, batcher: Batcher, limits: Limits) -> None:
-        self.captioner, self.batcher, self.limits = captioner, batcher, limits
+    def __init__(
+        self,
+        captioner: Captioner,
+        batcher: Batcher,
+        limits: Limits,
+        on_outcome: Callable[[str], None] = lambda outcome: None,
+    ) -> None:
+        """`on_outcome` is called for each photo, with `ok` or the code of what is wrong with it."""
+        self.captioner, self.batcher, self.limits, self.on_outcome = captioner, batcher, limits, on_outcome
         self.model = model_id(captioner)
 
     def ask(
@@ -52,7 +59,10 @@ class Service:
 
         Raises QueueFull and Stopping.
         """
-        return await asyncio.wrap_future(self.batcher.submit(images, ask))
+        outcomes = await asyncio.wrap_future(self.batcher.submit(images, ask))
+        for each in outcomes:
+            self.on_outcome(each.code if isinstance(each, BadImage) else "ok")
+        return outcomes
 
 
 def model_id(captioner: Captioner) -> str:
