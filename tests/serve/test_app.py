@@ -130,6 +130,14 @@ def test_wrong_options(client: TestClient, options: dict[str, Any], message: str
         assert "\n" not in error["message"]
 
 
+@pytest.mark.parametrize("options", [{"beam": True}, {"num": "3"}, {"num": 2.5}, {"attention": 1}, {"language": 3}])
+def test_json_has_types(client: TestClient, options: dict[str, Any]) -> None:
+    image = {"base64": base64.b64encode(RED).decode()}
+    answer = client.post("/v1/caption", json={"images": [image], **options})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid")
+    assert client.post("/v1/caption", json={"images": [image], "num": 2.0}).status_code == 200
+
+
 def test_bodies_that_make_no_sense(client: TestClient) -> None:
     def post(content: str, kind: str) -> tuple[int, str]:
         answer = client.post("/v1/caption", content=content, headers={"content-type": kind})

@@ -96,9 +96,9 @@ async def _fetched(sources: Sequence[Any], fetcher: Fetcher, room: anyio.Capacit
         nonlocal left
         try:
             data = await anyio.to_thread.run_sync(fetcher.fetch, url, limiter=room, abandon_on_cancel=True)
-            left -= len(data)
-            if left < 0:
+            if len(data) > left:
                 raise BadImage("too_large", "found more from the request's URLs than a request may have")
+            left -= len(data)
         except BadImage as error:
             found[place] = _raiser(error)
         else:

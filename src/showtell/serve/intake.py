@@ -84,7 +84,8 @@ async def _form(request: Request, limits: Limits) -> Intake:
 
 def _json(body: bytes) -> Intake:
     try:
-        asked = CaptionRequest.model_validate_json(body)
+        # Strict: in JSON a number is a number; in a form everything is text.
+        asked = CaptionRequest.model_validate_json(body, strict=True)
     except ValidationError as error:
         if error.errors(include_input=False, include_context=False)[0]["type"] == "json_invalid":
             raise RefusedError(Refusal(400, "bad_request", "the body is no valid JSON")) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from showtell.records import Caption
 
@@ -14,6 +14,14 @@ PIXELS = (
 """A PNG of 16 x 16 grey pixels."""
 
 
+def _whole(value: Any) -> Any:
+    """To JSON, and to OpenAPI, 3.0 is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+
+
 class Options(BaseModel):
     """What to write of each image; the same in JSON and as form fields."""
 
@@ -21,10 +29,10 @@ class Options(BaseModel):
 
     language: Annotated[str | None, Field(description="default: the model's first", examples=["en"])] = None
     beam: Annotated[
-        int | None, Field(ge=1, description="width of the search; 1: greedy; default: the model's", examples=[5])
+        Whole | None, Field(description="width of the search; 1: greedy; default: the model's", examples=[5])
     ] = None
-    num: Annotated[int, Field(ge=1, description="captions per image; the beam is as wide", examples=[2])] = 1
-    max_length: Annotated[int | None, Field(ge=1, description="most words in a caption", examples=[20])] = None
+    num: Annotated[Whole, Field(description="captions per image; the beam is as wide", examples=[2])] = 1
+    max_length: Annotated[Whole | None, Field(description="most words in a caption", examples=[20])] = None
     attention: Annotated[bool, Field(description="for each word, where in the image the model looked")] = False
 
 
