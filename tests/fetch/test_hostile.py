@@ -294,8 +294,15 @@ def test_with_real_sockets_and_an_open_port(url: str, web: FakeWeb, monkeypatch:
     with pytest.raises(BadImage, match="not public"):
         Fetcher().fetch(f"{url}:{web.canary.port}/")
     assert web.canary.visits == 0
-    with fetching.dial("127.0.0.1", web.canary.port, 20):
+    with socket.socket() as client:
+        client.connect(("127.0.0.1", web.canary.port))
         assert web.canary.visits == 1, "the canary does hear who comes"
+
+
+def test_a_public_address_of_this_machine(web: FakeWeb) -> None:
+    """Whatever the address, who dials it from itself is at home; here the only one to be had is loopback's."""
+    with pytest.raises(BadImage, match="url_refused: found a host that is this machine"):
+        fetching.dial("127.0.0.1", web.canary.port, 20)
 
 
 @pytest.mark.parametrize("case", ["url", "name", "redirect"])

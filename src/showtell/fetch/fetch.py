@@ -57,11 +57,13 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def dial(address: str, port: int, timeout: float) -> socket.socket:
-    """A connection to that IP address; never looks up a name. Raises OSError."""
+    """A connection to that IP address; never looks up a name. Raises OSError, and BadImage for this machine's own."""
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)
         sock.connect((address, port))
+        if sock.getsockname()[0] == address:
+            raise BadImage("url_refused", "found a host that is this machine")  # by a public address of its own
     except BaseException:
         sock.close()
         raise

@@ -5,11 +5,6 @@ POST /v1/caption   GET /v1/models   GET /healthz   GET /readyz   GET /metrics   
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import anyio
-import anyio.to_thread
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,7 +15,7 @@ from showtell.errors import BadImage, ShowtellError
 from showtell.fetch.fetch import Fetcher
 from showtell.records import Caption
 from showtell.serve.batcher import Outcome, Stopping
-from showtell.serve.intake import Url, read_request
+from showtell.serve.intake import read_request
 from showtell.serve.meters import CONTENT_TYPE, Meters
 from showtell.serve.openapi import caption_body, responses
 from showtell.serve.refusal import Refusal, RefusedError
@@ -34,10 +29,9 @@ from showtell.serve.schema import (
     Result,
 )
 from showtell.serve.service import Service
+from showtell.serve.urls import Urls
 
 PATHS = ("/v1/caption", "/v1/models", "/healthz", "/readyz", "/metrics", "/openapi.json")
-FETCHED_TOGETHER = 8
-"""URLs, of all requests; each holds a thread and may hold a body's worth of memory."""
 
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 
@@ -65,7 +59,7 @@ def is_api_request(path: str) -> bool:
 
 
 def _add_captions(app: FastAPI, service: Service, fetcher: Fetcher | None) -> None:
-    fetching = anyio.CapacityLimiter(FETCHED_TOGETHER)
+    urls = None if fetcher is None else Urls(fetcher, service.limits)
 
     @app.post(
         "/v1/caption",
@@ -80,42 +74,8 @@ def _add_captions(app: FastAPI, service: Service, fetcher: Fetcher | None) -> No
         service.batcher.check_room()  # before a body is read for nothing
         intake = await read_request(request, service.limits, fetcher is not None)
         ask = service.ask(**intake.options.model_dump(exclude={"images"}))
-        sources = intake.images
-        if fetcher is not None:
-            sources = await _fetched(sources, fetcher, fetching, service.limits.body_bytes)
-        outcomes = await service.caption(sources, ask)
+        outcomes = await service.caption(intake.images if urls is None else await urls.fetched(intake.images), ask)
         return CaptionResponse(model=service.model, results=[_result(each) for each in outcomes])
-
-
-async def _fetched(sources: Sequence[Any], fetcher: Fetcher, room: anyio.CapacityLimiter, budget: int) -> list[Any]:
-    """The sources with each URL's bytes in its place, or a function that raises what is wrong with it."""
-    found = list(sources)
-    left = budget
-
-    async def fetch(place: int, url: str) -> None:
-        nonlocal left
-        try:
-            data = await anyio.to_thread.run_sync(fetcher.fetch, url, limiter=room, abandon_on_cancel=True)
-            if len(data) > left:
-                raise BadImage("too_large", "found more from the request's URLs than a request may have")
-            left -= len(data)
-        except BadImage as error:
-            found[place] = _raiser(error)
-        else:
-            found[place] = data
-
-    async with anyio.create_task_group() as group:
-        for place, source in enumerate(sources):
-            if isinstance(source, Url):
-                group.start_soon(fetch, place, str(source))
-    return found
-
-
-def _raiser(error: BadImage) -> Any:
-    def fail() -> bytes:
-        raise error
-
-    return fail
 
 
 def _result(outcome: Outcome) -> Result:

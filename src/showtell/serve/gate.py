@@ -227,7 +227,9 @@ class Gate:
                 late = anyio.current_time() >= group.cancel_scope.deadline
             group.cancel_scope.cancel()
         if body.refusal is None and mistake is not None:
-            LOG.error("%s %r failed", scope["method"], scope["path"], exc_info=mistake)
+            # A stream breaks off with whoever listens, and as often as they like: a line, not a page of the log.
+            details = None if is_stream else mistake
+            LOG.error("%s %r failed: %r", scope["method"], scope["path"], type(mistake), exc_info=details)
         if started:
             if not complete and not body.left and not is_stream:
                 LOG.warning("%s %r was cut off", scope["method"], scope["path"])
