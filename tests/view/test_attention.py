@@ -53,6 +53,15 @@ def test_panels_run_as_the_language_does() -> None:
     assert arabic == pytest.approx(english[::-1], abs=3)
 
 
+def test_an_arabic_word_does_not_turn_an_english_sheet() -> None:
+    words = ["says", "كلب", "صغير", "in", "red"]
+    panels = [place_of_panel(words, word)[0] for word in range(5)]
+    assert panels == sorted(panels), "panels are in the order of reading"
+    frames = animation(photo(), caption(words))
+    says, dog, small, of, red = (np.nonzero(colour(frame)[482:].max(0) > 60)[0].mean() for frame in frames[1:])
+    assert says < small < dog < of < red
+
+
 def test_rows_of_panels_are_from_top_to_bottom_and_even() -> None:
     words = [*ENGLISH, *ENGLISH[:3]]  # eight words: two rows of four
     places = [place_of_panel(words, word) for word in range(8)]

@@ -22,6 +22,21 @@ def missing(characters: set[str]) -> list[str]:
     return sorted(c for c in characters if c.strip() and bytes(letters.getmask(c)) == nothing)
 
 
+def test_a_letter_that_the_font_lacks_is_a_box() -> None:
+    image = Image.new("L", (80, 80))
+    ImageDraw.Draw(image).text((10, 60), drawable("犬"), 255, font(50), anchor="ls")
+    left, top, right, bottom = image.getbbox() or (0, 0, 0, 0)
+    inked = np.asarray(image)[top:bottom, left:right] > 128
+    assert right - left > 15 and bottom - top > 25
+    assert inked[1].all() and inked[-2].all() and inked[:, 1].all() and inked[:, -2].all()
+    assert not inked[10:-10, 10:-10].any()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("❤️", "❤"), ("café", "café"), ("a​b", "ab")])
+def test_what_has_no_shape_gets_no_box(text: str, expected: str) -> None:
+    assert drawable(text) == expected
+
+
 def test_the_test_sees_a_missing_letter() -> None:
     assert missing({"犬", "a", "ش"}) == ["犬"]
 
@@ -73,6 +88,25 @@ def test_a_line_from_right_to_left_keeps_latin_words_in_order() -> None:
     assert found[0].left + found[0].width == pytest.approx(1000)
     assert [place.word for place in sorted(found, key=lambda place: place.left)] == [6, 5, 3, 4, 2, 1, 0]
     assert found[3].text == "bmx" and found[0].text == letters_in_order("رجل") != "رجل"
+
+
+def test_arabic_words_in_an_english_line_run_their_way() -> None:
+    found = places(["says", "كلب", "صغير", "in", "red"], font(30), 1000, right_to_left=False)
+    assert [place.word for place in sorted(found, key=lambda place: place.left)] == [0, 2, 1, 3, 4]
+    assert found[0].left == 0 and found[2].left + found[2].width + font(30).getlength(" ") == found[1].left
+
+
+@pytest.mark.parametrize("at_right", [False, True])
+def test_a_bracket_alone_opens_to_where_the_line_goes_on(at_right: bool) -> None:
+    drawn = []
+    for word in ("(", ")"):
+        drawn.append(Image.new("L", (100, 60)))
+        draw_label(ImageDraw.Draw(drawn[-1]), word, 0, 40, 100, 30, "#ffffff", at_right)
+    one, other = (np.asarray(image.crop(image.getbbox())) for image in drawn)
+    # What opens is round on the side from which the line comes: there the middle of its height has ink.
+    for bracket, outside in ((one, -1 if at_right else 0), (other, 0 if at_right else -1)):
+        middle = len(bracket) // 2
+        assert bracket[middle, outside] > 100 and bracket[middle, -1 - outside] == 0
 
 
 @pytest.mark.parametrize("right_to_left", [False, True])

@@ -6,7 +6,7 @@
     caption = Captioner.load().caption("photo.jpg", attention=True)
     sheet("photo.jpg", caption)                      # in a notebook it shows itself; elsewhere .save("sheet.png")
 
-Both run as the caption's letters do: those of an Arabic caption from right to left. `maps` says what the colours mean.
+Both run as the caption's language does, Arabic from right to left. `maps` says what the colours mean.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from showtell.files import replacing
 from showtell.records import Caption, Word
 from showtell.settings import Crop
 from showtell.view.maps import Weights, laid_over, overlay, ramp
-from showtell.view.shaping import runs_right_to_left
+from showtell.view.shaping import language_runs_right_to_left
 from showtell.view.words import CAPITAL, LEADING, Place, draw_label, drawable, font, places, size_for
 
 __all__ = ["LOADED", "SECONDS", "animation", "overlay", "sheet", "write_animation"]
@@ -61,7 +61,7 @@ def sheet(photo: ImageSource, caption: Caption, grid: bool = False, crop: Crop =
     """
     weights = _attention(caption)
     image = load_image(photo, hint_size=LOADED)
-    right = runs_right_to_left(caption.text)
+    right = language_runs_right_to_left(caption.language, caption.text)
     strips = [_head(image, caption, right)]
     if caption.words:
         strips.append(_panels(image, caption.words, weights, grid, crop, right))
@@ -82,9 +82,10 @@ def animation(photo: ImageSource, caption: Caption, grid: bool = False, crop: Cr
     weights = _attention(caption)
     image = load_image(photo, hint_size=LOADED)
     image = image.resize(_fitted(image.size, FILM), Image.Resampling.LANCZOS)
-    words, right = [word.text for word in caption.words], runs_right_to_left(caption.text)
+    words = [word.text for word in caption.words]
     width = max(image.width, FILM_WIDTH)
     size = size_for(words, FILM_LETTERS, width - 2 * FILM_MARGIN)
+    right = language_runs_right_to_left(caption.language, caption.text)
     placed = places(words, font(size), width - 2 * FILM_MARGIN, right)
     height = image.height + round(_lines_of(placed) * LEADING * size) + 2 * FILM_MARGIN
     frames = []
@@ -191,7 +192,7 @@ def _draw_notes(text: Image.Image, caption: Caption, right: bool) -> None:
         (colours, GAP // 2),
         (more, 0),
     ):
-        shown = drawable(part) if isinstance(part, str) else part
+        shown = drawable(part, right) if isinstance(part, str) else part
         wide = round(letters.getlength(shown)) if isinstance(shown, str) else shown.width
         left = text.width - gone - wide if right else gone
         if isinstance(shown, str):

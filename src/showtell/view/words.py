@@ -2,6 +2,7 @@
 
 The letters come from a font in the package, so that a picture looks alike on every machine. Pillow's own layout puts
 one beside the other (the one that knows Arabic needs a library that few installations have); `shaping` does the rest.
+For a letter that the font lacks it has an empty box.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple
 
 from PIL import ImageDraw, ImageFont
 
-from showtell.view.shaping import letters_in_order, runs_right_to_left, words_in_order
+from showtell.view.shaping import line_in_order, runs_right_to_left
 
 FONT: Final = Path(str(files("showtell"))) / "view" / "fonts" / "NotoSansLatinArabic.ttf"
 SMALLEST: Final = 14
@@ -41,24 +42,24 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(FONT), size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def drawable(text: str) -> str:
-    """The letters in the order and the form in which they are drawn, from the left."""
-    return letters_in_order(text) if runs_right_to_left(text) else text
+def drawable(text: str, right_to_left: bool = False) -> str:
+    """The letters of a word that stands alone, in the order and the form in which they are drawn, from the left. One of
+    Arabic letters runs their way; any other, such as a bracket, as it is told."""
+    words = text.split(" ")
+    return " ".join(shown.letters for shown in line_in_order(words, right_to_left or runs_right_to_left(text)))
 
 
 def places(words: Sequence[str], letters: ImageFont.FreeTypeFont, width: float, right_to_left: bool) -> list[Place]:
     """The words in as few lines as `width` allows, all about equally long, from its left or its right edge; the places
     are in the words' order."""
     gap = letters.getlength(" ")
-    texts = [drawable(word) for word in words]
-    widths = [letters.getlength(text) for text in texts]
+    widths = [letters.getlength(drawable(word)) for word in words]
     found = []
     for number, line in enumerate(_even_lines(widths, gap, width)):
-        order = [line[n] for n in words_in_order([words[w] for w in line])] if right_to_left else line
         left = width - sum(widths[w] for w in line) - gap * (len(line) - 1) if right_to_left else 0.0
-        for word in order:
-            found.append(Place(word, texts[word], left, number, widths[word]))
-            left += widths[word] + gap
+        for n, text in line_in_order([words[w] for w in line], right_to_left):
+            found.append(Place(line[n], text, left, number, widths[line[n]]))
+            left += widths[line[n]] + gap
     return sorted(found)
 
 
@@ -77,7 +78,7 @@ def draw_label(
     kept = word
     while letters.getlength(drawable(kept)) > width and len(kept) > 1:
         kept = kept.removesuffix("…")[:-1] + "…"
-    text = drawable(kept)
+    text = drawable(kept, right_to_left=at_right)
     draw.text((left + width if at_right else left, base), text, ink, letters, anchor="rs" if at_right else "ls")
 
 
