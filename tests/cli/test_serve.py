@@ -39,6 +39,11 @@ def test_the_key_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatc
     assert _key(None) == "from the environment"
     monkeypatch.setenv(VARIABLE, "")
     assert _key(None) is None, "as compose.yaml sets it where there is none"
+    monkeypatch.setenv(VARIABLE, " key\n")
+    assert _key(None) == "key"
+    monkeypatch.setenv(VARIABLE, "سمسم")
+    with pytest.raises(BadConfig, match="expected ASCII"):
+        _key(None)
     file.write_text("\n")
     with pytest.raises(BadConfig, match="found nothing; expected a key"):
         _key(file)

@@ -42,4 +42,4 @@ class Running:
         self.captioner.go.set()
         self.server.should_exit = True
         self.thread.join(30)
-        assert not self.thread.is_alive() and self.site.close()
+        assert not self.thread.is_alive() and self.site.close(10)

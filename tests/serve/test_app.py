@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -164,10 +165,37 @@ def test_what_was_sent_is_not_sent_back(client: TestClient) -> None:
     assert answer.status_code == 422 and len(answer.content) < 500
 
 
+@pytest.mark.parametrize("items", ["1", "{}", '{"base64":""}', '{"url":"x"}'])
+def test_a_body_of_small_values_is_refused_at_once(client: TestClient, items: str) -> None:
+    body = '{"images":[' + ",".join([items] * 500_000) + "]}"
+    begin = time.monotonic()
+    answer = client.post("/v1/caption", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+    assert time.monotonic() - begin < 2, "it took minutes"
+    few = '{"images":[' + ",".join([items] * 4000) + "]}"
+    answer = client.post("/v1/caption", content=few, headers={"content-type": "application/json"})
+    assert answer.status_code in (403, 422) and len(answer.content) < 500
+
+
+def test_messages_are_short_whatever_was_sent(client: TestClient) -> None:
+    image = {"base64": base64.b64encode(RED).decode()}
+    for options in ({"language": "x" * 100_000}, {"num": 10**4000}, {"x" * 100_000: 1}):
+        answer = client.post("/v1/caption", json={"images": [image], **options})
+        assert answer.status_code == 422 and len(answer.content) < 1000
+
+
+@pytest.mark.parametrize("charset", ["undefined", "utf-16", "punycode", "x" * 10_000])
+def test_a_form_is_in_utf_8(client: TestClient, charset: str) -> None:
+    part = '--b\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+    kind = {"content-type": f"multipart/form-data; boundary=b; charset={charset}"}
+    assert client.post("/v1/caption", content=part, headers=kind).status_code == 400
+    kind = {"content-type": "multipart/form-data; boundary=b; charset=UTF-8"}
+    assert texts(client.post("/v1/caption", content=part, headers=kind)) == ["not_an_image"]
+
+
 def test_too_many_images(client: TestClient) -> None:
-    for count in (5, 9):
-        answer = client.post("/v1/caption", files=files(*[RED] * count))
-        assert answer.status_code in (400, 422) and "error" in answer.json()
+    answer = client.post("/v1/caption", files=files(*[RED] * 5))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "too_many_images")
     image = {"base64": base64.b64encode(RED).decode()}
     answer = client.post("/v1/caption", json={"images": [image] * 5})
     assert answer.json()["error"] == {

@@ -85,12 +85,19 @@ def serve(
 def _key(file: Path | None) -> str | None:
     """Not an option of its own: other users of the machine see the command line."""
     if file is None:
-        return os.environ.get(VARIABLE) or None
+        return _checked(os.environ.get(VARIABLE, ""), VARIABLE)
     try:
-        key = file.read_text(encoding="utf-8").strip()
+        key = _checked(file.read_text(encoding="utf-8"), f"--api-key-file {file}")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8"
         raise BadConfig(f"--api-key-file {file}: cannot be read ({why})") from error
-    if not key:
+    if key is None:
         raise BadConfig(f"--api-key-file {file}: found nothing; expected a key")
     return key
+
+
+def _checked(key: str, place: str) -> str | None:
+    """Without the blanks around it; None if nothing is left."""
+    if not key.isascii():
+        raise BadConfig(f"{place}: found letters that do not pass through an HTTP header; expected ASCII")
+    return key.strip() or None

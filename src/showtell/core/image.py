@@ -48,6 +48,9 @@ ImageSource: TypeAlias = (
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_PIXELS: Final = 80_000_000
 """Below Pillow's own alarm (89 million), so that it never sounds; 320 MB decoded."""
+MAX_SCANS: Final = 200
+"""Of a JPEG: each goes over the whole picture and may take few bytes. A progressive photo has about ten, one made to
+keep a thread busy for an hour has a hundred thousand."""
 MIN_SIDE: Final = 8
 """Pixels; a smaller picture is a spacer or a tracking dot."""
 
@@ -82,6 +85,7 @@ _UNSUPPORTED: Final = {
     "portable any map": rb"P[1-7]\s",
     "OpenEXR": rb"\x76\x2f\x31\x01",
 }
+_START_OF_SCAN: Final = b"\xff\xda"
 _HEAD: Final = 4096
 """Bytes looked at for a signature; only SVG, which may begin with comments, needs more than 18."""
 
@@ -218,11 +222,24 @@ def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | Non
         file.seek(0)
     kind = _kind(head)
     with _translated_errors(kind):
+        if kind == "JPEG":
+            _check_scans(file)
         image = _DECODERS[kind](file)
     _check_size(image.size, max_pixels, min_side)
     if hint_size is not None:
         image.draft(None, (2 * hint_size, 2 * hint_size))
     return _finish(image)
+
+
+def _check_scans(file: BinaryIO) -> None:
+    """Within the picture's own data the marker cannot occur; in notes on it, by chance, once in 64 KB."""
+    scans, last = 0, b""
+    while block := file.read(1 << 20):
+        scans += block.count(_START_OF_SCAN) + (last + block[:1] == _START_OF_SCAN)
+        last = block[-1:]
+    file.seek(0)
+    if scans > MAX_SCANS:
+        raise BadImage("too_large", f"found {scans} scans in a JPEG; expected at most {MAX_SCANS}")
 
 
 def _kind(head: bytes) -> str:

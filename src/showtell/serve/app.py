@@ -5,7 +5,8 @@ POST /v1/caption   GET /v1/models   GET /healthz   GET /readyz   GET /metrics   
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -36,8 +37,11 @@ PATHS = ("/v1/caption", "/v1/models", "/healthz", "/readyz", "/metrics", "/opena
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 
 
-def make_app(service: Service, meters: Meters, fetcher: Fetcher | None = None) -> FastAPI:
-    """The API alone; the gate goes around it, the page below it. Without a fetcher no URL is fetched."""
+def make_app(service: Service, meters: Meters, fetcher: Fetcher | None = None, needs_key: bool = False) -> FastAPI:
+    """The API alone; the gate goes around it, the page below it. Without a fetcher no URL is fetched.
+
+    `needs_key`: that the gate asks for one is described.
+    """
     app = FastAPI(
         title="showtell",
         version=__version__,
@@ -45,6 +49,7 @@ def make_app(service: Service, meters: Meters, fetcher: Fetcher | None = None) -
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if needs_key else [],
         separate_input_output_schemas=False,
     )
     _answer_errors(app)
@@ -108,6 +113,8 @@ def _add_state(app: FastAPI, service: Service, meters: Meters) -> None:
     async def readyz() -> Health:
         if service.batcher.stopping:
             raise Stopping
+        if not service.batcher.alive:
+            raise RefusedError(Refusal(503, "broken", "a thread of the server has died; start it again"))
         return Health(status="ready")
 
     @app.get("/metrics", summary="Counts and times for Prometheus", response_class=Response, responses=responses())

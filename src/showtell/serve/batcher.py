@@ -15,6 +15,7 @@ different beams into one search (a caption must not depend on what else is in it
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import threading
 import time
@@ -70,6 +71,8 @@ class _Request:
     ready: deque[tuple[int, Prepared]] = field(default_factory=deque)
     missing: int = 0
     """Photos without an outcome."""
+    turn: int = 0
+    """Of loading: the one with the smallest is next."""
 
 
 class Batcher:
@@ -80,6 +83,7 @@ class Batcher:
         self.network, self.limits, self.on_batch = network, limits, on_batch
         self._requests: deque[_Request] = deque()  # the first one has the next turn
         self._changed = threading.Condition()
+        self._turns = itertools.count()
         self._waiting = 0
         self._first_ready: float | None = None
         self._per_photo = FIRST_GUESS
@@ -96,6 +100,11 @@ class Batcher:
     @property
     def stopping(self) -> bool:
         return self._stopping
+
+    @property
+    def alive(self) -> bool:
+        """Whether all of its threads are; without, nothing would ever be done."""
+        return all(thread.is_alive() for thread in self._threads)
 
     @property
     def waiting(self) -> int:
@@ -127,6 +136,7 @@ class Batcher:
         with self._changed:
             self.check_room()
             self._waiting += len(images)
+            request.turn = next(self._turns)
             self._requests.append(request)
             self._changed.notify_all()
         future.add_done_callback(lambda done: self._drop(request) if done.cancelled() else None)
@@ -174,15 +184,12 @@ class Batcher:
             del taken, image
 
     def _take_unloaded(self) -> tuple[_Request, int, Any] | None:
-        """A photo of the request that has had the fewest loaded, or None when there will be none: the server stops."""
+        """A photo of the request whose turn it is, or None when there will be none: the server stops."""
         with self._changed:
             while True:
-                request = min(
-                    (each for each in self._requests if each.unloaded),
-                    key=lambda each: len(each.outcomes) - len(each.unloaded),
-                    default=None,
-                )
+                request = min((each for each in self._requests if each.unloaded), key=_turn, default=None)
                 if request is not None:
+                    request.turn = next(self._turns)
                     place, image = request.unloaded.popleft()
                     return request, place, image
                 if self._stopping and not self._waiting:
@@ -195,13 +202,14 @@ class Batcher:
             begin = time.monotonic()
             try:
                 captions = self.network.caption_prepared(photos, batch[0][0].ask)
+                done = [(request, place, each) for (request, place, _), each in zip(batch, captions, strict=True)]
+                seconds = time.monotonic() - begin
+                self.on_batch(len(batch), seconds)
             except Exception as error:  # noqa: BLE001  # the requests of this batch fail, and the next one is tried
                 self._fail((request for request, _, _ in batch), error)
                 continue
-            seconds = time.monotonic() - begin
             self._per_photo += 0.2 * (seconds / len(batch) - self._per_photo)
-            self._finish([(request, place, each) for (request, place, _), each in zip(batch, captions, strict=True)])
-            self.on_batch(len(batch), seconds)
+            self._finish(done)
 
     def _take_batch(self) -> list[tuple[_Request, int, Prepared]]:
         """Photos that ask for the same, in turns; nothing when there will be none."""
@@ -262,3 +270,7 @@ class Batcher:
             self._drop(request)
             with contextlib.suppress(InvalidStateError):
                 request.future.set_exception(error)
+
+
+def _turn(request: _Request) -> int:
+    return request.turn

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import anyio
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive
 
 from showtell.serve.limits import Limits
 from showtell.serve.refusal import Refusal
+
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 2**26
+
+
+@dataclass
+class Store:
+    """Bytes that all requests together may have in work; memory is what a stranger fills first."""
+
+    left: int
 
 
 class Body:
@@ -18,32 +31,69 @@ class Body:
     what is done for it.
     """
 
-    def __init__(self, receive: Receive, limits: Limits, is_expected: bool) -> None:
-        """`is_expected`: the head says that a body follows."""
-        self._receive, self._limits, self._is_expected = receive, limits, is_expected
+    def __init__(self, receive: Receive, headers: Headers, limits: Limits, store: Store) -> None:
+        self._receive, self._limits, self._store = receive, limits, store
+        self._is_expected = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self._pieces: asyncio.Queue[Message] = asyncio.Queue(1)
+        self._count = 0
+        self._is_pumped = self._is_unwanted = False
+        self._read = asyncio.Event()
         self.complete = self.left = False
         self.refusal: Refusal | None = None
 
     @property
     def unread(self) -> bool:
         """Whether more of it may be on its way."""
-        return self._is_expected and not self.complete
+        return self._is_expected and not self.complete and not self.left
 
     async def receive(self) -> Message:
         """What the app calls. After the body it waits: an app whose client left is cancelled, and need not ask."""
         return await self._pieces.get()
 
-    async def pump(self, work: anyio.CancelScope) -> None:
-        """Read all; cancel `work` when there is a reason not to go on."""
-        await self._read_body()
+    async def pump(self, work: anyio.CancelScope, on_complete: Callable[[], Refusal | None]) -> None:
+        """Read all; cancel `work` when there is a reason not to go on. `on_complete` may have one."""
+        self._is_pumped = True
+        try:
+            await self._read_body(on_complete)
+        finally:
+            self._is_pumped = False
+        self._read.set()
+        if self._is_unwanted:
+            return
         if self.refusal is None and not self.left:
             await self._receive()  # nothing comes after the body, except that the client leaves
             self.left = True
         work.cancel()
 
-    async def _read_body(self) -> None:
-        rest, count = self._limits.upload_seconds, 0
+    def release(self) -> None:
+        """What it held is no longer in work."""
+        self._store.left += self._count
+        self._count = 0
+
+    async def look_away(self) -> None:
+        """Let the rest come, for a while, after the answer and before the end of the connection.
+
+        Closing at once, while bytes come in, makes the client's system throw away the answer that it has (RFC 9112,
+        9.6).
+        """
+        self._is_unwanted = True
+        with anyio.move_on_after(LINGER_SECONDS):
+            if self._is_pumped:
+                if not self._pieces.empty():
+                    self._pieces.get_nowait()
+                await self._read.wait()
+            await self._discard()
+
+    async def _discard(self) -> None:
+        seen = 0
+        while not self.complete and not self.left and seen < LINGER_BYTES:
+            message = await self._receive()
+            seen += len(message.get("body", b""))
+            self.left = message["type"] == "http.disconnect"
+            self.complete = not self.left and not message.get("more_body", False)
+
+    async def _read_body(self, on_complete: Callable[[], Refusal | None]) -> None:
+        rest = self._limits.upload_seconds
         while not self.complete:
             begin = anyio.current_time()
             with anyio.move_on_after(rest) as waiting:
@@ -57,9 +107,20 @@ class Body:
             if message["type"] == "http.disconnect":
                 self.left = True
                 return
-            count += len(message.get("body", b""))
-            if count > self._limits.body_bytes:
-                self.refusal = Refusal.too_large(self._limits.body_bytes)
+            self.refusal = self._took(len(message.get("body", b"")))
+            if self.refusal is None and not message.get("more_body", False):
+                self.complete = True
+                self.refusal = on_complete()
+            if self.refusal is not None:
                 return
-            self.complete = not message.get("more_body", False)
-            await self._pieces.put(message)
+            if not self._is_unwanted:
+                await self._pieces.put(message)
+
+    def _took(self, count: int) -> Refusal | None:
+        if self._count + count > self._limits.body_bytes:
+            return Refusal.too_large(self._limits.body_bytes)
+        if count > self._store.left:
+            return Refusal.busy("as many bytes are in work as are allowed")
+        self._count += count
+        self._store.left -= count
+        return None

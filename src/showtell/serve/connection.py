@@ -7,14 +7,25 @@ here, in the class that it makes for each connection.
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from showtell.serve.limits import Limits
+from showtell.serve.refusal import Refusal
 
-TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+def _closing(refusal: Refusal, reason: str) -> bytes:
+    """An answer to what never became a request."""
+    body = json.dumps(refusal.content())
+    head = f"HTTP/1.1 {refusal.status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+LATE = _closing(Refusal(408, "slow_head", "the head of the request was not complete in time"), "Request Timeout")
+BROKEN = _closing(Refusal(400, "bad_request", "this is not HTTP"), "Bad Request")
 
 
 def timed_protocol(limits: Limits) -> type[H11Protocol]:
@@ -22,7 +33,8 @@ def timed_protocol(limits: Limits) -> type[H11Protocol]:
 
     class TimedProtocol(H11Protocol):
         _head: asyncio.TimerHandle | None = None
-        _reader: asyncio.TimerHandle | None = None
+        _watch: asyncio.TimerHandle | None = None
+        _is_stuck = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -30,6 +42,7 @@ def timed_protocol(limits: Limits) -> type[H11Protocol]:
                 transport.abort()
             else:
                 self._await_head()
+                self._look()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
@@ -40,19 +53,22 @@ def timed_protocol(limits: Limits) -> type[H11Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
-            self.resume_writing()
+            if self._watch is not None:
+                self._watch.cancel()
             super().connection_lost(exc)
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            # The deadline ends the request; what is already written waits here for a reader that does not read.
-            self._reader = self.loop.call_later(limits.deadline, self.transport.abort)
+        def send_400_response(self, msg: str) -> None:
+            self.transport.write(BROKEN)
+            self.transport.close()
 
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            if self._reader is not None:
-                self._reader.cancel()
-                self._reader = None
+        def _look(self) -> None:
+            """Whoever closes waits until what is written has been read, and that is for ever with some readers."""
+            if self._is_stuck:
+                self.transport.abort()
+                return
+            # A full buffer is a reader that does not read, too: the request itself ends by its deadline.
+            self._is_stuck = self.transport.is_closing() or self.flow.write_paused
+            self._watch = self.loop.call_later(limits.deadline / 2, self._look)
 
         def _await_head(self) -> None:
             self._head = self.loop.call_later(limits.header_seconds, self._head_is_late)
@@ -65,7 +81,7 @@ def timed_protocol(limits: Limits) -> type[H11Protocol]:
         def _head_is_late(self) -> None:
             self._head = None
             if not self.transport.is_closing():
-                self.transport.write(TIMEOUT)
+                self.transport.write(LATE)
                 self.transport.close()
 
     return TimedProtocol

@@ -16,17 +16,20 @@ import contextlib
 import hashlib
 import hmac
 import logging
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from showtell.serve.body import Body
+from showtell.errors import BadConfig
+from showtell.serve.batcher import Stopping
+from showtell.serve.body import Body, Store
 from showtell.serve.limits import Limits
 from showtell.serve.meters import Meters
 from showtell.serve.refusal import Refusal
@@ -45,6 +48,10 @@ PAGE_POLICY = (
 """What Gradio's page needs, and nothing that is not from here: a photo cannot be sent elsewhere even by a script that
 got in. Its scripts are inline and compile templates, hence the two `unsafe`."""
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+BODY = "showtell.body"
+"""Under which a request's body passes through the CORS layer, which answers some requests by itself."""
+INTERNAL = Refusal(500, "internal", "something went wrong here; it is in the server's log")
 
 
 @dataclass(frozen=True)
@@ -71,11 +78,32 @@ class _Room:
     left: int
 
 
+class _Place:
+    """One request's place in a room."""
+
+    def __init__(self, room: _Room) -> None:
+        self._room, self._taken = room, 0
+
+    def take(self) -> Refusal | None:
+        if self._room.left == 0:
+            return Refusal.busy("as many requests are in work as are allowed")
+        self._room.left -= 1
+        self._taken = 1
+        return None
+
+    def give_back(self) -> None:
+        self._room.left += self._taken
+        self._taken = 0
+
+
 class Gate:
     def __init__(self, app: ASGIApp, limits: Limits, rules: Rules, meters: Meters) -> None:
         self.app, self.limits, self.rules, self.meters = app, limits, rules, meters
         self._requests, self._streams = _Room(limits.requests), _Room(limits.streams)
-        self._scopes: set[anyio.CancelScope] = set()
+        self._store = Store(limits.bytes_in_work)
+        self._open_streams: set[anyio.CancelScope] = set()
+        self._bodies: dict[Body, anyio.CancelScope] = {}
+        check_origins(rules.origins)
         self._key = None if rules.key is None else _digest(rules.key)
         self._page_policy = PAGE_POLICY.format(" ".join(rules.frames) or "'none'")
         self._checked: ASGIApp = self._check
@@ -96,25 +124,47 @@ class Gate:
         else:
             await send({"type": "websocket.close", "code": 1008})
 
+    def end_uploads(self) -> None:
+        """Turn away whoever is still sending: the server stops, and would not do what they ask for."""
+        for body, scope in tuple(self._bodies.items()):
+            if body.unread:
+                body.refusal = Refusal.of(Stopping())
+                scope.cancel()
+
     def end_streams(self) -> None:
         """Let go of the pages that are open, so that the server can stop."""
-        for each in tuple(self._scopes):
+        for each in tuple(self._open_streams):
             each.cancel()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin, status = time.monotonic(), 0
+        body = Body(receive, Headers(scope=scope), self.limits, self._store)
 
         async def send_safely(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message.setdefault("headers", [])
-                self._make_safe(MutableHeaders(scope=message), scope["path"])
+                headers = MutableHeaders(scope=message)
+                self._make_safe(headers, scope["path"])
+                if body.unread:
+                    # The server would read on, for ever if the body does not end, to find the next request.
+                    headers["Connection"] = "close"
+            elif body.unread and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                await body.look_away()
+                message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         try:
-            await self._checked(scope, receive, send_safely)
+            await self._checked({**scope, BODY: body}, receive, send_safely)
+        except Exception as error:
+            if status:
+                raise
+            LOG.error("%s %r failed", scope["method"], scope["path"], exc_info=error)
+            await INTERNAL.send(send_safely)
         finally:
+            body.release()
             self.meters.answered(scope["path"], status, time.monotonic() - begin)
 
     def _make_safe(self, headers: MutableHeaders, path: str) -> None:
@@ -131,18 +181,16 @@ class Gate:
             headers["Cache-Control"] = "no-store"
 
     async def _check(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        is_expected = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        body = Body(receive, self.limits, is_expected)
-        refusal = self._refusal(scope["method"], scope["path"], headers)
+        body: Body = scope.pop(BODY)
+        refusal = self._refusal(scope["method"], scope["path"], Headers(scope=scope))
         if refusal is None:
             refusal = await self._run(scope, body, send)
         if refusal is not None:
             self.meters.refused(refusal.code)
-            await refusal.send(receive if body.unread else None, send)
+            await refusal.send(send)
 
     def _refusal(self, method: str, path: str, headers: Headers) -> Refusal | None:
-        if path in HEALTH and method in ("GET", "HEAD"):
+        if path in HEALTH and method == "GET":
             return None
         if not self._is_host(headers.get("host", "")):
             return Refusal(421, "wrong_host", "this server does not go by the name in the Host header; see --host-name")
@@ -156,7 +204,7 @@ class Gate:
             asking = {"WWW-Authenticate": f'{scheme} realm="showtell"'}
             return Refusal(401, "unauthorized", "expected the API key, as bearer token or X-API-Key header", asking)
         if int(headers.get("content-length", "0")) > self.limits.body_bytes:
-            return self._too_large()
+            return Refusal.too_large(self.limits.body_bytes)
         return None
 
     def _is_host(self, host: str) -> bool:
@@ -171,7 +219,7 @@ class Gate:
         # A proxy may put its own name for this server into Host. No other site's page can set the second header: it
         # would have to ask first (CORS).
         here = {headers.get(name, "").lower() for name in ("host", "x-forwarded-host")} - {""}
-        return origin in self.rules.origins or urlsplit(origin).netloc.lower() in here
+        return origin in self.rules.origins or origin.lower().partition("://")[2] in here
 
     def _has_key(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -184,51 +232,47 @@ class Gate:
 
     async def _run(self, scope: Scope, body: Body, send: Send) -> Refusal | None:
         """Give the request to the app; what to say in place of the app's answer, if anything."""
-        is_stream = self.rules.is_stream(scope["path"])
-        if scope["path"] in HEALTH:
-            return await self._run_in_time(scope, body, send, is_stream)
-        room = self._streams if is_stream else self._requests
-        if room.left == 0:
-            return Refusal(503, "busy", "as many requests are in work as are allowed", {"Retry-After": "1"})
-        room.left -= 1
+        path = scope["path"]
+        is_stream = self.rules.is_stream(path)
+        place = _Place(_Room(1) if path in HEALTH else self._streams if is_stream else self._requests)
+        # Who is still sending takes no place yet: otherwise a few who send slowly keep all others out.
+        if not body.unread and (refusal := place.take()):
+            return refusal
         try:
-            return await self._run_in_time(scope, body, send, is_stream)
+            return await self._run_in_time(scope, body, place, send, is_stream)
         finally:
-            room.left += 1
+            place.give_back()
 
-    async def _run_in_time(self, scope: Scope, body: Body, send: Send, is_stream: bool) -> Refusal | None:
+    async def _run_in_time(
+        self, scope: Scope, body: Body, place: _Place, send: Send, is_stream: bool
+    ) -> Refusal | None:
         started = complete = False
         mistake: Exception | None = None
+        on_complete = place.take if body.unread else lambda: None
 
         async def send_unless_refused(message: Message) -> None:
             nonlocal started, complete
             if body.refusal is not None and not started:
                 return  # the app's own idea of why its body broke off
-            if message["type"] == "http.response.start":
-                started = True
-                if body.unread:
-                    # The server would read on, for ever if the body does not end, to find the next request.
-                    message.setdefault("headers", [])
-                    MutableHeaders(scope=message)["Connection"] = "close"
+            started = started or message["type"] == "http.response.start"
             complete = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
         async with anyio.create_task_group() as group:
-            group.cancel_scope.deadline = float("inf") if is_stream else anyio.current_time() + self.limits.deadline
-            if is_stream:
-                self._scopes.add(group.cancel_scope)
-            group.start_soon(body.pump, group.cancel_scope)
-            try:
-                await self.app(scope, body.receive, send_unless_refused)
-            except Exception as error:  # noqa: BLE001  # whatever it is, the client learns nothing of it
-                mistake = error
-            finally:
-                self._scopes.discard(group.cancel_scope)
-                late = anyio.current_time() >= group.cancel_scope.deadline
-            group.cancel_scope.cancel()
+            work = group.cancel_scope
+            work.deadline = float("inf") if is_stream else anyio.current_time() + self.limits.deadline
+            with self._ending(work, body, is_stream):
+                group.start_soon(body.pump, work, on_complete)
+                try:
+                    await self.app(scope, body.receive, send_unless_refused)
+                except Exception as error:  # noqa: BLE001  # whatever it is, the client learns nothing of it
+                    mistake = error
+                finally:
+                    late = anyio.current_time() >= work.deadline
+            work.cancel()
         if body.refusal is None and mistake is not None:
             # A stream breaks off with whoever listens, and as often as they like: a line, not a page of the log.
-            details = None if is_stream else mistake
+            details = None if is_stream or isinstance(mistake, HTTPException) else mistake
             LOG.error("%s %r failed: %r", scope["method"], scope["path"], type(mistake), exc_info=details)
         if started:
             if not complete and not body.left and not is_stream:
@@ -238,15 +282,31 @@ class Gate:
             return body.refusal
         if late:
             return Refusal(504, "deadline", f"no answer within {self.limits.deadline:g} s; ask for less, or later")
-        return Refusal(500, "internal", "something went wrong here; it is in the server's log")
+        return INTERNAL
 
-    def _too_large(self) -> Refusal:
-        return Refusal.too_large(self.limits.body_bytes)
+    @contextlib.contextmanager
+    def _ending(self, work: anyio.CancelScope, body: Body, is_stream: bool) -> Iterator[None]:
+        """Within, `end_streams` and `end_uploads` know of the request."""
+        self._bodies[body] = work
+        if is_stream:
+            self._open_streams.add(work)
+        try:
+            yield
+        finally:
+            del self._bodies[body]
+            self._open_streams.discard(work)
 
 
 def _digest(key: str) -> bytes:
     """Of one length, whatever the key's, so that comparing takes one time."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def check_origins(origins: Sequence[str]) -> None:
+    """Raises BadConfig for what no browser would send as its origin, and so would never match."""
+    for each in origins:
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", each):
+            raise BadConfig(f"found the site {each!r}; expected one such as https://example.org, without a path")
 
 
 def host_names(host: str, names: Sequence[str]) -> tuple[str, ...]:

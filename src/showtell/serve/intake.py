@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import anyio
+import anyio.to_thread
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,14 +25,24 @@ FIELD_BYTES = 64 * 1024
 """Of a form's field that is no file."""
 MOST_FIELDS = 16
 MOST_PROBLEMS = 5
+MOST_COMMAS = 4096
+"""In JSON; base64 has none. A body of nothing but small values would take minutes to be told what is wrong."""
+READ_TOGETHER = 4
+"""Bodies that are made images at a time, each in a thread: it takes up to some 100 MB."""
+
+_room = anyio.CapacityLimiter(READ_TOGETHER)
 
 
 class Url(str):
     """An image that is still to be fetched."""
 
 
+Image = bytes | Url | Callable[[], bytes]
+"""The last of them raises the BadImage that it is."""
+
+
 class Intake(NamedTuple):
-    images: list[bytes | Url | Callable[[], bytes]]
+    images: list[Image]
     options: Options
 
 
@@ -40,25 +52,31 @@ async def read_request(request: Request, limits: Limits, urls_allowed: bool) -> 
     if kind == "multipart/form-data":
         intake = await _form(request, limits)
     elif kind == "application/json":
-        intake = _json(await request.body())
+        # Not `request.body()`, which would keep the bytes beside the images that are made of them.
+        body = b"".join([piece async for piece in request.stream()])
+        intake = await anyio.to_thread.run_sync(_json, body, limiter=_room)
     else:
         expected = "expected multipart/form-data with files named `images`, or application/json"
         raise RefusedError(Refusal(415, "unsupported_media_type", f"found {kind[:60] or 'no type'}; {expected}"))
     if len(intake.images) > limits.images:
-        found = f"found {len(intake.images)} images; expected at most {limits.images} in a request"
-        raise RefusedError(Refusal(422, "too_many_images", found))
+        raise RefusedError(_too_many(str(len(intake.images)), limits))
     if not urls_allowed and any(isinstance(each, Url) for each in intake.images):
         raise RefusedError(Refusal(403, "urls_not_allowed", "this server fetches no URLs; send the image itself"))
     return intake
 
 
 async def _form(request: Request, limits: Limits) -> Intake:
+    charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", b"utf-8")
+    if charset.lower() not in (b"utf-8", b"utf8"):  # else any of Python's codecs, at the client's choice
+        raise RefusedError(Refusal(400, "bad_request", "the form's charset is not utf-8"))
     try:
-        # One more than is allowed, so that too many are told from a form that cannot be read.
-        form = await request.form(max_files=limits.images + 1, max_fields=MOST_FIELDS, max_part_size=FIELD_BYTES)
-    except HTTPException as error:
-        raise RefusedError(Refusal(400, "bad_request", f"the form cannot be read: {error.detail}")) from error
-    images: list[bytes | Url | Callable[[], bytes]] = []
+        form = await request.form(max_files=limits.images, max_fields=MOST_FIELDS, max_part_size=FIELD_BYTES)
+    except (HTTPException, UnicodeError) as error:
+        detail = error.detail if isinstance(error, HTTPException) else "its text is not utf-8"
+        if detail.startswith("Too many files"):
+            raise RefusedError(_too_many(f"more than {limits.images}", limits)) from error
+        raise RefusedError(Refusal(400, "bad_request", f"the form cannot be read: {detail}")) from error
+    images: list[Image] = []
     options: dict[str, str] = {}
     try:
         for name, value in form.multi_items():
@@ -79,38 +97,47 @@ async def _form(request: Request, limits: Limits) -> Intake:
     try:
         return Intake(images, Options.model_validate(options))
     except ValidationError as error:
-        raise _invalid(_problems(error)) from error
+        raise _invalid(_told(error.errors(include_input=False, include_url=False, include_context=False))) from error
 
 
 def _json(body: bytes) -> Intake:
+    if body.count(b",") > MOST_COMMAS:
+        raise RefusedError(Refusal(400, "bad_request", f"the body has more than {MOST_COMMAS} commas"))
     try:
         # Strict: in JSON a number is a number; in a form everything is text.
         asked = CaptionRequest.model_validate_json(body, strict=True)
     except ValidationError as error:
-        if error.errors(include_input=False, include_context=False)[0]["type"] == "json_invalid":
+        problems = error.errors(include_input=False, include_url=False, include_context=False)
+        if problems[0]["type"] == "json_invalid":
             raise RefusedError(Refusal(400, "bad_request", "the body is no valid JSON")) from error
-        raise _invalid(_problems(error)) from error
+        raise _invalid(_told(problems)) from error
     return Intake([_image(each) for each in asked.images], asked)
 
 
-def _image(image: Base64Image | UrlImage) -> Url | Callable[[], bytes]:
-    return Url(image.url) if isinstance(image, UrlImage) else partial(_decoded, image.base64)
+def _image(image: Base64Image | UrlImage) -> Image:
+    return Url(image.url) if isinstance(image, UrlImage) else _decoded(image.base64)
 
 
-def _decoded(text: str) -> bytes:
-    """Called where the image is loaded, in another thread. Raises BadImage."""
+def _decoded(text: str) -> Image:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadImage("not_an_image", "found text that is not base64; expected the bytes of an image file") from error
+    except (binascii.Error, ValueError):
+        return raiser(BadImage("not_an_image", "found text that is not base64; expected the bytes of an image file"))
 
 
-def _problems(error: ValidationError) -> str:
-    """All that is wrong, without what was sent: that may be megabytes."""
+def raiser(error: BadImage) -> Callable[[], bytes]:
+    def fail() -> bytes:
+        raise error
+
+    return fail
+
+
+def _told(problems: Sequence[Any]) -> str:
+    """What is wrong, without what was sent: that may be megabytes."""
     found: list[str] = []
-    for each in error.errors(include_input=False, include_url=False, include_context=False)[:MOST_PROBLEMS]:
+    for each in problems[:MOST_PROBLEMS]:
         # A union of models puts the model's name into the place.
         place = [part for part in each["loc"] if part not in ("Base64Image", "UrlImage")]
         where = ".".join(_short(str(part)).strip("'") for part in place)
@@ -121,6 +148,10 @@ def _problems(error: ValidationError) -> str:
         if text not in found:
             found.append(text)
     return "; ".join(found)
+
+
+def _too_many(found: str, limits: Limits) -> Refusal:
+    return Refusal(422, "too_many_images", f"found {found} images; expected at most {limits.images} in a request")
 
 
 def _short(name: Any) -> str:

@@ -27,7 +27,11 @@ REASONS = {
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """All that an address answers besides success: what the gate may say, and `statuses`."""
     all_of_them = sorted({401, 403, 404, 405, 408, 413, 421, 500, 503, 504, *statuses})
-    return {status: {"model": Refused, "description": REASONS[status]} for status in all_of_them}
+    described: dict[int | str, dict[str, Any]] = {
+        status: {"model": Refused, "description": REASONS[status]} for status in all_of_them
+    }
+    described[503]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
+    return described
 
 
 def caption_body(service: Service, urls_allowed: bool) -> dict[str, Any]:

@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import anyio
-from starlette.types import Receive, Send
+from starlette.types import Send
 
 from showtell.errors import ShowtellError
 from showtell.serve.batcher import QueueFull, Stopping
 
-LINGER_SECONDS = 2.0
-LINGER_BYTES = 2**26
+LONGEST = 300
+"""Characters of a message: some quote what was sent, and that may be megabytes."""
 
 
 @dataclass(frozen=True)
@@ -28,45 +27,28 @@ class Refusal:
         return cls(413, "body_too_large", f"the request has more than {limit / 2**20:.3g} MiB, which is the limit")
 
     @classmethod
+    def busy(cls, why: str) -> Refusal:
+        return cls(503, "busy", why, {"Retry-After": "1"})
+
+    @classmethod
     def of(cls, error: ShowtellError) -> Refusal:
         """What to tell a client of an error that is meant for users."""
         if isinstance(error, QueueFull):
             return cls(503, "queue_full", str(error), {"Retry-After": str(error.retry_after)})
         if isinstance(error, Stopping):
             return cls(503, "stopping", str(error), {"Retry-After": "5"})
-        return cls(422, "invalid", str(error))
+        text = str(error)
+        return cls(422, "invalid", text if len(text) <= LONGEST else f"{text[:LONGEST]}...")
 
     def content(self) -> dict[str, dict[str, str]]:
         return {"error": {"code": self.code, "message": self.message}}
 
-    async def send(self, rest: Receive | None, send: Send) -> None:
-        """Answer at once. Where the `rest` of a body is still being sent, look away from it for a while, then close.
-
-        Closing at once, while bytes come in, makes the client's system throw away the answer that it has (RFC 9112,
-        9.6).
-        """
+    async def send(self, send: Send) -> None:
         body = json.dumps(self.content()).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-            **self.headers,
-        }
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **self.headers}
         lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": lines})
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-        if rest is not None:
-            with anyio.move_on_after(LINGER_SECONDS):
-                await _look_away(rest)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _look_away(rest: Receive) -> None:
-    seen, more = 0, True
-    while more and seen < LINGER_BYTES:
-        message = await rest()
-        seen += len(message.get("body", b""))
-        more = message.get("more_body", False)
+        await send({"type": "http.response.body", "body": body})
 
 
 class RefusedError(Exception):

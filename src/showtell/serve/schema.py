@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from showtell.records import Caption
 
@@ -27,7 +27,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    language: Annotated[str | None, Field(description="default: the model's first", examples=["en"])] = None
+    language: Annotated[str | None, Field(max_length=40, description="default: the model's first", examples=["en"])] = (
+        None
+    )
     beam: Annotated[
         Whole | None, Field(description="width of the search; 1: greedy; default: the model's", examples=[5])
     ] = None
@@ -49,7 +51,7 @@ class UrlImage(BaseModel):
 
 
 class CaptionRequest(Options):
-    images: Annotated[list[Base64Image | UrlImage], Field(min_length=1)]
+    images: Annotated[list[Base64Image | UrlImage], Field(min_length=1), FailFast()]
 
 
 class WordOut(BaseModel):

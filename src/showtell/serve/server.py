@@ -33,6 +33,8 @@ from showtell.serve.service import Service
 
 TELLING = 0.5
 """Seconds for captions that are done to reach their page."""
+FAREWELL = 2.0
+"""Seconds for the batcher's threads, after uvicorn has waited for all requests."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Site:
         self.batcher = Batcher(captioner, limits, meters.batch)
         self.service = Service(captioner, self.batcher, limits, meters.captioned)
         meters.watch_queue(lambda: self.batcher.waiting)
-        app = make_app(self.service, meters, fetcher)
+        app = make_app(self.service, meters, fetcher, needs_key=access.key is not None)
         if access.page:
             from showtell.serve.page import mount_page
             from showtell.serve.page_routes import is_page_request, is_page_stream
@@ -87,14 +89,15 @@ class Site:
     async def stop(self) -> None:
         """Take nothing new, and let go of open pages once what they had asked for is done and told."""
         self.batcher.stop_admitting()
+        self.gate.end_uploads()
         while self.batcher.waiting:
             await asyncio.sleep(0.05)
         await asyncio.sleep(TELLING)
         self.gate.end_streams()
 
-    def close(self) -> bool:
-        """False if admitted photos were not done in time."""
-        return self.batcher.close(self.limits.stop_seconds)
+    def close(self, seconds: float) -> bool:
+        """False if admitted photos were not done in `seconds`."""
+        return self.batcher.close(seconds)
 
 
 class Server(uvicorn.Server):
@@ -137,13 +140,14 @@ class Server(uvicorn.Server):
 def serve(captioner: Captioner, limits: Limits, access: Access) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises BadConfig when the address cannot be had."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="showtell: %(levelname)s: %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # each broken request is a warning to it: a way to fill disks
+    for name in ("uvicorn", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # to them each broken request is a warning: a way to fill disks
     listener = _listen(access.host, access.port)
     site = Site(captioner, limits, access)
     captioner.caption(Image.new("RGB", (64, 64)))  # the first one takes longer, and shall not be a client's
     _greet(site, listener.getsockname()[1])
     Server(site).run(sockets=[listener])
-    if not site.close():
+    if not site.close(FAREWELL):
         print("showtell: stopped with photos left over", file=sys.stderr)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from showtell.errors import BadImage
 from showtell.fetch.fetch import Fetcher
-from showtell.serve.intake import Url
+from showtell.serve.intake import Url, raiser
 from showtell.serve.limits import Limits
 
 TOGETHER = 8
@@ -43,7 +43,7 @@ class Urls:
         try:
             await asyncio.wait(places, timeout=self._limits.deadline / 2)
             for task, place in places.items():
-                found[place] = task.result() if task.done() else _raiser(_LATE)
+                found[place] = task.result() if task.done() else raiser(_LATE)
         finally:
             for task in places:
                 task.cancel()
@@ -54,7 +54,7 @@ class Urls:
             try:
                 return budget.spend(await asyncio.wrap_future(self._pool.submit(self._fetcher.fetch, url)))
             except BadImage as error:
-                return _raiser(error)
+                return raiser(error)
 
 
 _LATE = BadImage("url_failed", "found no complete answer in the time that there is for all URLs of a request")
@@ -70,10 +70,3 @@ class _Budget:
             raise BadImage("too_large", "found more from the request's URLs than a request may have")
         self._left -= len(data)
         return data
-
-
-def _raiser(error: BadImage) -> Callable[[], bytes]:
-    def fail() -> bytes:
-        raise error
-
-    return fail
