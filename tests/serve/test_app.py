@@ -1,7 +1,6 @@
 import base64
 import io
 import json
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -168,10 +167,9 @@ def test_what_was_sent_is_not_sent_back(client: TestClient) -> None:
 @pytest.mark.parametrize("items", ["1", "{}", '{"base64":""}', '{"url":"x"}'])
 def test_a_body_of_small_values_is_refused_at_once(client: TestClient, items: str) -> None:
     body = '{"images":[' + ",".join([items] * 500_000) + "]}"
-    begin = time.monotonic()
     answer = client.post("/v1/caption", content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
-    assert time.monotonic() - begin < 2, "it took minutes"
+    assert "commas" in answer.json()["error"]["message"], "it would take minutes to look at each"
     few = '{"images":[' + ",".join([items] * 4000) + "]}"
     answer = client.post("/v1/caption", content=few, headers={"content-type": "application/json"})
     assert answer.status_code in (403, 422) and len(answer.content) < 500
