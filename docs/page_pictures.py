@@ -59,7 +59,7 @@ def served() -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
-        site.close()
+        site.close(10)
 
 
 def opened(browser: Browser, address: str, example: str, size: Any, **options: Any) -> Page:

@@ -67,7 +67,7 @@ class Running:
     def stop(self) -> None:
         self.server.should_exit = True
         self.thread.join(30)
-        assert not self.thread.is_alive() and self.site.close()
+        assert not self.thread.is_alive() and self.site.close(10)
 
 
 class Page:

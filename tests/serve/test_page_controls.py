@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +11,6 @@ from PIL import Image
 
 pytest.importorskip("gradio", reason="the page needs gradio (pip install 'showtell[serve]')")
 from tests.serve.page_window import SENTENCES, Page, Running, Scripted, a_photo, press
-
-from showtell.serve.limits import Limits
 
 # ---- options ----
 
@@ -95,28 +92,6 @@ def test_a_photo_that_is_too_large_is_not_sent(visit: Callable[..., Page], serve
     error.wait_for()
     assert "too_large" in error.inner_text()
     assert not any(method == "POST" for method, _ in window.requests)
-
-
-def test_a_server_that_is_gone_is_told_in_plain_words(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("showtell.serve.page._PATIENCE", 0.5)
-    running = Running(Scripted(), Limits(deadline=0.5, upload_seconds=0.5))
-    window = Page(browser, running)
-    running.stop()
-    window.choose(a_photo())
-    window.page.get_by_text("The server did not answer.").wait_for()
-    assert window.page.is_hidden(".st-busy")
-    window.context.close()
-
-
-def test_a_server_that_refuses_is_told_in_plain_words(browser: Any, server: Running) -> None:
-    window = Page(browser, server)
-    window.page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"error": {"code": "busy"}}))
-    window.choose(a_photo())
-    window.page.get_by_text("The server did not answer.").wait_for()
-    window.page.unroute("**/queue/join*")
-    window.page.get_by_role("button", name="Caption the photo").click()
-    assert window.captioned() == ["two", "dogs", "run"]
-    window.context.close()
 
 
 # ---- what can be taken away ----

@@ -43,6 +43,30 @@ def test_strangers_find_no_other_route_of_gradio(server: Running) -> None:
         assert client.post("/gradio_api/upload", files={"files": b"x"}).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-forwarded-host": "a:b"},
+        {"x-forwarded-host": "["},
+        {"x-forwarded-host": "[:::]"},
+        {"x-forwarded-host": "a b, c"},
+        {"x-gradio-server": "http://[/"},
+        {"x-forwarded-proto": "\x7f", "cookie": "=;"},
+    ],
+)
+def test_odd_headers_change_nothing_of_the_page(
+    server: Running, headers: dict[str, str], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    plain, odd = (httpx.get(f"{server.url}/?deep_link=..%2fx&page=y", headers=each) for each in ({}, headers))
+    assert (odd.status_code, odd.text) == (200, plain.text)
+    assert (caplog.text, *capfd.readouterr()) == ("", "", "")
+
+
+def test_a_page_behind_a_proxy_knows_its_address(server: Running) -> None:
+    headers = {"x-forwarded-host": "captions.example.org:8443, inner", "x-forwarded-proto": "https"}
+    assert '"root":"https://captions.example.org:8443"' in httpx.get(server.url, headers=headers).text
+
+
 FORGED = {"path": "/etc/passwd", "url": "http://127.0.0.1:9/", "meta": {"_type": "gradio.FileData"}}
 
 

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
+from PIL import Image
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from showtell.core.captioner import Captioner
 from showtell.errors import MissingExtra
 from showtell.serve.page_answers import PageAnswers, examples, largest_photo, picture_url
 from showtell.serve.page_routes import is_page_request
+from showtell.serve.page_sessions import PageSessions
 from showtell.serve.service import Service
 from showtell.view import maps
 
@@ -32,19 +34,21 @@ os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="showtell-page-")
 atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 try:
     import gradio as gr
+    import httpx
 except ImportError as error:
     raise MissingExtra("gradio", "serve") from error
 
 __all__ = ["build_page", "is_page_request", "mount_page"]
 
 _ASSETS: Final = Path(__file__).parent / "assets"
-_SCRIPTS: Final = ("attention.js", "words.js", "photo.js", "picture.js", "page.js")
+_SCRIPTS: Final = ("attention.js", "words.js", "photo.js", "picture.js", "reach.js", "page.js")
 _THUMBNAIL: Final = 160
 """Pixels of the longer side: 80 on a screen, twice for those that are finer."""
 _PATIENCE: Final = 5.0
 """Seconds after the server's deadline at which the page no longer hopes for an answer."""
-_SESSIONS: Final = 500
-"""Pages that Gradio remembers; the state it would keep for them is not used."""
+_SESSIONS: Final = 1
+"""Pages whose last answer, up to a megabyte, Gradio remembers, although nobody asks; it cannot be told to keep none."""
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _OUTSIDE: Final = re.compile(
     r"""<meta\s+(?:property|name)="(?:og|twitter):[^>]*>"""
     r"""|<link\s+rel="(?:manifest|preconnect)"[^>]*>"""
@@ -96,9 +100,10 @@ def build_page(service: Service) -> gr.Blocks:
 def mount_page(app: FastAPI, service: Service) -> None:
     """The page at `/`, behind the routes that `app` has by now. It asks for no path but those of `is_page_request`."""
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    page = build_page(service)
     gr.mount_gradio_app(
         app,
-        build_page(service),
+        page,
         "/",
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         theme=theme,
@@ -112,10 +117,11 @@ def mount_page(app: FastAPI, service: Service) -> None:
     )
     gradio_app = app.router.routes[-1].app  # type: ignore[attr-defined]
     gradio_app.add_middleware(_Cleaned)
+    gradio_app.add_middleware(PageSessions, blocks=page, limits=service.limits)
 
 
 class _Cleaned:
-    """Takes out of Gradio's page what points to other sites."""
+    """Takes out of Gradio's page what points to other sites, and out of its request what Gradio need not know."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -125,7 +131,7 @@ class _Cleaned:
             await self.app(scope, receive, send)
             return
         # Uncompressed, for it is to be read here.
-        headers = [each for each in scope["headers"] if each[0] != b"accept-encoding"]
+        headers = [each for each in scope["headers"] if _is_needed(*each)]
         start: MutableMapping[str, Any] = {}
         body = bytearray()
 
@@ -140,7 +146,21 @@ class _Cleaned:
                 await send({**start, "headers": [*kept, (b"content-length", b"%d" % len(cleaned))]})
                 await send({"type": "http.response.body", "body": cleaned})
 
-        await self.app({**scope, "headers": headers}, receive, gather)
+        # The query could name files of Gradio's that it would open; what the page's scripts read of it they have.
+        await self.app({**scope, "headers": headers, "query_string": b""}, receive, gather)
+
+
+def _is_needed(name: bytes, value: bytes) -> bool:
+    """Whether Gradio's page is made from this header: the page's own address. Of a broken one it writes a traceback."""
+    if name == b"x-forwarded-proto":
+        return True
+    if name not in (b"host", b"x-forwarded-host"):
+        return False
+    host = value.decode("latin-1").partition(",")[0].strip()
+    try:
+        return _HOST.fullmatch(host) is not None and bool(httpx.URL(f"http://{host}"))
+    except httpx.InvalidURL:
+        return False
 
 
 def _settings(service: Service) -> dict[str, Any]:
@@ -157,6 +177,8 @@ def _settings(service: Service) -> dict[str, Any]:
         "largest": largest_photo(service.limits.body_bytes),
         "patience": service.limits.deadline + _PATIENCE,
         "crop": manifest.pixels.crop,
+        # An ensemble whose members look at different parts of a photo does not look at all.
+        "looks": len({(each.manifest.grid, each.manifest.pixels.crop) for each in captioner.bundles}) == 1,
         "map": {
             "stops": list(maps.STOPS),
             "even": maps.EVEN,
@@ -165,9 +187,15 @@ def _settings(service: Service) -> dict[str, Any]:
             "unseen": maps.UNSEEN,
         },
         "examples": [
-            {"name": path.name, "thumbnail": picture_url(path, _THUMBNAIL), **credits[path.name]} for path in examples()
+            {"name": path.name, "thumbnail": picture_url(path, _THUMBNAIL), **_size(path), **credits[path.name]}
+            for path in examples()
         ],
     }
+
+
+def _size(path: Path) -> dict[str, int]:
+    with Image.open(path) as image:
+        return dict(zip(("width", "height"), image.size, strict=True))
 
 
 def _text(name: str) -> str:

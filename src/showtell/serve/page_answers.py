@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 PICTURE_SIDE: Final = 1024
 """Pixels of the longer side of the picture that the page shows."""
-_PICTURES: Final = 2
+_PICTURES: Final = 1
 """Photos that are decoded for showing at a time: each may take 150 MB."""
 _ENVELOPE: Final = 4096
 """Bytes of a question besides its photo."""
@@ -83,7 +83,7 @@ class PageAnswers:
     async def answer(self, question: object, session: str) -> dict[str, Any]:
         """Never raises but CancelledError. A question takes the place of an earlier one of the same page."""
         number = question.get("id") if isinstance(question, Mapping) else None
-        identity = {"id": number if isinstance(number, int) else None}
+        identity = {"id": number if isinstance(number, int) and abs(number) < 2**53 else None}
         if earlier := self._running.get(session):
             earlier.cancel()
         work = asyncio.create_task(self._answer(question))

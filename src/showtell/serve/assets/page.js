@@ -12,7 +12,7 @@ const state = {
   photo: null, // {name, encoded | example, own: a blob's address}
   pictured: false, // whether the server's picture of it is shown
   asked: null, // the question that is open
-  number: 0, // of the last question
+  number: 0, // of the last question; whatever comes for an earlier one is not shown
   answer: null,
   chosen: 0, // which of its captions
 };
@@ -55,6 +55,13 @@ function showPicture(address) {
   stage.dataset.state = "photo";
 }
 
+// Until the true picture comes: the small one, as large as that will be.
+function enlarged({ thumb, width, height }) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  canvas.getContext("2d").drawImage(thumb, 0, 0, width, height);
+  return canvas.toDataURL("image/jpeg", 0.8);
+}
+
 function dropPhoto() {
   state.photo = null;
   frame.hidden = form.querySelector('[type="submit"]').disabled = true;
@@ -63,6 +70,7 @@ function dropPhoto() {
 }
 
 function forget() {
+  if (part(".st-answer").contains(document.activeElement)) result.focus(); // what is hidden loses the focus to nobody
   state.answer = null;
   map.dataset.shown = "false";
   part(".st-answer").hidden = part(".st-view").hidden = true;
@@ -76,19 +84,23 @@ function showCaption(index) {
   words.set(caption, state.answer.language);
   const meter = part(".st-meter"), text = surely(caption, calibrated);
   meter.dataset.calibrated = String(calibrated);
+  part(".st-sure").dir = directionOf(state.answer.language);
   meter.setAttribute("aria-valuenow", String(Math.round(100 * caption.confidence)));
   meter.setAttribute("aria-valuetext", text);
   meter.firstElementChild.style.width = percent(caption.confidence).replace(" ", "");
-  part(".st-sure-text").textContent = calibrated ? text : `${text}. This model is not calibrated: it ranks captions, no more.`;
+  part(".st-sure-text bdi").textContent = calibrated ? text : `${text}. This model is not calibrated: it ranks captions, no more.`;
   image.alt = caption.text;
+  image.lang = state.answer.language;
   part(".st-view").hidden = !caption.words.some((word) => word.attention);
   [...part(".st-list").querySelectorAll("button")].forEach((button, place) => button.setAttribute("aria-pressed", String(place === index)));
-  live.textContent = `Caption: ${caption.text}. ${text}.`;
+  const spoken = Object.assign(document.createElement("bdi"), { lang: state.answer.language, textContent: caption.text });
+  live.replaceChildren("Caption: ", spoken, `. ${text}.`);
 }
 
 function showAnswer(answer) {
   state.answer = answer;
   const { captions, language } = answer;
+  const focused = [...part(".st-list").querySelectorAll("button")].indexOf(document.activeElement);
   part(".st-list").replaceChildren(
     ...captions.map((caption, index) => {
       const item = document.createElement("li"), button = document.createElement("button");
@@ -110,6 +122,8 @@ function showAnswer(answer) {
   part(".st-answer").hidden = false;
   part(".st-waiting").hidden = true;
   showCaption(0);
+  if (focused >= 0) (part(".st-list").querySelectorAll("button")[focused] ?? part(".st-other")).focus();
+  if (document.activeElement === result) part(".st-word")?.focus();
 }
 
 // ---- questions and answers ----
@@ -122,15 +136,17 @@ const encode = (file) =>
     reader.readAsDataURL(file);
   });
 
+const chosen = () => ({ language: new FormData(form).get("st-language"), beam: Number(beam.value), num: Number(num.value) });
+
 function ask() {
   if (!state.photo) return;
   clearTimeout(later);
   fail("");
   busy(true);
-  const language = new FormData(form).get("st-language");
   clearTimeout(state.patience);
-  state.patience = setTimeout(giveUp, 1000 * settings.patience);
-  state.asked = { id: ++state.number, language, beam: Number(beam.value), num: Number(num.value), picture: !state.pictured };
+  state.patience = setTimeout(reach.tell, 1000 * settings.patience, ++state.number);
+  state.asked = { id: state.number, ...chosen(), picture: !state.pictured };
+  reach.asked();
   trigger("caption", { ...state.asked, ...state.photo.source });
 }
 
@@ -139,6 +155,8 @@ watch("value", () => {
   if (!answer || answer.id !== state.asked?.id) return; // of a photo or of options that are no longer wanted
   const asked = state.asked;
   state.asked = null;
+  reach.done();
+  setTimeout(keptQuestion, 5000); // later, no reload comes of what failed before
   if (answer.error) {
     busy(false);
     forget();
@@ -146,21 +164,26 @@ watch("value", () => {
     return fail(answer.error.text, answer.error.detail ? `${answer.error.code}: ${answer.error.detail}` : answer.error.code);
   }
   const done = () => {
+    if (state.number !== asked.id) return; // the picture took its time, and another photo came
     busy(false);
     showAnswer({ ...answer, beam: asked.beam });
   };
   if (!answer.picture) return done();
   state.pictured = true;
-  image.addEventListener("load", done, { once: true });
+  image.onload = done;
   showPicture(answer.picture);
 });
-function giveUp() {
-  if (!state.asked) return;
-  state.asked = null;
-  busy(false);
-  fail("The server did not answer. It may be busy or gone; try again.", "no_answer");
-}
-window.addEventListener("showtell-failed", giveUp);
+
+const reach = makeReach(
+  () => state.asked?.id ?? null,
+  (text, code) => {
+    state.asked = null;
+    busy(false);
+    fail(text, code);
+    const { name, source } = state.photo;
+    if (code === "unreachable") keepQuestion({ ...chosen(), name, example: source.example, encoded: source.photo });
+  },
+);
 
 let taken = 0; // photos that came; one that takes long to read must not replace a later one
 async function take({ file, example }) {
@@ -168,21 +191,22 @@ async function take({ file, example }) {
   if (file && file.size > settings.largest) {
     return fail("This photo is too large.", `too_large: found ${(file.size / 2 ** 20).toFixed(1)} MiB; expected at most ${Math.floor(settings.largest / 2 ** 20)}`);
   }
-  forget();
-  fail("");
   let source;
   try {
     source = example ? { example: example.name } : { photo: await encode(file) };
   } catch {
-    return fail("The browser could not read this file.", "unreadable");
+    return fail("The browser could not read this. If it is a folder, choose one photo in it.", "unreadable");
   }
   if (turn !== taken) return;
+  forget();
+  fail("");
   if (state.photo?.own) URL.revokeObjectURL(state.photo.own);
   const own = file ? URL.createObjectURL(file) : null;
   state.photo = { name: example?.name ?? (file.name || "photo"), source, own };
   state.pictured = false;
   image.alt = "";
-  showPicture(own ?? example.thumbnail);
+  image.onload = null;
+  showPicture(own ?? enlarged(example));
   inputs.mark(example ?? null);
   const credit = part(".st-credit");
   credit.hidden = !example;
@@ -191,6 +215,7 @@ async function take({ file, example }) {
   ask();
 }
 const inputs = makeInputs(root, settings, take, (text) => fail(text));
+if (!settings.looks) for (const each of root.querySelectorAll(".st-looks")) each.hidden = true;
 
 // ---- options ----
 
@@ -218,9 +243,9 @@ settings.languages.forEach((language, index) => {
   choice.append(radio, name);
   part('[data-name="language"]').append(choice);
 });
-form.addEventListener("change", () => {
+form.addEventListener("change", (event) => {
   clearTimeout(later);
-  later = setTimeout(ask, 200); // arrow keys on a slider come in rows
+  later = setTimeout(ask, event.target.type === "range" ? 400 : 0); // arrow keys on a slider come in rows
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -238,3 +263,16 @@ part('[data-do="json"]').addEventListener("click", () => {
   const text = JSON.stringify(recordOf(state.photo.name, state.answer, state.answer)) + "\n";
   save(new Blob([text], { type: "application/json" }), "caption.json");
 });
+
+// ---- after a reload ----
+
+const kept = keptQuestion();
+if (kept) {
+  beam.value = kept.beam;
+  num.value = kept.num;
+  label();
+  for (const radio of form.elements["st-language"].length ? form.elements["st-language"] : []) radio.checked = radio.value === kept.language;
+  const example = settings.examples.find(({ name }) => name === kept.example);
+  if (example) take({ example });
+  else if (kept.encoded) take({ file: decoded(kept.encoded, kept.name) });
+}

@@ -22,14 +22,15 @@ function makeInputs(root, settings, take, fail) {
 
   let over = 0; // entering a child comes before leaving its parent
   const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  root.addEventListener("dragenter", (event) => {
+  // Anywhere on the page: beside it, the browser would open the photo in the page's place.
+  document.addEventListener("dragenter", (event) => {
     if (hasFiles(event)) stage.dataset.over = String(++over > 0);
   });
-  root.addEventListener("dragleave", (event) => {
+  document.addEventListener("dragleave", (event) => {
     if (hasFiles(event)) stage.dataset.over = String(--over > 0);
   });
-  root.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
-  root.addEventListener("drop", (event) => {
+  document.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
+  document.addEventListener("drop", (event) => {
     over = 0;
     stage.dataset.over = "false";
     if (hasFiles(event)) {
@@ -39,8 +40,10 @@ function makeInputs(root, settings, take, fail) {
   });
 
   document.addEventListener("paste", (event) => {
-    const files = event.clipboardData?.files ?? [];
-    if (files.length && takeFirst(files)) event.preventDefault();
+    const data = event.clipboardData;
+    if (data?.files.length && takeFirst(data.files)) return event.preventDefault();
+    const isText = event.target.closest?.("textarea, [contenteditable], input:not([type=range], [type=radio], [type=file])");
+    if (data?.types.length && !isText) fail("There is no picture in the clipboard.");
   });
   // Browsers give the clipboard to a button only on https or the same computer; Ctrl+V works everywhere.
   button("paste").hidden = !navigator.clipboard?.read;
@@ -65,6 +68,7 @@ function makeInputs(root, settings, take, fail) {
     image.alt = example.alt;
     image.src = example.thumbnail;
     thumb.append(image);
+    example.thumb = image;
     thumb.addEventListener("click", () => take({ example }));
     return thumb;
   });
@@ -76,7 +80,7 @@ function makeInputs(root, settings, take, fail) {
 
 function makeCamera(root, input, take, fail) {
   const dialog = root.querySelector(".st-camera"), video = dialog.querySelector("video");
-  let stream = null;
+  let stream = null, isAsking = false;
   const stop = () => {
     stream?.getTracks().forEach((track) => track.stop());
     stream = video.srcObject = null;
@@ -84,10 +88,14 @@ function makeCamera(root, input, take, fail) {
   root.querySelector('[data-do="camera"]').addEventListener("click", async () => {
     // A phone's own camera makes the better photo; without https, it is also the only one.
     if (matchMedia("(pointer: coarse)").matches || !navigator.mediaDevices?.getUserMedia) return input.click();
+    if (isAsking || stream) return; // a second stream would stay on, for only one is stopped
+    isAsking = true;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1280 } } });
     } catch {
       return fail("No camera was found, or the browser did not allow it.");
+    } finally {
+      isAsking = false;
     }
     video.srcObject = stream;
     dialog.showModal();

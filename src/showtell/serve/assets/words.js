@@ -11,18 +11,24 @@ const surely = (caption, calibrated) =>
 function makeWords(box, note, show) {
   let selected = null, words = [], looks = false, language = "en";
 
+  // English, but on the side of the words.
+  const write = (...parts) => {
+    const line = document.createElement("bdi");
+    line.dir = "ltr";
+    line.append(...parts);
+    note.dir = directionOf(language);
+    note.replaceChildren(line);
+  };
   const tell = (index) => {
     if (index === null) {
-      note.textContent = looks
-        ? "Select a word to see where the model looked."
-        : "This model does not say where it looks.";
-      return;
+      const text = looks ? "Select a word to see where the model looked." : "This model does not say where it looks.";
+      return write(text);
     }
     const name = document.createElement("bdi"), bold = document.createElement("b");
     name.lang = language;
     name.textContent = words[index].text;
     bold.append(name);
-    note.replaceChildren(bold, `: ${percent(Math.exp(words[index].log_probability))} likely as the next word`);
+    write(bold, `: ${percent(Math.exp(words[index].log_probability))} likely as the next word`);
   };
   const preview = (index) => {
     tell(index);
@@ -71,6 +77,7 @@ function makeWords(box, note, show) {
       words = caption.words;
       language = spoken;
       looks = words.some((word) => word.attention);
+      const focused = [...box.children].indexOf(document.activeElement);
       box.lang = spoken;
       box.dir = directionOf(spoken);
       box.dataset.plain = String(!looks);
@@ -89,6 +96,7 @@ function makeWords(box, note, show) {
         }),
       );
       select(null);
+      if (focused >= 0) focus(focused);
     },
   };
 }
