@@ -28,7 +28,19 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "fetch": (set(), set()),
     "serve": (
         {"core", "view", "fetch"},
-        {"anyio", "fastapi", "gradio", "h11", "numpy", "PIL", "prometheus_client", "starlette", "uvicorn"},
+        {
+            "anyio",
+            "fastapi",
+            "gradio",
+            "h11",
+            "httpx",
+            "numpy",
+            "PIL",
+            "prometheus_client",
+            "python_multipart",
+            "starlette",
+            "uvicorn",
+        },
     ),
     "recipes": (set(), set()),
     "cli": (
