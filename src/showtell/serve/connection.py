@@ -34,7 +34,7 @@ def timed_protocol(limits: Limits) -> type[H11Protocol]:
     class TimedProtocol(H11Protocol):
         _head: asyncio.TimerHandle | None = None
         _watch: asyncio.TimerHandle | None = None
-        _is_stuck = False
+        _was_stuck = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -63,11 +63,12 @@ def timed_protocol(limits: Limits) -> type[H11Protocol]:
 
         def _look(self) -> None:
             """Whoever closes waits until what is written has been read, and that is for ever with some readers."""
-            if self._is_stuck:
+            # A full buffer is a reader that does not read, too: the request itself ends by its deadline.
+            is_stuck = self.transport.is_closing() or self.flow.write_paused
+            if is_stuck and self._was_stuck:
                 self.transport.abort()
                 return
-            # A full buffer is a reader that does not read, too: the request itself ends by its deadline.
-            self._is_stuck = self.transport.is_closing() or self.flow.write_paused
+            self._was_stuck = is_stuck
             self._watch = self.loop.call_later(limits.deadline / 2, self._look)
 
         def _await_head(self) -> None:
