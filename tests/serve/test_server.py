@@ -144,6 +144,21 @@ def test_more_connections_than_are_allowed_are_closed(run: Callable[..., Running
     assert server.post().status_code == 200
 
 
+def test_one_address_leaves_room_for_others(run: Callable[..., Running]) -> None:
+    server = run(address_connections=2)
+    held = [server.connect() for _ in range(2)]
+    until(lambda: len(server.server.server_state.connections) == 2)
+    assert rest_of(server.connect(b"GET /healthz HTTP/1.1\r\n")) == b""
+    with socket.socket() as other:
+        other.bind(("127.0.0.2", 0))
+        other.connect(("127.0.0.1", server.port))
+        other.settimeout(20)
+        other.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert rest_of(other).startswith(b"HTTP/1.1 200 ")
+    for client in held:
+        client.close()
+
+
 def test_the_answer_to_a_large_body_arrives(run: Callable[..., Running]) -> None:
     server = run(body_bytes=1000)
     answer = httpx.post(f"{server.url}/v1/caption", files={"images": bytes(5_000_000)})

@@ -38,11 +38,15 @@ def timed_protocol(limits: Limits) -> type[H11Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            if len(self.connections) > limits.connections:
+            if len(self.connections) > limits.connections or self._of_one_address() > limits.address_connections:
                 transport.abort()
             else:
                 self._await_head()
                 self._look()
+
+        def _of_one_address(self) -> int:
+            mine = self.client and self.client[0]
+            return sum(1 for each in self.connections if each.client and each.client[0] == mine)
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
