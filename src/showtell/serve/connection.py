@@ -45,8 +45,8 @@ def timed_protocol(limits: Limits) -> type[H11Protocol]:
                 self._look()
 
         def _of_one_address(self) -> int:
-            mine = self.client and self.client[0]
-            return sum(1 for each in self.connections if each.client and each.client[0] == mine)
+            clients = [each.client for each in self.connections if isinstance(each, H11Protocol)]
+            return sum(1 for each in clients if each and self.client and each[0] == self.client[0])
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
