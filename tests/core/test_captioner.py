@@ -15,7 +15,7 @@ from tests.fake_stepper import REGIONS, FakeStepper, script
 from tokenizers import Tokenizer, models
 
 from showtell import Captioner
-from showtell.core.bundle import Bundle
+from showtell.core.bundle import Bundle, builtin
 from showtell.core.sources import Found
 from showtell.core.stepper import Floats, Ids
 from showtell.core.text import Text
@@ -219,6 +219,11 @@ def test_a_model_reads_its_own_caption_as_it_wrote_it(captioner: Captioner, tmp_
 def test_reading_says_at_once_what_cannot_be(captioner: Captioner) -> None:
     with pytest.raises(BadConfig, match="found language 'xx'"):
         captioner.read_many([], [], language="xx")
+
+
+def test_what_was_learned_of_one_model_is_not_said_of_two() -> None:
+    assert Captioner.load(threads=1).calibrated == ("en", "ar")
+    assert Captioner.load([builtin(), builtin()], threads=1).calibrated == ()
 
 
 def test_captioning_reports_to_nobody(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class Captioner:
         """Words of the longest caption that all of the model has positions for; None: it has no limit."""
         self._views = tuple(dict.fromkeys(each.pixels for each in manifests))
         # Maps of attention can only be averaged where their regions are the same parts of the photo.
-        self._has_one_grid = len({(each.grid, each.pixels.crop) for each in manifests}) == 1
+        self.has_one_grid = len({(each.grid, each.pixels.crop) for each in manifests}) == 1
         # What was learned of one model's scores says nothing of those of an ensemble.
         self._calibration = {} if others else bundle.manifest.calibration
 
@@ -89,6 +89,11 @@ class Captioner:
     @property
     def languages(self) -> tuple[str, ...]:
         return self.bundle.manifest.languages
+
+    @property
+    def calibrated(self) -> tuple[str, ...]:
+        """Languages in which `Caption.confidence` is a probability."""
+        return tuple(each for each in self.languages if each in self._calibration)
 
     def settings(self, **changes: Any) -> DecodeSettings:
         """The (first) bundle's decode settings with those changes that are not None. Raises BadConfig for a bad one."""
@@ -231,7 +236,7 @@ class Captioner:
 
     def caption_prepared(self, photos: Sequence[Prepared], ask: Ask) -> list[tuple[Caption, ...]]:
         """One batch: the captions of each of the photos (one or more), best first."""
-        looks = ask.attention and self._has_one_grid
+        looks = ask.attention and self.has_one_grid
         found = decode(
             self.stepper,
             self._memory(photos),

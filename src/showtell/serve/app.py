@@ -17,9 +17,9 @@ from showtell.fetch.fetch import Fetcher
 from showtell.records import Caption
 from showtell.serve.batcher import Outcome, Stopping
 from showtell.serve.intake import read_request
-from showtell.serve.meters import CONTENT_TYPE, Meters
+from showtell.serve.meters import CONTENT_TYPE, PATHS, Meters
 from showtell.serve.openapi import caption_body, responses
-from showtell.serve.refusal import Refusal, RefusedError
+from showtell.serve.refusal import INTERNAL, Refusal, RefusedError
 from showtell.serve.schema import (
     CaptionOut,
     CaptionResponse,
@@ -31,8 +31,6 @@ from showtell.serve.schema import (
 )
 from showtell.serve.service import Service
 from showtell.serve.urls import Urls
-
-PATHS = ("/v1/caption", "/v1/models", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 
@@ -78,7 +76,7 @@ def _add_captions(app: FastAPI, service: Service, fetcher: Fetcher | None) -> No
         """Each image gets captions, best first, or an error of its own; one bad image does not harm the others."""
         service.batcher.check_room()  # before a body is read for nothing
         intake = await read_request(request, service.limits, fetcher is not None)
-        ask = service.ask(**intake.options.model_dump(exclude={"images"}))
+        ask = service.ask(**intake.options.model_dump())
         outcomes = await service.caption(intake.images if urls is None else await urls.fetched(intake.images), ask)
         return CaptionResponse(model=service.model, results=[_result(each) for each in outcomes])
 
@@ -93,13 +91,11 @@ def _result(outcome: Outcome) -> Result:
 def _add_state(app: FastAPI, service: Service, meters: Meters) -> None:
     @app.get("/v1/models", summary="What captions are written by", responses=responses())
     async def models() -> ModelsOut:
-        manifest = service.captioner.bundle.manifest
-        calibrated = sorted(manifest.calibration) if len(service.captioner.bundles) == 1 else []
         model = ModelOut(
             id=service.model,
             languages=list(service.captioner.languages),
-            calibrated=calibrated,
-            grid=manifest.grid,
+            calibrated=list(service.captioner.calibrated),
+            grid=service.captioner.bundle.manifest.grid,
             longest=service.captioner.longest,
             decode=service.captioner.settings().model_dump(mode="json"),
         )
@@ -142,4 +138,4 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def mistake(request: Request, error: Exception) -> JSONResponse:
         # Starlette raises it again after this answer, and the gate logs it.
-        return answer(Refusal(500, "internal", "something went wrong here; it is in the server's log"))
+        return answer(INTERNAL)

@@ -147,12 +147,12 @@ class Batcher:
             self._stopping = True
             self._changed.notify_all()
 
-    def close(self, seconds: float | None = None) -> bool:
+    def close(self, seconds: float) -> bool:
         """Admit nothing more and finish the rest; False if that took longer than `seconds`."""
         self.stop_admitting()
-        end = None if seconds is None else time.monotonic() + seconds
+        end = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(None if end is None else max(0.0, end - time.monotonic()))
+            thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
     def _drop(self, request: _Request) -> None:

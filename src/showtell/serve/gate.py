@@ -32,7 +32,7 @@ from showtell.serve.batcher import Stopping
 from showtell.serve.body import Body, Store
 from showtell.serve.limits import Limits
 from showtell.serve.meters import Meters
-from showtell.serve.refusal import Refusal
+from showtell.serve.refusal import INTERNAL, Refusal
 
 LOG = logging.getLogger("showtell.serve")
 
@@ -51,7 +51,6 @@ API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 BODY = "showtell.body"
 """Under which a request's body passes through the CORS layer, which answers some requests by itself."""
-INTERNAL = Refusal(500, "internal", "something went wrong here; it is in the server's log")
 
 
 @dataclass(frozen=True)

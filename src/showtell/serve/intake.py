@@ -111,7 +111,8 @@ def _json(body: bytes) -> Intake:
         if problems[0]["type"] == "json_invalid":
             raise RefusedError(Refusal(400, "bad_request", "the body is no valid JSON")) from error
         raise _invalid(_told(problems)) from error
-    return Intake([_image(each) for each in asked.images], asked)
+    # Not `asked` itself: it would keep megabytes of text until the captions are there.
+    return Intake([_image(each) for each in asked.images], Options(**asked.model_dump(exclude={"images"})))
 
 
 def _image(image: Base64Image | UrlImage) -> Image:

@@ -115,7 +115,7 @@ def mount_page(app: FastAPI, service: Service) -> None:
         pwa=False,
         mcp_server=False,
     )
-    gradio_app = app.router.routes[-1].app  # type: ignore[attr-defined]
+    gradio_app = app.router.routes[-1].app  # type: ignore[attr-defined]  # Gradio gives its own app to nobody
     gradio_app.add_middleware(_Cleaned)
     gradio_app.add_middleware(PageSessions, blocks=page, limits=service.limits)
 
@@ -170,15 +170,14 @@ def _settings(service: Service) -> dict[str, Any]:
     credits = json.loads(_text("../examples/credits.json"))
     return {
         "languages": list(captioner.languages),
-        # What was learned of one model's scores says nothing of those of an ensemble.
-        "calibrated": list(manifest.calibration) if len(captioner.bundles) == 1 else [],
+        "calibrated": list(captioner.calibrated),
         "beam": min(captioner.settings().beam, service.limits.beam),
         "widest": service.limits.beam,
         "largest": largest_photo(service.limits.body_bytes),
         "patience": service.limits.deadline + _PATIENCE,
         "crop": manifest.pixels.crop,
         # An ensemble whose members look at different parts of a photo does not look at all.
-        "looks": len({(each.manifest.grid, each.manifest.pixels.crop) for each in captioner.bundles}) == 1,
+        "looks": captioner.has_one_grid and manifest.grid != (1, 1),
         "map": {
             "stops": list(maps.STOPS),
             "even": maps.EVEN,

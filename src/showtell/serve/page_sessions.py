@@ -57,7 +57,8 @@ class PageSessions:
     @property
     def _open(self) -> dict[str, set[str]]:
         """Gradio's: the numbers of each session's questions whose answers were not fetched."""
-        return self._blocks._queue.pending_event_ids_session  # type: ignore[no-any-return]
+        found: dict[str, set[str]] = self._blocks._queue.pending_event_ids_session
+        return found
 
     # ---- questions ----
 

@@ -51,6 +51,9 @@ class Refusal:
         await send({"type": "http.response.body", "body": body})
 
 
+INTERNAL = Refusal(500, "internal", "something went wrong here; it is in the server's log")
+
+
 class RefusedError(Exception):
     """Raised where the app finds a reason to refuse; the client gets `refusal`."""
 

@@ -55,15 +55,19 @@ class CaptionRequest(Options):
 
 
 class WordOut(BaseModel):
-    text: str
-    log_probability: Annotated[float, Field(description="natural logarithm, given the image and the words before")]
+    text: Annotated[str, Field(examples=["dog"])]
+    log_probability: Annotated[
+        float, Field(description="natural logarithm, given the image and the words before", examples=[-0.0642])
+    ]
 
 
 class CaptionOut(BaseModel):
-    text: str
-    language: str
-    score: Annotated[float, Field(description="mean log-probability per word, the end counted")]
-    confidence: Annotated[float, Field(description="how likely the caption is right, where the model is calibrated")]
+    text: Annotated[str, Field(examples=["a black and brown dog is running through the grass"])]
+    language: Annotated[str, Field(examples=["en"])]
+    score: Annotated[float, Field(description="mean log-probability per word, the end counted", examples=[-0.6531])]
+    confidence: Annotated[
+        float, Field(description="how likely the caption is right, where the model is calibrated", examples=[0.5865])
+    ]
     words: list[WordOut]
     attention: Annotated[
         list[list[list[float]]] | None,
@@ -83,8 +87,8 @@ class CaptionOut(BaseModel):
 
 
 class ErrorOut(BaseModel):
-    code: Annotated[str, Field(description="stable; see docs/serving.md", examples=["not_an_image"])]
-    message: str
+    code: Annotated[str, Field(description="stable; see docs/serving.md", examples=["unsupported"])]
+    message: Annotated[str, Field(examples=["found PDF; expected JPEG, PNG, GIF, WebP, TIFF, BMP"])]
 
 
 class Refused(BaseModel):
@@ -99,7 +103,7 @@ class Result(BaseModel):
 
 
 class CaptionResponse(BaseModel):
-    model: str
+    model: Annotated[str, Field(description="see /v1/models", examples=["default-57ef37d300e2"])]
     results: Annotated[list[Result], Field(description="one for each image, in order")]
 
 
