@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,10 +250,16 @@ def test_a_new_answer_keeps_the_focus(visit: Callable[..., Page], place: str) ->
     assert window.page.evaluate("document.activeElement.className") == "st-word"
 
 
-def test_a_model_that_does_not_look_promises_nothing(visit: Callable[..., Page], serve: Callable[..., Running]) -> None:
+@pytest.mark.parametrize("kind", ["one vector", "two grids"])
+def test_a_model_that_does_not_look_promises_nothing(
+    kind: str, visit: Callable[..., Page], serve: Callable[..., Running]
+) -> None:
     captioner = Scripted(looks=False)
-    other = captioner.bundle.manifest.model_copy(update={"grid": (9, 9)})
-    captioner.bundles = (captioner.bundle, type(captioner.bundle)(**{**vars(captioner.bundle), "manifest": other}))
+    if kind == "one vector":
+        manifest = captioner.bundle.manifest.model_copy(update={"grid": (1, 1)})
+        captioner.bundle = replace(captioner.bundle, manifest=manifest)
+    else:
+        captioner.has_one_grid = False  # as an ensemble says, whose models look at different parts
     window = visit(serve(captioner))
     text = window.page.inner_text("#showtell")
     assert "A sentence for your photo." in text and "looked" not in text
