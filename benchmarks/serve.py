@@ -1,9 +1,10 @@
-"""The server under load: throughput and latency by batch, then five times too much, slow senders, and SIGTERM.
+"""The server under load: throughput by batch, five times too much, a greedy client, slow senders, and SIGTERM.
 
     python benchmarks/serve.py FOLDER_OF_PHOTOS [SECONDS_OF_OVERLOAD]
 
 Real servers as processes of their own, without the page; the clients share the machine with them, so that a server
-alone does somewhat better. Traffic goes to 127.0.0.1 and nowhere else, in bounded numbers.
+alone does somewhat better. Traffic goes to 127.0.0.1 and nowhere else, in bounded numbers; it comes from several
+loopback addresses, which only Linux has.
 """
 
 import asyncio
@@ -27,6 +28,10 @@ import httpx
 BATCHES = (1, 8, 32)
 ROUNDS, SECONDS_A_ROUND, CLIENTS = 3, 10.0, 32
 OVERLOAD, LEAVING = 5.0, 0.3
+ADDRESSES = [f"127.0.0.{n}" for n in range(2, 12)]
+"""Of the clients who are too many."""
+GREEDY = 100
+"""Requests that the greedy client keeps open."""
 SLOW_SENDERS = 100
 WARM_UP = 5.0
 
@@ -96,6 +101,12 @@ def compare_batches(photos: list[bytes]) -> float:
     return statistics.median(rates[BATCHES[1]])
 
 
+def client_at(address: str) -> httpx.AsyncClient:
+    """Of as many connections as it likes."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
+    return httpx.AsyncClient(timeout=60, transport=httpx.AsyncHTTPTransport(local_address=address, limits=limits))
+
+
 @dataclass
 class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -108,7 +119,6 @@ class Tally:
 async def overload(target: Server, photos: list[bytes], rate: float, seconds: float) -> Tally:
     """Requests at a fixed rate, whether or not earlier ones are answered; some clients hang up within a second."""
     tally, supply, chance = Tally(), itertools.cycle(photos), random.Random(1)
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
 
     async def request(session: httpx.AsyncClient, leaves_after: float | None) -> None:
         begin = time.perf_counter()
@@ -138,14 +148,16 @@ async def overload(target: Server, photos: list[bytes], rate: float, seconds: fl
             tally.memory.append(target.memory())
             await asyncio.sleep(0.5)
 
-    async with httpx.AsyncClient(timeout=60, limits=limits) as session, httpx.AsyncClient(timeout=60) as other:
+    async with contextlib.AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(client_at(each)) for each in ADDRESSES]
+        other = await stack.enter_async_context(client_at("127.0.0.1"))
         watching = asyncio.create_task(watch(other))
         requests = []
         begin = time.perf_counter()
         for number in range(int(rate * seconds)):
             await asyncio.sleep(max(0.0, begin + number / rate - time.perf_counter()))
             leaves_after = chance.uniform(0, 1) if chance.random() < LEAVING else None
-            requests.append(asyncio.create_task(request(session, leaves_after)))
+            requests.append(asyncio.create_task(request(sessions[number % len(sessions)], leaves_after)))
         await asyncio.gather(*requests)
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -179,6 +191,36 @@ def measure_overload(photos: list[bytes], capacity: float, seconds: float) -> No
 def _spread(seconds: list[float]) -> str:
     cuts = statistics.quantiles(seconds, n=100)
     return f"{cuts[49] * 1000:.0f} ms, {cuts[98] * 1000:.0f} ms"
+
+
+async def compete(url: str, photos: list[bytes], seconds: float, greedy: int) -> tuple[Tally, Tally]:
+    """A client with `greedy` requests at a time, and one that asks for one photo after another."""
+    supply, end = itertools.cycle(photos), time.perf_counter() + seconds
+
+    async def ask(session: httpx.AsyncClient, tally: Tally) -> None:
+        while (begin := time.perf_counter()) < end:
+            answer = await session.post(f"{url}/v1/caption", files={"images": next(supply)})
+            tally.outcomes[str(answer.status_code)] += 1
+            if answer.status_code == 200:
+                tally.served.append(time.perf_counter() - begin)
+            else:
+                await asyncio.sleep(0.2)  # not the second that it was told
+
+    much, little = Tally(), Tally()
+    async with client_at(ADDRESSES[0]) as one, client_at(ADDRESSES[1]) as other:
+        await asyncio.gather(ask(other, little), *(ask(one, much) for _ in range(greedy)))
+    return much, little
+
+
+def measure_fairness(photos: list[bytes]) -> None:
+    with server() as target:
+        asyncio.run(throughput(target.url, photos, WARM_UP))
+        _, alone = asyncio.run(compete(target.url, photos, 2 * SECONDS_A_ROUND, 0))
+        much, little = asyncio.run(compete(target.url, photos, 2 * SECONDS_A_ROUND, GREEDY))
+    print(f"\nOne photo after another, and a client with {GREEDY} requests at a time\n")
+    print("| | captions | latency p50, p99 | turned away |\n|---|---|---|---|")
+    for name, tally in (("alone", alone), ("beside it", little), ("that client", much)):
+        print(f"| {name} | {len(tally.served)} | {_spread(tally.served)} | {tally.outcomes['503']} |")
 
 
 async def dribble(url: str) -> list[float]:
@@ -256,6 +298,7 @@ def main(folder: str, seconds: float = 60.0) -> None:
     photos = [path.read_bytes() for path in sorted(Path(folder).glob("*.jpg"))[:200]]
     capacity = compare_batches(photos)
     measure_overload(photos, capacity, seconds)
+    measure_fairness(photos)
     measure_slow_senders(photos[0])
     measure_stop(photos)
 

@@ -1,7 +1,9 @@
+import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.serve.doubles import FakeNetwork
@@ -102,6 +104,71 @@ def test_a_small_request_does_not_wait_for_all_of_a_large_one(make: Make, networ
     place = next(n for n, batch in enumerate(network.batches) if "small" in batch)
     assert place == 1 and len(network.batches) == 10
     assert all(len(batch) == 4 for batch in network.batches[1:9])
+
+
+def test_clients_take_turns_however_many_requests_they_have(make: Make, network: FakeNetwork) -> None:
+    batcher = make(batch=2)
+    hold(network, batcher)
+    greedy = [batcher.submit([f"greedy{n}"], ENGLISH, "greedy") for n in range(20)]
+    modest = [batcher.submit([f"modest{n}"], ENGLISH, "modest") for n in range(3)]
+    until(lambda: len(network.loaded) == 24)
+    network.go.set()
+    for each in [*greedy, *modest]:
+        each.result(10)
+    assert [sorted(batch) for batch in network.batches[1:5]] == [
+        ["greedy0", "modest0"],
+        ["greedy1", "modest1"],
+        ["greedy2", "modest2"],
+        ["greedy3", "greedy4"],
+    ]
+
+
+def test_clients_take_turns_in_loading(make: Make, network: FakeNetwork) -> None:
+    batcher = make()
+    with batcher._changed:
+        greedy = [batcher.submit([f"greedy{n}"], ENGLISH, "greedy") for n in range(20)]
+        modest = [batcher.submit([f"modest{n}"], ENGLISH, "modest") for n in range(3)]
+    for each in [*greedy, *modest]:
+        each.result(10)
+    # They alternate, give or take the two that are loaded at a time.
+    assert network.loaded.index("modest2") <= 7
+
+
+def test_newcomers_do_not_starve_who_is_waiting(make: Make, network: FakeNetwork) -> None:
+    batcher, newcomers = make(batch=1), iter(range(60))
+    run = network.caption_prepared
+
+    def run_while_two_more_come(photos: Sequence[Any], ask: Ask) -> list[tuple[Caption, ...]]:
+        for n in itertools.islice(newcomers, 2):
+            batcher.submit([f"new{n}"], ENGLISH, f"client {n}")
+            until(lambda n=n: f"new{n}" in network.loaded)  # type: ignore[misc]
+        return run(photos, ask)
+
+    network.caption_prepared = run_while_two_more_come  # type: ignore[method-assign]
+    hold(network, batcher)
+    waiting = [batcher.submit([f"a{n}"], ENGLISH, "a") for n in range(3)]
+    until(lambda: len(network.loaded) == 6)
+    network.go.set()
+    for each in waiting:
+        each.result(10)
+    # After each turn those pass who were there by then: four, and ten.
+    assert [network.batches.index([f"a{n}"]) for n in range(3)] == [3, 8, 19]
+
+
+def test_the_last_quarter_of_the_queue_is_for_clients_with_nothing_in_it(make: Make, network: FakeNetwork) -> None:
+    batcher = make(queue=8)
+    first = hold(network, batcher)  # of a client without a name
+    greedy = [batcher.submit([f"{n}"], ENGLISH, "greedy") for n in range(5)]
+    for check in (batcher.check_room, lambda client: batcher.submit(["x"], ENGLISH, client)):
+        with pytest.raises(QueueFull, match="6 photos are waiting"):
+            check("greedy")
+    others = [batcher.submit(["a"], ENGLISH, "a"), batcher.submit(["b"], ENGLISH, "b")]
+    with pytest.raises(QueueFull, match="8 photos are waiting"):
+        batcher.submit(["c"], ENGLISH, "c")
+    network.go.set()
+    for each in [first, *greedy, *others]:
+        each.result(10)
+    assert not batcher._clients, "nobody is remembered"
 
 
 def test_the_photos_of_a_small_request_are_loaded_before_the_rest_of_a_large_one(

@@ -22,6 +22,7 @@ from tests.serve.running import RED, Running
 
 from showtell.serve.limits import Limits
 
+OTHER_ADDRESSES = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 alone is loopback")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEAD = b"POST /v1/caption HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -144,6 +145,7 @@ def test_more_connections_than_are_allowed_are_closed(run: Callable[..., Running
     assert server.post().status_code == 200
 
 
+@OTHER_ADDRESSES
 def test_one_address_leaves_room_for_others(run: Callable[..., Running]) -> None:
     server = run(address_connections=2)
     held = [server.connect() for _ in range(2)]
@@ -157,6 +159,28 @@ def test_one_address_leaves_room_for_others(run: Callable[..., Running]) -> None
         assert rest_of(other).startswith(b"HTTP/1.1 200 ")
     for client in held:
         client.close()
+
+
+@OTHER_ADDRESSES
+def test_a_client_with_many_requests_leaves_room_for_another(run: Callable[..., Running]) -> None:
+    server = run(queue=8, batch=1)
+    server.captioner.go.clear()
+
+    def post(address: str, **headers: str) -> httpx.Response:
+        with httpx.Client(transport=httpx.HTTPTransport(local_address=address), timeout=60) as client:
+            return client.post(f"{server.url}/v1/caption", files={"images": RED}, headers=headers)
+
+    with ThreadPoolExecutor(20) as pool:
+        greedy = [pool.submit(post, "127.0.0.2") for _ in range(12)]
+        until(lambda: sum(each.done() for each in greedy) == 6)
+        assert server.site.batcher.waiting == 6
+        # One of another address, and one that a proxy on this machine speaks for.
+        others = [pool.submit(post, "127.0.0.3"), pool.submit(post, "127.0.0.1", **{"X-Forwarded-For": "192.0.2.1"})]
+        until(lambda: server.site.batcher.waiting == 8)
+        assert post("127.0.0.4").status_code == 503, "full is full"
+        server.captioner.go.set()
+        assert [each.result(20).status_code for each in others] == [200, 200]
+        assert sorted(each.result(20).status_code for each in greedy) == [200] * 6 + [503] * 6
 
 
 def test_the_answer_to_a_large_body_arrives(run: Callable[..., Running]) -> None:

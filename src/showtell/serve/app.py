@@ -16,6 +16,7 @@ from showtell.errors import BadImage, ShowtellError
 from showtell.fetch.fetch import Fetcher
 from showtell.records import Caption
 from showtell.serve.batcher import Outcome, Stopping
+from showtell.serve.clients import client_of
 from showtell.serve.intake import read_request
 from showtell.serve.meters import CONTENT_TYPE, PATHS, Meters
 from showtell.serve.openapi import caption_body, responses
@@ -74,10 +75,12 @@ def _add_captions(app: FastAPI, service: Service, fetcher: Fetcher | None) -> No
     )
     async def caption(request: Request) -> CaptionResponse:
         """Each image gets captions, best first, or an error of its own; one bad image does not harm the others."""
-        service.batcher.check_room()  # before a body is read for nothing
+        client = client_of(request.client and request.client.host)
+        service.batcher.check_room(client)  # before a body is read for nothing
         intake = await read_request(request, service.limits, fetcher is not None)
         ask = service.ask(**intake.options.model_dump())
-        outcomes = await service.caption(intake.images if urls is None else await urls.fetched(intake.images), ask)
+        images = intake.images if urls is None else await urls.fetched(intake.images)
+        outcomes = await service.caption(images, ask, client)
         return CaptionResponse(model=service.model, results=[_result(each) for each in outcomes])
 
 

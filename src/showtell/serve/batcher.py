@@ -2,8 +2,9 @@
 
     submit -> loader threads: bytes to pixels -> network thread: photos that ask for the same, in batches -> outcomes
 
-Whoever asks takes turns, photo by photo: a request with one photo beside one with 32 waits for one or two batches, not
-for all 32. The turn also decides what is run next, so that no language or beam width waits behind a popular one.
+Clients take turns, and so do the requests of each, photo by photo: a request with one photo beside one with 32, or
+beside a client with 40 requests, waits for one or two batches, not for all of them. The turn also decides what is run
+next, so that no language or beam width waits behind a popular one.
 
 Threads, not asyncio: ONNX Runtime and Pillow release the interpreter while they work, and a batch must not hold up the
 event loop that tells other clients that the queue is full.
@@ -15,7 +16,6 @@ different beams into one search (a caption must not depend on what else is in it
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import threading
 import time
@@ -28,6 +28,7 @@ from typing import Any, Protocol
 from showtell.core.captioner import Ask, Prepared
 from showtell.errors import BadImage, ShowtellError
 from showtell.records import Caption
+from showtell.serve.clients import KEPT
 from showtell.serve.limits import Limits
 
 LOADERS = 2
@@ -62,8 +63,26 @@ class Stopping(ShowtellError):
         super().__init__("the server is stopping; try again later")
 
 
+@dataclass
+class _Turns:
+    """When somebody had a turn last, or came; whoever's number is smallest is next."""
+
+    load: int
+    run: int
+
+
+@dataclass(eq=False)
+class _Client:
+    name: str
+    turns: _Turns
+    waiting: int = 0
+    """Photos, as in `Batcher.waiting`."""
+
+
 @dataclass(eq=False)
 class _Request:
+    client: _Client
+    turns: _Turns
     ask: Ask
     future: Future[list[Outcome]]
     unloaded: deque[tuple[int, Any]]
@@ -71,8 +90,14 @@ class _Request:
     ready: deque[tuple[int, Prepared]] = field(default_factory=deque)
     missing: int = 0
     """Photos without an outcome."""
-    turn: int = 0
-    """Of loading: the one with the smallest is next."""
+
+    @property
+    def to_load(self) -> tuple[int, int]:
+        return self.client.turns.load, self.turns.load
+
+    @property
+    def to_run(self) -> tuple[int, int]:
+        return self.client.turns.run, self.turns.run
 
 
 class Batcher:
@@ -81,9 +106,10 @@ class Batcher:
     ) -> None:
         """`on_batch(photos, seconds)` is called after each run of the network, in its thread."""
         self.network, self.limits, self.on_batch = network, limits, on_batch
-        self._requests: deque[_Request] = deque()  # the first one has the next turn
+        self._requests: list[_Request] = []
+        self._clients: dict[str, _Client] = {}
+        self._turns = 0
         self._changed = threading.Condition()
-        self._turns = itertools.count()
         self._waiting = 0
         self._first_ready: float | None = None
         self._per_photo = FIRST_GUESS
@@ -111,32 +137,37 @@ class Batcher:
         """Photos admitted and not yet done."""
         return self._waiting
 
-    def check_room(self) -> None:
+    def check_room(self, client: str = "") -> None:
         """Raises QueueFull or Stopping where `submit` would: before a body is read that would be for nothing."""
         if self._stopping:
             raise Stopping
         # No more than can be done in the time for stopping, should that be now: a slow model has less room.
         room = max(1, min(self.limits.queue, int(self.limits.stop_seconds / self._per_photo)))
+        if client in self._clients:
+            room -= room // KEPT
         if self._waiting >= room:
             # What is over the mark has to be done before there is room for one more.
             over = self._waiting - room + 1
             raise QueueFull(self._waiting, max(1, math.ceil(over * self._per_photo)))
 
-    def submit(self, images: Sequence[Any], ask: Ask) -> Future[list[Outcome]]:
+    def submit(self, images: Sequence[Any], ask: Ask, client: str = "") -> Future[list[Outcome]]:
         """One outcome per image, in order. Cancelling the future takes its photos out of the queue.
 
         A request is admitted while there is room for one photo, so that large ones are not starved by small ones: up to
-        `limits.queue + limits.images - 1` photos wait. Raises QueueFull and Stopping.
+        `limits.queue + limits.images - 1` photos wait. The last quarter of the room is for clients that have nothing in
+        the queue. Raises QueueFull and Stopping.
         """
         future: Future[list[Outcome]] = Future()
-        request = _Request(ask, future, deque(enumerate(images)), [None] * len(images), missing=len(images))
         if not images:
             future.set_result([])
             return future
         with self._changed:
-            self.check_room()
-            self._waiting += len(images)
-            request.turn = next(self._turns)
+            self.check_room(client)
+            now = self._next_turn()
+            owner = self._clients.setdefault(client, _Client(client, _Turns(now, now)))
+            outcomes: list[Outcome | None] = [None] * len(images)
+            request = _Request(owner, _Turns(now, now), ask, future, deque(enumerate(images)), outcomes)
+            self._count(request, len(images))
             self._requests.append(request)
             self._changed.notify_all()
         future.add_done_callback(lambda done: self._drop(request) if done.cancelled() else None)
@@ -155,11 +186,22 @@ class Batcher:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
+    def _next_turn(self) -> int:
+        self._turns += 1
+        return self._turns
+
+    def _count(self, request: _Request, more: int) -> None:
+        """So many photos more without an outcome, or fewer; a client that has none left is forgotten."""
+        request.missing += more
+        request.client.waiting += more
+        self._waiting += more
+        if not request.client.waiting:
+            del self._clients[request.client.name]
+
     def _drop(self, request: _Request) -> None:
         with self._changed:
             if request.missing:
-                self._waiting -= request.missing
-                request.missing = 0
+                self._count(request, -request.missing)
                 request.unloaded.clear()
                 request.ready.clear()
                 with contextlib.suppress(ValueError):
@@ -187,9 +229,10 @@ class Batcher:
         """A photo of the request whose turn it is, or None when there will be none: the server stops."""
         with self._changed:
             while True:
-                request = min((each for each in self._requests if each.unloaded), key=_turn, default=None)
-                if request is not None:
-                    request.turn = next(self._turns)
+                waiting = [each for each in self._requests if each.unloaded]
+                if waiting:
+                    request = min(waiting, key=lambda each: each.to_load)
+                    request.turns.load = request.client.turns.load = self._next_turn()
                     place, image = request.unloaded.popleft()
                     return request, place, image
                 if self._stopping and not self._waiting:
@@ -215,14 +258,15 @@ class Batcher:
         """Photos that ask for the same, in turns; nothing when there will be none."""
         with self._changed:
             while True:
-                first = next((each for each in self._requests if each.ready), None)
-                if first is None:
+                ready = [each for each in self._requests if each.ready]
+                if not ready:
                     self._first_ready = None
                     if self._stopping and not self._waiting:
                         return []
                     self._changed.wait()
                     continue
-                alike = [each for each in self._requests if each.ready and each.ask == first.ask]
+                first = min(ready, key=lambda each: each.to_run)
+                alike = [each for each in ready if each.ask == first.ask]
                 rest = self._time_to_wait(sum(len(each.ready) for each in alike))
                 if rest > 0:
                     self._changed.wait(rest)
@@ -237,15 +281,13 @@ class Batcher:
 
     def _in_turns(self, alike: list[_Request]) -> list[tuple[_Request, int, Prepared]]:
         batch: list[tuple[_Request, int, Prepared]] = []
-        turns = deque(alike)
-        while turns and len(batch) < self.limits.batch:
-            request = turns.popleft()
+        while alike and len(batch) < self.limits.batch:
+            request = min(alike, key=lambda each: each.to_run)
             batch.append((request, *request.ready.popleft()))
             # Behind all others, those too who ask for something else.
-            self._requests.remove(request)
-            self._requests.append(request)
-            if request.ready:
-                turns.append(request)
+            request.turns.run = request.client.turns.run = self._next_turn()
+            if not request.ready:
+                alike.remove(request)
         return batch
 
     def _finish(self, done: Iterable[tuple[_Request, int, Outcome]]) -> None:
@@ -255,8 +297,7 @@ class Batcher:
                 if not request.missing:
                     continue  # its client left
                 request.outcomes[place] = outcome
-                request.missing -= 1
-                self._waiting -= 1
+                self._count(request, -1)
                 if not request.missing:
                     self._requests.remove(request)
                     complete.append(request)
@@ -270,7 +311,3 @@ class Batcher:
             self._drop(request)
             with contextlib.suppress(InvalidStateError):
                 request.future.set_exception(error)
-
-
-def _turn(request: _Request) -> int:
-    return request.turn

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import anyio
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive
 
+from showtell.serve.clients import Room
 from showtell.serve.limits import Limits
 from showtell.serve.refusal import Refusal
 
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 2**26
-
-
-@dataclass
-class Store:
-    """Bytes that all requests together may have in work; memory is what a stranger fills first."""
-
-    left: int
 
 
 class Body:
@@ -31,8 +24,9 @@ class Body:
     what is done for it.
     """
 
-    def __init__(self, receive: Receive, headers: Headers, limits: Limits, store: Store) -> None:
-        self._receive, self._limits, self._store = receive, limits, store
+    def __init__(self, receive: Receive, headers: Headers, limits: Limits, store: Room, client: str) -> None:
+        """`store`: bytes that all requests together may have in work; memory is what a stranger fills first."""
+        self._receive, self._limits, self._store, self.client = receive, limits, store, client
         self._is_expected = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self._pieces: asyncio.Queue[Message] = asyncio.Queue(1)
         self._count = 0
@@ -67,7 +61,7 @@ class Body:
 
     def release(self) -> None:
         """What it held is no longer in work."""
-        self._store.left += self._count
+        self._store.give_back(self.client, self._count)
         self._count = 0
 
     async def look_away(self) -> None:
@@ -119,8 +113,7 @@ class Body:
     def _took(self, count: int) -> Refusal | None:
         if self._count + count > self._limits.body_bytes:
             return Refusal.too_large(self._limits.body_bytes)
-        if count > self._store.left:
+        if not self._store.take(self.client, count):
             return Refusal.busy("as many bytes are in work as are allowed")
         self._count += count
-        self._store.left -= count
         return None

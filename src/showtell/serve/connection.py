@@ -13,6 +13,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from showtell.serve.clients import client_of
 from showtell.serve.limits import Limits
 from showtell.serve.refusal import Refusal
 
@@ -46,7 +47,8 @@ def timed_protocol(limits: Limits) -> type[H11Protocol]:
 
         def _of_one_address(self) -> int:
             clients = [each.client for each in self.connections if isinstance(each, H11Protocol)]
-            return sum(1 for each in clients if each and self.client and each[0] == self.client[0])
+            names = [client_of(each[0]) for each in clients if each]
+            return names.count(client_of(self.client[0])) if self.client else 0
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)

@@ -29,7 +29,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from showtell.errors import BadConfig
 from showtell.serve.batcher import Stopping
-from showtell.serve.body import Body, Store
+from showtell.serve.body import Body
+from showtell.serve.clients import Room, client_of
 from showtell.serve.limits import Limits
 from showtell.serve.meters import Meters
 from showtell.serve.refusal import INTERNAL, Refusal
@@ -72,34 +73,28 @@ class Rules:
     """Other sites that may show the page in a frame."""
 
 
-@dataclass
-class _Room:
-    left: int
-
-
 class _Place:
     """One request's place in a room."""
 
-    def __init__(self, room: _Room) -> None:
-        self._room, self._taken = room, 0
+    def __init__(self, room: Room, client: str) -> None:
+        self._room, self._client, self._taken = room, client, 0
 
     def take(self) -> Refusal | None:
-        if self._room.left == 0:
+        if not self._room.take(self._client):
             return Refusal.busy("as many requests are in work as are allowed")
-        self._room.left -= 1
         self._taken = 1
         return None
 
     def give_back(self) -> None:
-        self._room.left += self._taken
+        self._room.give_back(self._client, self._taken)
         self._taken = 0
 
 
 class Gate:
     def __init__(self, app: ASGIApp, limits: Limits, rules: Rules, meters: Meters) -> None:
         self.app, self.limits, self.rules, self.meters = app, limits, rules, meters
-        self._requests, self._streams = _Room(limits.requests), _Room(limits.streams)
-        self._store = Store(limits.bytes_in_work)
+        self._requests, self._streams = Room(limits.requests), Room(limits.streams)
+        self._store = Room(limits.bytes_in_work, little=limits.body_bytes)
         self._open_streams: set[anyio.CancelScope] = set()
         self._bodies: dict[Body, anyio.CancelScope] = {}
         check_origins(rules.origins)
@@ -137,7 +132,8 @@ class Gate:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin, status = time.monotonic(), 0
-        body = Body(receive, Headers(scope=scope), self.limits, self._store)
+        client = client_of((scope.get("client") or [None])[0])
+        body = Body(receive, Headers(scope=scope), self.limits, self._store, client)
 
         async def send_safely(message: Message) -> None:
             nonlocal status
@@ -233,7 +229,8 @@ class Gate:
         """Give the request to the app; what to say in place of the app's answer, if anything."""
         path = scope["path"]
         is_stream = self.rules.is_stream(path)
-        place = _Place(_Room(1) if path in HEALTH else self._streams if is_stream else self._requests)
+        room = Room(1) if path in HEALTH else self._streams if is_stream else self._requests
+        place = _Place(room, body.client)
         # Who is still sending takes no place yet: otherwise a few who send slowly keep all others out.
         if not body.unread and (refusal := place.take()):
             return refusal

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from showtell.core.captioner import Captioner
 from showtell.errors import MissingExtra
+from showtell.serve.clients import client_of
 from showtell.serve.page_answers import PageAnswers, examples, largest_photo, picture_url
 from showtell.serve.page_routes import is_page_request
 from showtell.serve.page_sessions import PageSessions
@@ -66,7 +67,9 @@ def build_page(service: Service) -> gr.Blocks:
 
     # Gradio finds these two by their annotations.
     async def ask(event: gr.EventData, request: gr.Request) -> dict[str, Any]:
-        return await answers.answer(event._data, str(request.session_hash))
+        return await answers.answer(
+            event._data, str(request.session_hash), client_of(request.client and request.client.host)
+        )
 
     html = _text("page.html").replace("/* page.css */", _text("page.css"))
     page: gr.Blocks = gr.Blocks(title="showtell", analytics_enabled=False, fill_width=True)

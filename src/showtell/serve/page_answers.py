@@ -24,6 +24,7 @@ from showtell.core.image import load_image
 from showtell.errors import BadConfig, BadImage
 from showtell.records import Caption
 from showtell.serve.batcher import QueueFull, Stopping
+from showtell.serve.clients import Room
 from showtell.serve.service import Service
 
 log = logging.getLogger(__name__)
@@ -76,17 +77,17 @@ class PageAnswers:
         self._service = service
         self._examples = {path.name: path for path in examples()}
         self._largest = largest_photo(service.limits.body_bytes)
-        self._held = 0  # bytes of photos in work
+        self._store = Room(service.limits.page_bytes, little=service.limits.body_bytes)
         self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
         self._drawing = asyncio.Semaphore(_PICTURES)
 
-    async def answer(self, question: object, session: str) -> dict[str, Any]:
+    async def answer(self, question: object, session: str, client: str = "") -> dict[str, Any]:
         """Never raises but CancelledError. A question takes the place of an earlier one of the same page."""
         number = question.get("id") if isinstance(question, Mapping) else None
         identity = {"id": number if isinstance(number, int) and abs(number) < 2**53 else None}
         if earlier := self._running.get(session):
             earlier.cancel()
-        work = asyncio.create_task(self._answer(question))
+        work = asyncio.create_task(self._answer(question, client))
         self._running[session] = work
         try:
             await asyncio.wait({work}, timeout=self._service.limits.deadline)
@@ -101,9 +102,9 @@ class PageAnswers:
             return {**identity, "error": {"code": "replaced", "text": ""}}
         return {**identity, **work.result()}
 
-    async def _answer(self, question: object) -> dict[str, Any]:
+    async def _answer(self, question: object, client: str) -> dict[str, Any]:
         try:
-            return await self._captions(question)
+            return await self._captions(question, client)
         except BadImage as error:
             text = _PLAIN.get(error.code, "This photo cannot be used.")
             return {"error": {"code": error.code, "text": text, "detail": error.detail}}
@@ -117,25 +118,24 @@ class PageAnswers:
             log.exception("a question of the page failed")
             return {"error": _error("internal")}
 
-    async def _captions(self, question: object) -> dict[str, Any]:
+    async def _captions(self, question: object, client: str) -> dict[str, Any]:
         if not isinstance(question, dict):
             raise BadConfig("found no question; expected an object with a photo")
         ask = self._ask(question)
         # Out of the question: Gradio keeps that until its answer has been sent.
         encoded, wants_picture = question.pop("photo", None), question.get("picture") is True
         size = len(encoded) if isinstance(encoded, str) else 0
-        if self._held + size > self._service.limits.page_bytes:
+        if not self._store.take(client, size):
             return {"error": _error("queue_full", 1)}
-        self._held += size
         try:
             photo = self._photo(encoded, question.get("example"))
             del encoded
-            [outcome] = await self._service.caption([photo], ask)
+            [outcome] = await self._service.caption([photo], ask, client)
             if isinstance(outcome, BadImage):
                 raise outcome
             picture = await self._picture(photo) if wants_picture else None
         finally:
-            self._held -= size
+            self._store.give_back(client, size)
         return {"language": ask.language, "picture": picture, "captions": [_caption(each) for each in outcome]}
 
     def _ask(self, question: Mapping[str, Any]) -> Ask:

@@ -54,12 +54,12 @@ class Service:
         """Words that a caption may be asked to have at most."""
         return min(self.limits.length, self.captioner.longest or self.limits.length)
 
-    async def caption(self, images: Sequence[Any], ask: Ask) -> list[Outcome]:
+    async def caption(self, images: Sequence[Any], ask: Ask, client: str = "") -> list[Outcome]:
         """One outcome per image. A task that is cancelled takes its photos out of the queue.
 
         Raises QueueFull and Stopping.
         """
-        outcomes = await asyncio.wrap_future(self.batcher.submit(images, ask))
+        outcomes = await asyncio.wrap_future(self.batcher.submit(images, ask, client))
         for each in outcomes:
             self.on_outcome(each.code if isinstance(each, BadImage) else "ok")
         return outcomes
