@@ -58,6 +58,8 @@ def test_behind_a_proxy() -> None:
     site = {"origin": "https://captions.example", "host": "backend:7860"}
     assert ask(gate(), **site).status == 403
     assert ask(gate(), **site, x_forwarded_host="captions.example").status == 200
+    assert ask(gate(), **site, sec_fetch_site="same-origin").status == 200
+    assert ask(gate(), **site, sec_fetch_site="same-site").status == 403
 
 
 def test_a_server_on_a_network_goes_by_any_name_or_by_those_given() -> None:

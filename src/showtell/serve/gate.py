@@ -208,11 +208,12 @@ class Gate:
 
     def _is_from_here(self, headers: Headers) -> bool:
         """Browsers send the origin with whatever they post; other clients have none, and no user's credentials."""
-        origin = headers.get("origin")
-        if origin is None:
-            return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
-        # A proxy may put its own name for this server into Host. No other site's page can set the second header: it
-        # would have to ask first (CORS).
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if origin is None or site == "same-origin":
+            return site in (None, "none", "same-origin")
+        # Browsers say so only where the page came by https or from this machine; else the names are compared. A proxy
+        # may put its own name for this server into Host. No other site's page can set the second header: it would have
+        # to ask first (CORS).
         here = {headers.get(name, "").lower() for name in ("host", "x-forwarded-host")} - {""}
         return origin in self.rules.origins or origin.lower().partition("://")[2] in here
 
