@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from scipy.interpolate import PchipInterpolator
 
 from showtell.errors import BadConfig
 from showtell.settings import Crop
@@ -66,20 +67,40 @@ MAPS = arrays(np.float32, st.tuples(st.integers(1, 8), st.integers(1, 8)), eleme
 
 
 @given(MAPS, st.integers(1, 6), st.integers(1, 6))
-def test_a_smooth_map_is_never_negative_and_keeps_every_cell_s_share(weights: np.ndarray, wide: int, high: int) -> None:
+def test_a_smooth_map_has_the_weights_in_the_middles_and_nothing_beyond(
+    weights: np.ndarray, wide: int, high: int
+) -> None:
     rows, columns = weights.shape
+    wide, high = 2 * wide + 1, 2 * high + 1  # so that the middle of a cell is a pixel
     drawn = smooth(weights, (wide * columns, high * rows))
     assert drawn.shape == (high * rows, wide * columns)
-    assert drawn.min() >= 0 and drawn.max() <= weights.max() + 1e-6
-    assert drawn.mean() == pytest.approx(weights.mean(), abs=1e-5)
+    assert drawn.min() >= weights.min() and drawn.max() <= weights.max()
+    assert np.allclose(drawn[high // 2 :: high, wide // 2 :: wide], weights, atol=1e-6)
 
 
-def test_a_smooth_map_is_the_spline_of_its_textbook() -> None:
-    """At the middle of a lonely cell (2/3)^2, of the next one 2/3 * 1/6, two cells away nothing."""
-    drawn = smooth(only(3, 3), (49, 49))  # the middles of cells are the pixels 3, 10, 17, ...
-    assert drawn[24, 24] == pytest.approx(4 / 9) and drawn[24, 17] == pytest.approx(1 / 9)
-    assert drawn[24, 10] == pytest.approx(0) and drawn[17, 31] == pytest.approx(1 / 36)
-    assert np.allclose(smooth(np.full((7, 7), 0.3, np.float32), (50, 20)), 0.3), "an even map stays even, at edges too"
+@given(MAPS, st.integers(1, 40), st.integers(1, 40))
+def test_a_smooth_map_is_scipy_s_monotone_curve(weights: np.ndarray, width: int, height: int) -> None:
+    def curves(values: np.ndarray, pixels: int) -> np.ndarray:
+        middles = np.arange(-1, len(values) + 1)  # with one more at each end, that the curves become level there
+        places = (np.arange(pixels) + 0.5) * len(values) / pixels - 0.5
+        return PchipInterpolator(middles, np.pad(values, ((1, 1), (0, 0)), "edge"), axis=0)(places)
+
+    expected = curves(curves(weights.astype(float), height).T, width).T
+    assert np.allclose(smooth(weights, (width, height)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("greatest", [(3, 3), (0, 0), (6, 2)])
+def test_the_greatest_weight_is_the_brightest_spot_and_has_one_colour_wherever_it_is(greatest: tuple[int, int]) -> None:
+    weights = np.zeros((7, 7), np.float32)
+    weights[0, 6] = 0.4
+    weights[greatest] = 0.6
+    drawn = overlay(grey(210, 210), weights)
+    brightest = change(drawn, False)
+    rows, columns = np.nonzero(brightest == brightest.max())
+    assert ((rows // 30 == greatest[0]) & (columns // 30 == greatest[1])).all()
+    middle = tuple(30 * cell + 15 for cell in greatest)
+    in_grid = overlay(grey(210, 210), weights, grid=True)
+    assert np.abs(np.subtract(drawn.getpixel(middle[::-1]), in_grid.getpixel(middle[::-1]))).max() <= 2
 
 
 @given(MAPS)

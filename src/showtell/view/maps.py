@@ -8,7 +8,7 @@ Rejected: the photo darkened where the network does not look. On a photo that is
 
 A map is coloured by its own greatest weight, for a map of few weights in many cells would be empty on a scale of all
 words. But this is at least EVEN times the mean: a network that looks everywhere alike looks nowhere, and such a map
-stays faint.
+stays faint. Smooth or not, the scale is that of the weights, and the middle of each cell has one colour.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ UNSEEN: Final = 0.65
 def overlay(photo: ImageSource, weights: Weights, grid: bool = False, crop: Crop = "squash") -> Image.Image:
     """The photo, in its size, with the map of one word, `[h, w]` weights of equal cells, over it.
 
-    The map is smooth: a cubic B-spline, which is never negative and in which every cell keeps its share of the whole.
+    The map is smooth: it has each cell's weight at the cell's middle, and between two of them nothing beyond them.
     With `grid` it is what the network has and no more: each cell in one colour. `crop` is the model's
     (`captioner.bundle.manifest.pixels.crop`): with `center` the cells cover the largest square in the middle.
 
@@ -56,7 +56,9 @@ def laid_over(photo: Image.Image, weights: Weights, grid: bool, crop: Crop) -> I
         raise ValueError(f"found weights {list(weights.shape)}; expected [h, w] of finite numbers, none below 0")
     box = seen(photo.size, crop)
     size = (box[2] - box[0], box[3] - box[1])
-    strength = _strength(cells(weights, size) if grid else smooth(weights, size))
+    full = max(float(weights.max()), EVEN * float(weights.mean())) or 1.0
+    drawn_weights = cells(weights, size) if grid else smooth(weights, size)
+    strength = Image.fromarray(np.rint(drawn_weights * (255 / full)).astype(np.uint8))
     grey = ImageOps.grayscale(photo).convert("RGB").point([round(DIMMED * value) for value in range(256)] * 3)
     drawn = grey if size == photo.size else Image.blend(grey, Image.new("RGB", photo.size, "white"), UNSEEN)
     inside = _tinted(grey.crop(box), strength)
@@ -79,14 +81,18 @@ def seen(size: tuple[int, int], crop: Crop) -> tuple[int, int, int, int]:
 
 
 def smooth(weights: Weights, size: tuple[int, int]) -> Weights:
-    """`[h, w]` cells -> `[height, width]` pixels of `size`: a cubic B-spline, mirrored at the edges.
+    """`[h, w]` cells -> `[height, width]` pixels of `size`: monotone cubic curves (Fritsch and Butland 1984, *A Method
+    for Constructing Local Monotone Piecewise Cubic Interpolants*) down the columns, then along the rows.
 
-    Its mean is that of the cells. It does not pass through their weights (at a lonely one it reaches less than half):
-    a curve that does swings below 0 beside it.
+    Each cell has its weight at its middle, from the outermost of which to the edge nothing changes; between two middles
+    no weight is less or more than theirs, so that the greatest cell is the brightest spot.
+
+    Rejected: a cubic B-spline, which looks much the same, but has less than half of a lonely cell's weight in its
+    middle and twice as much where the cell is in a corner, so that lesser weights outshine greater ones; a natural or a
+    Catmull-Rom spline, which swings below 0; and bilinear interpolation, whose ridges draw crosses.
     """
     width, height = size
-    rows, columns = weights.shape
-    drawn: Weights = _spline(rows, height) @ weights @ _spline(columns, width).T
+    drawn: Weights = _stretched(_stretched(weights, height).T, width).T
     return drawn
 
 
@@ -121,24 +127,30 @@ def _coloured(strength: Image.Image) -> Image.Image:
     return paletted.convert("RGB")
 
 
-def _strength(drawn: Weights) -> Image.Image:
-    """Weights as mode L: 255 for the greatest, or for EVEN times the mean if that is more."""
-    full = max(float(drawn.max()), EVEN * float(drawn.mean())) or 1.0
-    return Image.fromarray(np.rint(drawn * (255 / full)).astype(np.uint8))
+def _stretched(weights: Weights, pixels: int) -> Weights:
+    """`[n, k]` -> `[pixels, k]`, one curve through each column."""
+    count = len(weights)
+    places = np.clip((np.arange(pixels) + 0.5) * count / pixels - 0.5, 0, count - 1)  # the middle of cell n is at n
+    low = np.floor(places).astype(int)
+    high = np.minimum(low + 1, count - 1)
+    t = (places - low).astype(np.float32)[:, None]
+    slopes = _slopes(weights)
+    start, end = weights[low], weights[high]
+    turn = t * (1 - t) * ((1 - t) * slopes[low] - t * slopes[high])
+    # Rounding must not lead beyond the two, below 0 least of all.
+    drawn: Weights = np.clip(
+        start + (end - start) * t * t * (3 - 2 * t) + turn, np.minimum(start, end), np.maximum(start, end)
+    )
+    return drawn
 
 
-def _spline(count: int, pixels: int) -> Weights:
-    """`[pixels, count]`: how much each cell counts for each pixel; every row sums to 1."""
-    places = (np.arange(pixels) + 0.5) * count / pixels - 0.5  # the middle of cell n is at n
-    matrix = np.zeros((pixels, count), np.float32)
-    for offset in range(-1, 3):
-        cell = np.floor(places).astype(int) + offset
-        away = np.abs(places - cell)
-        near, far = 2 / 3 - away**2 + away**3 / 2, (2 - away) ** 3 / 6
-        mirrored = cell % (2 * count)
-        mirrored = np.minimum(mirrored, 2 * count - 1 - mirrored)
-        np.add.at(matrix, (np.arange(pixels), mirrored), np.where(away < 1, near, far))
-    return matrix
+def _slopes(weights: Weights) -> Weights:
+    """In the middle of each cell: the harmonic mean of the slopes at its sides, and 0 where these differ in sign."""
+    steps = np.pad(np.diff(weights, axis=0), ((1, 1), (0, 0)))
+    before, after = steps[:-1], steps[1:]
+    same = before * after > 0
+    slopes: Weights = np.where(same, 2 * before * after / np.where(same, before + after, 1), 0)
+    return slopes
 
 
 def _cell_of(count: int, pixels: int) -> NDArray[np.intp]:

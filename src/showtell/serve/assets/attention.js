@@ -1,37 +1,37 @@
 // One word's attention over the photo, as view/maps.py draws it: the photo becomes grey, and all colour is attention.
 
-// [[cell, weight] x 4] for each of so many pixels: a cubic B-spline, mirrored at the edges, never negative.
-function splineOf(cells, pixels) {
-  const taps = [];
-  for (let pixel = 0; pixel < pixels; pixel++) {
-    const place = ((pixel + 0.5) * cells) / pixels - 0.5;
-    const row = [];
-    for (let offset = -1; offset < 3; offset++) {
-      const cell = Math.floor(place) + offset;
-      const away = Math.abs(place - cell);
-      const weight = away < 1 ? 2 / 3 - away ** 2 + away ** 3 / 2 : Math.max(0, 2 - away) ** 3 / 6;
-      const turned = ((cell % (2 * cells)) + 2 * cells) % (2 * cells);
-      row.push([Math.min(turned, 2 * cells - 1 - turned), weight]);
-    }
-    taps.push(row);
-  }
-  return taps;
+// For each of so many pixels: the cell before it, the cell behind it, and how far it is between their middles.
+function placesOf(cells, pixels) {
+  return Array.from({ length: pixels }, (_, pixel) => {
+    const place = Math.min(Math.max(((pixel + 0.5) * cells) / pixels - 0.5, 0), cells - 1), low = Math.floor(place);
+    return [low, Math.min(low + 1, cells - 1), place - low];
+  });
 }
 
+// In the middle of each cell: the harmonic mean of the slopes at its sides, 0 where these differ in sign.
+function slopesOf(line) {
+  return line.map((value, n) => {
+    const before = n ? value - line[n - 1] : 0, after = n + 1 < line.length ? line[n + 1] - value : 0;
+    return before * after > 0 ? (2 * before * after) / (before + after) : 0;
+  });
+}
+
+// A monotone cubic curve through the cells of a line, at each of the places.
+function stretched(line, places) {
+  const slopes = slopesOf(line);
+  return places.map(([low, high, t]) => {
+    const turn = t * (1 - t) * ((1 - t) * slopes[low] - t * slopes[high]);
+    const drawn = line[low] + (line[high] - line[low]) * t * t * (3 - 2 * t) + turn;
+    return Math.max(Math.min(drawn, Math.max(line[low], line[high])), Math.min(line[low], line[high]));
+  });
+}
+
+// Down the columns, then along the rows.
 function smoothed(weights, width, height) {
-  const across = splineOf(weights[0].length, width);
-  const stretched = weights.map((row) => {
-    const line = new Float32Array(width);
-    for (let x = 0; x < width; x++) for (const [cell, weight] of across[x]) line[x] += row[cell] * weight;
-    return line;
-  });
+  const down = placesOf(weights.length, height), across = placesOf(weights[0].length, width);
+  const columns = weights[0].map((_, column) => stretched(weights.map((row) => row[column]), down));
   const drawn = new Float32Array(width * height);
-  splineOf(weights.length, height).forEach((taps, y) => {
-    for (const [cell, weight] of taps) {
-      const line = stretched[cell];
-      for (let x = 0; x < width; x++) drawn[y * width + x] += line[x] * weight;
-    }
-  });
+  for (let y = 0; y < height; y++) drawn.set(stretched(columns.map((column) => column[y]), across), y * width);
   return drawn;
 }
 
@@ -68,12 +68,8 @@ function drawAttention(canvas, image, weights, look) {
   const pixels = context.getImageData(0, 0, width, height), data = pixels.data;
   const [left, top, w, h] = seenOf(width, height, look.crop);
   const drawn = look.grid ? cellsOf(weights, w, h) : smoothed(weights, w, h);
-  let most = 0, sum = 0;
-  for (const value of drawn) {
-    most = Math.max(most, value);
-    sum += value;
-  }
-  const full = Math.max(most, (look.even * sum) / drawn.length) || 1;
+  const cells = weights.flat();
+  const full = Math.max(...cells, (look.even * cells.reduce((sum, value) => sum + value)) / cells.length) || 1;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const at = 4 * (y * width + x);
