@@ -12,6 +12,7 @@ from showtell.serve.gate import Gate, Rules
 from showtell.serve.limits import Limits
 from showtell.serve.meters import Meters
 
+METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 OPEN = ("/open", "/stream", "/healthz", "/readyz", "/v1/x")
 
 
@@ -39,7 +40,11 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def gate(app: ASGIApp = echo, limits: Limits | None = None, **rules: Any) -> Gate:
-    known = {"is_open": lambda method, path: path in OPEN, "is_stream": lambda path: path == "/stream", **rules}
+    known = {
+        "methods": lambda path: METHODS if path in OPEN else (),
+        "is_stream": lambda path: path == "/stream",
+        **rules,
+    }
     return Gate(app, limits or Limits(), Rules(**known), Meters())
 
 

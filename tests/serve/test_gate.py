@@ -28,6 +28,7 @@ def test_a_good_request_passes_with_safe_headers() -> None:
     ("request_of", "status", "code"),
     [
         ({"path": "/etc"}, 404, "not_found"),
+        ({"method": "DELETE"}, 405, "method_not_allowed"),
         ({"origin": "https://evil.example"}, 403, "cross_site"),
         ({"origin": "null"}, 403, "cross_site"),
         ({"origin": "http://127.0.0.1:1"}, 403, "cross_site"),
@@ -67,7 +68,14 @@ def test_a_server_on_a_network_goes_by_any_name_or_by_those_given() -> None:
     assert ask(gate(hosts=()), host="captions.example").status == 200
     named = gate(hosts=host_names("127.0.0.1", ("Captions.Example",)))
     assert ask(named, host="captions.example:443").status == 200
-    assert ask(named, host="localhost").status == 421
+    assert ask(named, host="127.0.0.1:7860").status == 200, "as it says of itself when it starts"
+    assert ask(named, host="evil.example").status == 421
+
+
+@pytest.mark.parametrize("name", ["https://captions.example", "captions.example:8080", "captions.example/", "", "a b"])
+def test_names_that_would_never_match(name: str) -> None:
+    with pytest.raises(BadConfig, match=r"--host-name .*: expected a name such as captions"):
+        host_names("0.0.0.0", (name,))
 
 
 @pytest.mark.parametrize(
@@ -99,6 +107,7 @@ def test_without_the_key_nothing_is_open_but_health(headers: dict[str, str]) -> 
         {"authorization": "bearer sesame"},
         {"x_api_key": "sesame"},
         {"authorization": "Basic " + base64.b64encode(b"anyone:sesame").decode()},
+        {"authorization": "Basic " + base64.b64encode(b"of the:proxy").decode(), "x_api_key": "sesame"},
     ],
 )
 def test_with_the_key(headers: dict[str, str]) -> None:
@@ -118,6 +127,9 @@ def test_other_sites_only_when_asked_for() -> None:
     evil = ask(friendly, **BEARER, origin="https://evil.example")
     assert evil.status == 403 and "access-control-allow-origin" not in evil.headers
     assert ask(gate(), method="OPTIONS", **site, access_control_request_method="POST").status == 403
+    for question in ({"origin": "https://evil.example"}, {**site, "access_control_request_method": "PUT"}):
+        refused = ask(friendly, method="OPTIONS", **{"access_control_request_method": "POST", **question})
+        assert (refused.status, refused.code) == (403, "cross_site")
     endless = ask(friendly, method="OPTIONS", **site, access_control_request_method="POST", content_length="99999")
     assert endless.headers["connection"] == "close"
 

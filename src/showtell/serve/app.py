@@ -18,7 +18,7 @@ from showtell.records import Caption
 from showtell.serve.batcher import Outcome, Stopping
 from showtell.serve.clients import client_of
 from showtell.serve.intake import read_request
-from showtell.serve.meters import CONTENT_TYPE, PATHS, Meters
+from showtell.serve.meters import CONTENT_TYPE, Meters
 from showtell.serve.openapi import caption_body, responses
 from showtell.serve.refusal import INTERNAL, Refusal, RefusedError
 from showtell.serve.schema import (
@@ -57,13 +57,8 @@ def make_app(service: Service, meters: Meters, fetcher: Fetcher | None = None, n
     return app
 
 
-def is_api_request(path: str) -> bool:
-    """Whether the API has something at this address; the app says by which method."""
-    return path in PATHS
-
-
 def _add_captions(app: FastAPI, service: Service, fetcher: Fetcher | None) -> None:
-    urls = None if fetcher is None else Urls(fetcher, service.limits)
+    app.state.urls = urls = None if fetcher is None else Urls(fetcher, service.limits)
 
     @app.post(
         "/v1/caption",
@@ -79,7 +74,7 @@ def _add_captions(app: FastAPI, service: Service, fetcher: Fetcher | None) -> No
         service.batcher.check_room(client)  # before a body is read for nothing
         intake = await read_request(request, service.limits, fetcher is not None)
         ask = service.ask(**intake.options.model_dump())
-        images = intake.images if urls is None else await urls.fetched(intake.images)
+        images = intake.images if urls is None else await urls.fetched(intake.images, client)
         outcomes = await service.caption(images, ask, client)
         return CaptionResponse(model=service.model, results=[_result(each) for each in outcomes])
 
@@ -104,10 +99,13 @@ def _add_state(app: FastAPI, service: Service, meters: Meters) -> None:
         )
         return ModelsOut(models=[model])
 
+    # Some balancers look at the head alone.
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", summary="Whether the process lives", responses=responses())
     async def healthz() -> Health:
         return Health(status="ok")
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", summary="Whether it takes requests", responses=responses())
     async def readyz() -> Health:
         if service.batcher.stopping:

@@ -25,6 +25,7 @@ import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from showtell.errors import BadConfig
@@ -58,8 +59,8 @@ BODY = "showtell.body"
 class Rules:
     """Who may come in."""
 
-    is_open: Callable[[str, str], bool]
-    """Whether there is anything at all behind this method and path."""
+    methods: Callable[[str], Sequence[str]]
+    """By which this path may be asked; none: there is nothing behind it."""
     is_stream: Callable[[str], bool] = lambda path: False
     """Whether this path answers with events for as long as a page is open."""
     key: str | None = None
@@ -90,6 +91,15 @@ class _Place:
         self._taken = 0
 
 
+class _Cors(CORSMiddleware):
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        if response.status_code == 200:
+            return response
+        refusal = Refusal(403, "cross_site", "this site's page may not ask that; see --cors")
+        return JSONResponse(refusal.content(), refusal.status, {"Vary": "Origin"})
+
+
 class Gate:
     def __init__(self, app: ASGIApp, limits: Limits, rules: Rules, meters: Meters) -> None:
         self.app, self.limits, self.rules, self.meters = app, limits, rules, meters
@@ -102,7 +112,7 @@ class Gate:
         self._page_policy = PAGE_POLICY.format(" ".join(rules.frames) or "'none'")
         self._checked: ASGIApp = self._check
         if rules.origins:
-            self._checked = CORSMiddleware(
+            self._checked = _Cors(
                 self._check,
                 allow_origins=rules.origins,
                 allow_methods=["GET", "POST"],
@@ -189,8 +199,12 @@ class Gate:
             return None
         if not self._is_host(headers.get("host", "")):
             return Refusal(421, "wrong_host", "this server does not go by the name in the Host header; see --host-name")
-        if not self.rules.is_open(method, path):
+        methods = self.rules.methods(path)
+        if not methods:
             return Refusal(404, "not_found", "there is nothing at this address")
+        if method not in methods:
+            allowed = {"Allow": ", ".join(methods)}
+            return Refusal(405, "method_not_allowed", f"expected {' or '.join(methods)}", allowed)
         if method not in ("GET", "HEAD") and not self._is_from_here(headers):
             return Refusal(403, "cross_site", "the request comes from another site's page, which was not allowed to")
         if self._key is not None and not self._has_key(headers):
@@ -223,8 +237,9 @@ class Gate:
             encoded, given = given, ""
             with contextlib.suppress(binascii.Error, ValueError):
                 given = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")[2]
-        given = given.strip() or headers.get("x-api-key", "")
-        return self._key is not None and hmac.compare_digest(_digest(given), self._key)
+        # Both: what a proxy wants of the client may be in the first, and pass through.
+        keys = [_digest(each) for each in (given.strip(), headers.get("x-api-key", ""))]
+        return self._key is not None and any([hmac.compare_digest(each, self._key) for each in keys])
 
     async def _run(self, scope: Scope, body: Body, send: Send) -> Refusal | None:
         """Give the request to the app; what to say in place of the app's answer, if anything."""
@@ -307,7 +322,14 @@ def check_origins(origins: Sequence[str]) -> None:
 
 
 def host_names(host: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names that a server bound to `host` may be called by: those given, or for this machine only, its own."""
+    """The names that a server bound to `host` may be called by: those given and this machine's own; none given, and
+    bound to a network: any, which is nothing.
+
+    Raises BadConfig for what is no name.
+    """
+    for each in names:
+        if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]", each.lower()):
+            raise BadConfig(f"--host-name {each}: expected a name such as captions.example.org, and nothing around it")
     if names:
-        return tuple(name.lower() for name in names)
+        return (*(name.lower() for name in names), *LOCAL_NAMES)
     return LOCAL_NAMES if host in ("127.0.0.1", "localhost", "::1") else ()

@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from showtell.serve.api_routes import API_METHODS
+
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
-
-PATHS = ("/v1/caption", "/v1/models", "/healthz", "/readyz", "/metrics", "/openapi.json")
-"""Of the API; all others are the page's, or nobody's."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -57,4 +56,4 @@ class Meters:
 
 def _route(path: str) -> str:
     """A label of few values: whatever a client asks for, it adds no series."""
-    return path if path in PATHS else "page"
+    return path if path in API_METHODS else "page"

@@ -28,6 +28,10 @@ def is_page_request(method: str, path: str) -> bool:
     return routes is not None and routes.fullmatch(path) is not None
 
 
+def page_methods(path: str) -> tuple[str, ...]:
+    return tuple(method for method in ("GET", "HEAD", "POST") if is_page_request(method, path))
+
+
 def is_page_join(path: str) -> bool:
     """Whether this path takes the page's questions."""
     return path == _JOIN

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -23,7 +24,8 @@ from PIL import Image
 from showtell.core.captioner import Captioner
 from showtell.errors import BadConfig
 from showtell.fetch.fetch import Fetcher
-from showtell.serve.app import is_api_request, make_app
+from showtell.serve.api_routes import API_METHODS
+from showtell.serve.app import make_app
 from showtell.serve.batcher import Batcher
 from showtell.serve.connection import timed_protocol
 from showtell.serve.gate import Gate, Rules, host_names
@@ -73,11 +75,11 @@ class Site:
         app = make_app(self.service, meters, fetcher, needs_key=access.key is not None)
         if access.page:
             from showtell.serve.page import mount_page
-            from showtell.serve.page_routes import is_page_request, is_page_stream
+            from showtell.serve.page_routes import is_page_stream, page_methods
 
             mount_page(app, self.service)
         rules = Rules(
-            is_open=lambda method, path: is_api_request(path) or (access.page and is_page_request(method, path)),
+            methods=lambda path: API_METHODS.get(path) or (page_methods(path) if access.page else ()),
             is_stream=lambda path: access.page and is_page_stream(path),
             key=access.key,
             hosts=host_names(access.host, access.names),
@@ -156,8 +158,11 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=256)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)  # to its own text Python adds the address again
-        raise BadConfig(f"{host}:{port} cannot be listened at ({why}); give another --port") from error
+        # To its own text Python adds the address again; what is wrong with a name has a number of another kind.
+        is_name = isinstance(error, socket.gaierror) or not error.errno
+        why = error.strerror if is_name else os.strerror(error.errno or 0)
+        other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
+        raise BadConfig(f"{host}:{port} cannot be listened at ({why}); give another {other}") from error
 
 
 def _greet(site: Site, port: int) -> None:
