@@ -51,6 +51,10 @@ def row(path: object, read: object = None) -> CaptionRow:
     )
 
 
+def draw(pictures: Pictures, row: CaptionRow) -> None:
+    pictures.write(row, pictures.name_for(row))
+
+
 def small(path: Path, value: str = "#806040") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (40, 30), value).save(path)
@@ -83,6 +87,18 @@ def test_captions_are_the_same_and_the_grid_is_another_picture(tmp_path: Path) -
     assert one.size == other.size and one.tobytes() != other.tobytes()
 
 
+@pytest.mark.parametrize("ending", [".jsonl", ".csv"])
+def test_rows_name_their_pictures(tmp_path: Path, ending: str) -> None:
+    photos = [small(tmp_path / name / "Same.png") for name in ("a", "b")]
+    rows = tmp_path / f"rows{ending}"
+    done = showtell(*photos, tmp_path / "gone.png", "--attention", tmp_path / "drawn", "--output", rows)
+    assert done.returncode == 1
+    with rows.open(encoding="utf-8", newline="") as file:
+        found = list(map(json.loads, file)) if ending == ".jsonl" else list(csv.DictReader(file))
+    assert [each.get("attention") or "none" for each in found] == ["Same", "Same-2", "none"]
+    assert names(tmp_path / "drawn") == {name + end for name in ("Same", "Same-2") for end in (SHEET, ANIMATION)}
+
+
 def test_a_withheld_caption_is_not_drawn(tmp_path: Path) -> None:
     assert showtell(DOG, "--attention", tmp_path / "none", "--min-score", 1).returncode == 0
     assert names(tmp_path / "none") == set()
@@ -109,7 +125,7 @@ def test_photos_of_one_name(tmp_path: Path, captioner: Captioner) -> None:
     ]
     pictures = Pictures(tmp_path / "out", captioner, grid=False)
     for photo in photos:
-        pictures.write(row(photo))
+        draw(pictures, row(photo))
     stems = ["dog", "dog-2", "dog-3", "dog-2-2", "Dog-4"]
     assert names(tmp_path / "out") == {stem + ending for stem in stems for ending in (SHEET, ANIMATION)}
     for stem, photo in zip(stems, photos, strict=True):
@@ -136,7 +152,7 @@ def test_photos_of_one_name(tmp_path: Path, captioner: Captioner) -> None:
 )
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, captioner: Captioner, path: str, name: str) -> None:
     data = small(tmp_path / "photo.png").read_bytes()
-    Pictures(tmp_path / "out", captioner, grid=False).write(row(path, lambda: data))
+    draw(Pictures(tmp_path / "out", captioner, grid=False), row(path, lambda: data))
     assert names(tmp_path / "out") == {name + SHEET, name + ANIMATION}
     assert names(tmp_path) == {"photo.png", "out"}
 
@@ -151,7 +167,7 @@ def test_what_is_fetched_is_fetched_once(tmp_path: Path, captioner: Captioner) -
     pictures = Pictures(tmp_path / "out", captioner, grid=False)
     images = pictures.wanted([Found("https://example.org/dog.png", read=read)])
     (done,) = captioner.caption_many(images, attention=True)
-    pictures.write(done)
+    draw(pictures, done)
     assert len(fetched) == 1 and names(tmp_path / "out") == {"dog" + SHEET, "dog" + ANIMATION}
 
 
@@ -224,6 +240,6 @@ def test_an_interrupted_picture_leaves_the_old_one(tmp_path: Path, captioner: Ca
     bad = row(photo)
     object.__setattr__(bad.captions[0], "attention", np.full((1, 7, 7), np.nan))
     with pytest.raises(ValueError):
-        pictures.write(bad)
+        draw(pictures, bad)
     assert names(tmp_path / "out") == {"dog" + SHEET}
     assert (tmp_path / "out" / ("dog" + SHEET)).read_bytes() == b"old"

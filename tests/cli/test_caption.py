@@ -155,7 +155,7 @@ def test_lengths_and_beams() -> None:
     [
         (["--model", "nowhere"], "nowhere: no such model folder"),
         (["--lang", "fr"], "this model writes en, ar"),
-        (["--beam", 0], "beam"),
+        (["--beam", 0], "beam: found 0; "),
         (["--max-length", 1000], "at most 22 words"),
         (["--diverse"], "found --diverse with --num 1; expected --num 2 or more"),
         (["--output", "rows.txt"], "expected .jsonl or .csv"),

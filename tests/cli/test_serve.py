@@ -22,13 +22,23 @@ def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
         ),
         (["--model", "none"], "showtell: none: no such model folder"),
         (["--host", "192.0.2.1"], "showtell: 192.0.2.1:0 cannot be listened at (Cannot assign requested address)"),
+        (["--host", "no-such-name.invalid"], "showtell: no-such-name.invalid:0 cannot be listened at ("),
         (["--url-host", "https://example.org/"], "showtell: allowed host "),
+        (["--host-name", "https://example.org"], "showtell: --host-name https://example.org: expected a name such as "),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
     done = serve(*arguments)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith(message) and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--wait", "inf"), ("--deadline", "nan"), ("--max-body", "inf"), ("--threads", "100000")]
+)
+def test_a_number_that_is_none(option: str, value: str) -> None:
+    done = serve(option, value)
+    assert done.returncode == 2 and f"Invalid value for '{option}'" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_the_key_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

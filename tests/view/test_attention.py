@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -90,6 +91,51 @@ def test_the_words_stand_below_their_panels() -> None:
     label = rows > one.shape[0] * 0.75
     assert label.any() and not label.all()
     assert columns[label].min() >= MARGIN and columns[label].max() < WIDTH / 3
+
+
+def changed(one: Caption, other: Caption) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, as parts of the height, and columns of the pixels in which the two sheets differ."""
+    sheets = [np.asarray(sheet(photo(), each), int) for each in (one, other)]
+    rows, columns = np.nonzero(np.abs(sheets[0] - sheets[1]).sum(2))
+    return rows / len(sheets[0]), columns
+
+
+def test_each_number_is_that_of_its_word_and_the_confidence_that_of_the_caption() -> None:
+    plain = caption(ENGLISH)
+    words = [replace(word, log_probability=-1.2) if n == 1 else word for n, word in enumerate(plain.words)]
+    rows, columns = changed(plain, replace(plain, words=tuple(words)))
+    assert rows.min() > 0.75 and columns.min() > WIDTH / 5 and columns.max() < 2 * WIDTH / 5
+    rows, _ = changed(plain, replace(plain, confidence=0.25))
+    assert rows.max() < 0.75
+    for unseen in (replace(plain, score=-3), replace(plain, text="another")):
+        assert not len(changed(plain, unseen)[0]), "nothing but words, probabilities, confidence and maps is drawn"
+
+
+@pytest.mark.parametrize(("words", "brightest_at_right"), [(ENGLISH, True), (ARABIC, False)])
+def test_the_scale_of_colours_runs_as_the_language_does(words: list[str], brightest_at_right: bool) -> None:
+    plain = caption(words)
+    drawn = np.asarray(sheet(photo(), replace(plain, attention=np.zeros_like(plain.attention))), int)
+    line = drawn[np.ptp(drawn, axis=2).max(1).argmax()]
+    scale = line[np.ptp(line, axis=1) > 25].sum(1)
+    assert len(scale) > 80 and (scale[-1] > scale[0] + 150) == brightest_at_right
+
+
+def test_words_that_are_not_written_yet_are_faint() -> None:
+    darkest = []
+    for frame in animation(photo(), caption(ENGLISH)):
+        ink = np.asarray(frame.convert("L"), int)[482:]
+        columns = np.nonzero(ink.min(0) < 240)[0]
+        last = columns[columns > columns.max() - 60]  # within the last word, "snow"
+        darkest.append(int(ink[:, last].min()))
+    whole, *written = darkest
+    assert whole < 60 and written[-1] < 60 and min(written[:-1]) > 150
+
+
+@pytest.mark.parametrize("size", [(8, 6000), (6000, 8)])
+def test_a_line_of_a_photo_is_not_covered_by_its_frame(size: tuple[int, int]) -> None:
+    red = Image.new("RGB", size, "#ff0000")
+    drawn = np.asarray(sheet(red, caption(ENGLISH)), int)
+    assert ((drawn[..., 0] > 200) & (drawn[..., 1] < 60)).any()
 
 
 def test_the_grid_is_seen_on_the_sheet() -> None:

@@ -57,14 +57,19 @@ class Pictures:
             if not self._made_here(image.path):
                 yield image if image.read is None else replace(image, read=_Kept(image.read))
 
-    def write(self, row: CaptionRow) -> None:
+    def name_for(self, row: CaptionRow) -> str:
+        """Of the pictures that `write` is to make, without their endings; another one each time."""
+        assert isinstance(row.source, Found)
+        return self._name(row.source.path)
+
+    def write(self, row: CaptionRow, name: str) -> None:
         """The pictures of the best caption.
 
         Raises BadImage when the photo can no longer be read, and BadConfig when the folder cannot be written.
         """
         assert isinstance(row.source, Found)
         photo = load_image(row.source.read or row.source.path, hint_size=LOADED)
-        name, caption = self._name(row.source.path), row.captions[0]
+        caption = row.captions[0]
         try:
             with replacing(self.folder / (name + SHEET)) as temporary:
                 sheet(photo, caption, self.grid, self.crop).save(temporary, "PNG")

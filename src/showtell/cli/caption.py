@@ -40,14 +40,16 @@ def caption(
     beam: Annotated[
         int | None, typer.Option(help="Width of the beam search; 1 is greedy. The model says what is usual.")
     ] = None,
-    num: Annotated[int, typer.Option(min=1, max=64, help="Captions per photo, best first; at most the beam.")] = 1,
+    num: Annotated[
+        int, typer.Option(min=1, max=64, help="Captions per photo, best first; the beam is no narrower.")
+    ] = 1,
     diverse: Diverse = False,
     max_length: Annotated[int | None, typer.Option(help="Most words in a caption.")] = None,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Write no caption that is less likely than this to be right (see docs).")
     ] = 0.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos that are captioned together.")] = 32,
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0: all cores.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0: all cores.")] = 0,
     output: Annotated[
         Path | None, typer.Option(help="Write rows to a .jsonl or .csv file instead of the terminal.")
     ] = None,
@@ -73,7 +75,7 @@ def caption(
         raise BadConfig("found --attention-grid without --attention DIR; give the folder to draw into")
     with contextlib.ExitStack() as stack:
         # The file first: that it cannot be written must be known before the model loads.
-        file = stack.enter_context(RowFile(output, num, min_score)) if output else None
+        file = stack.enter_context(RowFile(output, num, min_score, attention is not None)) if output else None
         captioner = Captioner.load(model or None, threads)
         if hasattr(sys.stdin, "reconfigure"):
             sys.stdin.reconfigure(errors="surrogateescape")  # paths that are not UTF-8 are paths all the same
@@ -110,13 +112,16 @@ def _write(rows: Iterator[CaptionRow], file: RowFile | None, pictures: Pictures 
             if not row.ok:
                 failed += 1
                 print(f"showtell: {path_of(row)}: {row.error}: {row.detail}", file=sys.stderr)
+            name = None
+            if pictures is not None and row.ok and is_sure(row.captions[0], min_score):
+                name = pictures.name_for(row)
             if file is not None:
-                file.write(row)
+                file.write(row, name)
             else:
                 _print(row, min_score)
-            if pictures is not None and row.ok and is_sure(row.captions[0], min_score):
+            if pictures is not None and name is not None:
                 try:
-                    pictures.write(row)
+                    pictures.write(row, name)
                 except BadImage as error:  # it could be read for its caption
                     failed += 1
                     print(f"showtell: {path_of(row)}: {error}", file=sys.stderr)

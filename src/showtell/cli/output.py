@@ -58,8 +58,8 @@ class RowFile:
     Until then it is `NAME.partial`, which an interruption leaves behind: hours of captions are not thrown away.
     """
 
-    def __init__(self, path: Path, num: int, min_score: float) -> None:
-        """Raises BadConfig when the format is unknown or the file cannot be written."""
+    def __init__(self, path: Path, num: int, min_score: float, pictures: bool = False) -> None:
+        """`pictures`: rows name theirs. Raises BadConfig when the format is unknown or the file cannot be written."""
         if path.suffix not in FORMATS:
             raise BadConfig(f"--output {path}: found {path.suffix or 'no ending'}; expected {' or '.join(FORMATS)}")
         if path.is_dir():
@@ -70,11 +70,13 @@ class RowFile:
             self.file: TextIO = self.partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
         except OSError as error:
             raise BadConfig(f"--output {path}: cannot be written ({error.strerror}); give another place") from error
-        self._put = self._jsonl() if path.suffix == ".jsonl" else self._csv(num)
+        self._put = self._jsonl() if path.suffix == ".jsonl" else self._csv(num, ["attention"] if pictures else [])
         self._rows = 0
 
-    def write(self, row: CaptionRow) -> None:
-        self._put(row)
+    def write(self, row: CaptionRow, picture: str | None = None) -> None:
+        """`picture`: the name, before `.attention.png` and `.webp`, of where the network looked."""
+        record = as_record(row, self.min_score)
+        self._put(record if picture is None else {**record, "attention": picture})
         self._rows += 1
 
     def __enter__(self) -> RowFile:
@@ -93,20 +95,19 @@ class RowFile:
         else:
             self.partial.unlink()
 
-    def _jsonl(self) -> Callable[[CaptionRow], None]:
-        def write(row: CaptionRow) -> None:
-            self.file.write(json.dumps(as_record(row, self.min_score), ensure_ascii=False) + "\n")
+    def _jsonl(self) -> Callable[[dict[str, Any]], None]:
+        def write(record: dict[str, Any]) -> None:
+            self.file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
         return write
 
-    def _csv(self, num: int) -> Callable[[CaptionRow], None]:
+    def _csv(self, num: int, last: list[str]) -> Callable[[dict[str, Any]], None]:
         more = [f"caption_{n}" for n in range(2, num + 1)]
-        columns = ["image", "caption", *more, "score", "confidence", "language", "error", "detail"]
+        columns = ["image", "caption", *more, "score", "confidence", "language", "error", "detail", *last]
         writer = csv.DictWriter(self.file, columns, extrasaction="ignore")
         writer.writeheader()
 
-        def write(row: CaptionRow) -> None:
-            record = as_record(row, self.min_score)
+        def write(record: dict[str, Any]) -> None:
             others = zip(more, record.get("alternatives", []), strict=False)
             writer.writerow({**record, **{name: other["caption"] for name, other in others}})
 

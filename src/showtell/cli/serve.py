@@ -31,23 +31,29 @@ def serve(
     host_name: Annotated[
         list[str] | None,
         typer.Option(
-            help="A name that clients call the server by, e.g. behind a proxy. Repeatable. See docs/serving.md."
+            help="A name that clients call the server by, beside localhost, as behind a proxy. Repeatable."
         ),
     ] = None,
     cors: Annotated[
         list[str] | None, typer.Option(help="A site whose scripts may use the API: https://example.org. Repeatable.")
     ] = None,
-    allow_urls: Annotated[bool, typer.Option(help="Fetch images by URL for clients, from public addresses.")] = False,
+    allow_urls: Annotated[
+        bool, typer.Option("--allow-urls", help="Fetch images by URL for clients, from public addresses.")
+    ] = False,
     url_host: Annotated[
         list[str] | None,
         typer.Option(help="Fetch from this host alone: example.org, *.example.org. Repeatable. Implies --allow-urls."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Photos that are captioned together.")] = 16,
-    wait: Annotated[float, typer.Option(min=0, help="Milliseconds a photo waits for others to join it.")] = 5.0,
+    wait: Annotated[
+        float, typer.Option(min=0, max=60_000, help="Milliseconds a photo waits for others to join it.")
+    ] = 5.0,
     queue: Annotated[int, typer.Option(min=1, help="Photos that may wait before clients are turned away.")] = 64,
-    max_body: Annotated[float, typer.Option(min=0.01, help="MiB in a request.")] = 20.0,
-    deadline: Annotated[float, typer.Option(min=1, help="Seconds in which a request must be answered.")] = 30.0,
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0: all cores.")] = 0,
+    max_body: Annotated[float, typer.Option(min=0.01, max=4096, help="MiB in a request.")] = 20.0,
+    deadline: Annotated[
+        float, typer.Option(min=1, max=3600, help="Seconds in which a request must be answered.")
+    ] = 30.0,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0: all cores.")] = 0,
 ) -> None:
     """Serve a web page and an HTTP API: docs/serving.md.
 

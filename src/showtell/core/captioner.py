@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +104,7 @@ class Captioner:
         try:
             return DecodeSettings.model_validate({**usual, **wanted})
         except ValidationError as error:
-            problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise BadConfig(f"{problem}, found {wanted}") from error
+            raise BadConfig("; ".join(_problem(each) for each in error.errors())) from error
 
     def caption(
         self,
@@ -292,3 +291,9 @@ def _stepper(bundle: Bundle, threads: int) -> OnnxStepper:
             "export the model again"
         )
     return stepper
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    """One of pydantic's, of a field or of how several fit together."""
+    where = ".".join(map(str, error["loc"]))
+    return f"{where}: found {error['input']}; {error['msg']}" if where else error["msg"]

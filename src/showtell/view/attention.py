@@ -40,6 +40,8 @@ PHOTO: Final = (840, 720)
 WIDE: Final = 2.0
 """Of width to height: from here on the caption stands below the photo, which has the sheet's width."""
 PANEL_AREA, PANEL_HEIGHT, COLUMNS = 60_000, 420, 7
+FRAMED: Final = 8
+"""Pixels of a side; a narrower picture would be nothing but its frame."""
 TITLE, NOTE, LABEL = 46, 24, 25  # sizes of letters
 
 FILM: Final = (720, 540)
@@ -51,6 +53,10 @@ FIRST: Final = 3
 FORMATS: Final = {".webp": "WEBP", ".gif": "GIF"}
 
 NOTES: Final = {"en": ("confidence", "looked at less", "more"), "ar": ("الثقة", "نظر أقل", "أكثر")}
+FOOT: Final = {
+    "en": "Each map has its own scale. The number is the word's probability, given the words before it.",
+    "ar": "لكل خريطة مقياسها. والرقم هو احتمال الكلمة بعد الكلمات التي قبلها.",
+}
 
 
 def sheet(photo: ImageSource, caption: Caption, grid: bool = False, crop: Crop = "squash") -> Image.Image:
@@ -65,6 +71,7 @@ def sheet(photo: ImageSource, caption: Caption, grid: bool = False, crop: Crop =
     strips = [_head(image, caption, right)]
     if caption.words:
         strips.append(_panels(image, caption.words, weights, grid, crop, right))
+        strips.append(_foot(caption, right))
     height = sum(strip.height for strip in strips) + 2 * MARGIN + 2 * GAP * (len(strips) - 1)
     whole = Image.new("RGB", (WIDTH, height), PAPER)
     top = MARGIN
@@ -202,6 +209,15 @@ def _draw_notes(text: Image.Image, caption: Caption, right: bool) -> None:
         gone += wide + gap
 
 
+def _foot(caption: Caption, right: bool) -> Image.Image:
+    """What has to be known to read the panels; sheets are passed on without what explains them."""
+    strip = Image.new("RGB", (INNER, NOTE), PAPER)
+    text = drawable(FOOT.get(caption.language, FOOT["en"]), right)
+    left, anchor = (INNER, "rs") if right else (0, "ls")
+    ImageDraw.Draw(strip).text((left, round(0.75 * NOTE)), text, FAINT, font(NOTE - 3), anchor=anchor)
+    return strip
+
+
 def _panels(
     image: Image.Image, words: Sequence[Word], weights: Weights, grid: bool, crop: Crop, right: bool
 ) -> Image.Image:
@@ -264,5 +280,6 @@ def _fitted(size: tuple[int, int], limits: tuple[int, int]) -> tuple[int, int]:
 def _framed(image: Image.Image) -> Image.Image:
     """With a hair line around it, in place of its outermost pixels: a white sky must end somewhere."""
     framed = image.copy()
-    ImageDraw.Draw(framed).rectangle((0, 0, image.width - 1, image.height - 1), outline=HAIR)
+    if min(image.size) >= FRAMED:
+        ImageDraw.Draw(framed).rectangle((0, 0, image.width - 1, image.height - 1), outline=HAIR)
     return framed
