@@ -34,14 +34,14 @@ def main() -> None:
     with served() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=arguments)
         page = opened(browser, address, "German shepherd", {"width": 1280, "height": 860})
-        page.get_by_label("Captions", exact=True).fill("4")
-        page.wait_for_selector(".st-other >> nth=3")
+        page.get_by_label("Captions", exact=True).fill("3")
+        page.wait_for_selector(".st-other >> nth=2")
         select(page, "dog")
         keep(page, "page.png")
         phone = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2}
         page = opened(browser, address, "Two dogs", {"width": 390, "height": 844}, **phone)
         page.get_by_role("radio", name="العربية").check()
-        page.wait_for_selector(".st-words[lang=ar]")
+        page.wait_for_selector(".st-words[data-language=ar]")
         select(page, "كلب")
         keep(page, "page_phone.png")
         browser.close()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("gradio", reason="the page needs gradio (pip install 'showtell[serve]')")
-from tests.serve.page_window import SENTENCES, Page, Running, Scripted, a_photo, press, weights
+from tests.serve.page_window import CELLS, SENTENCES, Page, Running, Scripted, a_photo, press, weights
 
 from showtell.core.captioner import Captioner
 from showtell.view.maps import overlay
@@ -26,9 +26,10 @@ def test_a_chosen_photo_is_captioned_at_once(visit: Callable[..., Page]) -> None
     assert window.captioned() == ["two", "dogs", "run"]
     assert window.photo().size == (280, 140)
     assert window.page.get_attribute(".st-image", "alt") == "two dogs run"
-    assert window.page.inner_text(".st-sure-text") == "61 % likely to be right"
+    assert window.page.inner_text(".st-sure").split("\n") == ["Confidence", "61 %"]
     meter = window.page.get_by_role("meter", name="Confidence")
     assert meter.get_attribute("aria-valuenow") == "61"
+    assert meter.get_attribute("aria-valuetext") == "61 % likely to be right"
     assert "Caption: two dogs run" in window.page.inner_text("[role=status]")
 
 
@@ -85,6 +86,12 @@ def test_an_example_says_whose_it_is(visit: Callable[..., Page]) -> None:
 # ---- words and their attention ----
 
 
+def coloured(window: Page) -> list[bool]:
+    """Whether the middle of the cell that the network looks at for each word has colour, in a photo of 280 x 140."""
+    found = np.asarray(window.map(), np.int16)
+    return [bool(np.ptp(found[20 * row + 10, 40 * column + 20]) > 60) for row, column in CELLS]
+
+
 @pytest.mark.parametrize("crop", ["squash", "center"])
 def test_a_selected_word_colours_what_the_network_looked_at(
     visit: Callable[..., Page], serve: Callable[..., Running], server: Running, crop: str
@@ -102,7 +109,7 @@ def test_a_selected_word_colours_what_the_network_looked_at(
         assert away.mean() < 2  # the pictures' JPEG and their decoders' rounding
         assert np.quantile(away, 0.9) <= 4  # all but the lines of the grid
     assert window.page.get_by_role("button", name="dogs, 70 %").get_attribute("aria-pressed") == "true"
-    assert window.page.inner_text(".st-note") == "dogs: 70 % likely as the next word"
+    assert window.page.inner_text(".st-note").split("\n")[0] == "dogs: 70 % likely as the next word"
 
 
 def test_the_mouse_looks_without_selecting(visit: Callable[..., Page]) -> None:
@@ -127,18 +134,22 @@ def test_words_are_selected_with_the_keyboard_alone(visit: Callable[..., Page]) 
     assert window.page.evaluate(focused) == "two"
     press(window.page, "ArrowRight", "ArrowRight", "ArrowRight")  # stays at the last
     assert window.page.evaluate(focused) == "run"
+    assert coloured(window) == [False, False, True]  # an arrow shows
     press(window.page, "ArrowLeft", "Enter")
     assert window.page.evaluate(focused) == "dogs"
-    found = np.asarray(window.map(), np.int16)
-    row, column = (140 * 5) // 14, (280 * 11) // 14  # the middle of cell 2, 5
-    assert np.ptp(found[row, column]) > 60 and np.ptp(found[130, 5]) < 10
-    press(window.page, "Escape")
+    assert coloured(window) == [False, True, False]
+    press(window.page, "ArrowLeft")
+    assert coloured(window) == [True, False, False]
+    assert window.page.inner_text(".st-note").startswith("two: ")
+    press(window.page, "Shift+Tab")
+    assert coloured(window) == [False, True, False]  # Enter has kept it
+    press(window.page, "Tab", "ArrowRight", "Escape")
     window.page.wait_for_selector(".st-map[data-shown=false]")
     assert window.page.evaluate(focused) == "dogs"
     press(window.page, "End", "Space")
     assert window.page.get_attribute(".st-word >> nth=2", "aria-pressed") == "true"
     press(window.page, "Tab")
-    assert window.page.evaluate(focused).strip() == "Download picture"  # one stop for all words
+    assert window.page.evaluate(focused).strip() == "Copy caption"  # one stop for all words
 
 
 def test_arabic_runs_from_right_to_left(visit: Callable[..., Page]) -> None:
@@ -147,7 +158,7 @@ def test_arabic_runs_from_right_to_left(visit: Callable[..., Page]) -> None:
     window.captioned()
     window.page.get_by_role("radio", name="العربية").focus()
     press(window.page, "Space")
-    window.page.wait_for_selector(".st-words[dir=rtl][lang=ar]")
+    window.page.wait_for_selector(".st-words[dir=rtl][data-language=ar]")
     assert window.captioned() == list(SENTENCES["ar"])
     boxes = [each.bounding_box()["x"] for each in window.page.query_selector_all(".st-word")]
     assert boxes == sorted(boxes, reverse=True)
@@ -168,7 +179,7 @@ def test_alternatives_can_be_chosen(visit: Callable[..., Page]) -> None:
     assert window.captioned() == ["two", "dogs", "run"]
     window.page.get_by_role("button", name="two dogs run again 51 %").click()
     assert window.captioned() == ["two", "dogs", "run", "again"]
-    assert window.page.inner_text(".st-sure-text") == "51 % likely to be right"
+    assert window.page.inner_text(".st-percent") == "51 %"
     window.page.click(".st-word >> nth=3")
     window.map()
     assert window.server.captioner.asked[-1].num == 3
@@ -181,8 +192,8 @@ def test_a_model_that_neither_looks_nor_is_calibrated(
     window.choose(a_photo())
     window.captioned()
     assert window.page.inner_text(".st-note") == "This model does not say where it looks."
-    assert "mean probability of a word" in window.page.inner_text(".st-sure-text")
-    assert "not calibrated" in window.page.inner_text(".st-sure-text")
+    assert "mean probability of a word" in window.page.inner_text(".st-sure")
+    assert "not calibrated" in window.page.inner_text(".st-sure")
     window.page.click(".st-word >> nth=1")
     assert window.page.inner_text(".st-note") == "dogs: 70 % likely as the next word"
     assert window.page.get_attribute(".st-map", "data-shown") == "false"
@@ -198,4 +209,4 @@ def test_the_built_in_model_on_a_true_photo(visit: Callable[..., Page], serve: C
     window = visit(serve(captioner))
     window.choose((EXAMPLES / "two_dogs.jpg").read_bytes(), "two_dogs.jpg")
     assert window.captioned() == [word.text for word in expected.words]
-    assert f"{round(100 * expected.confidence)} %" in window.page.inner_text(".st-sure-text")
+    assert f"{round(100 * expected.confidence)} %" in window.page.inner_text(".st-percent")

@@ -42,7 +42,7 @@ except ImportError as error:
 __all__ = ["build_page", "is_page_request", "mount_page"]
 
 _ASSETS: Final = Path(__file__).parent / "assets"
-_SCRIPTS: Final = ("attention.js", "words.js", "photo.js", "picture.js", "reach.js", "page.js")
+_SCRIPTS: Final = ("attention.js", "words.js", "others.js", "photo.js", "picture.js", "reach.js", "page.js")
 _THUMBNAIL: Final = 160
 """Pixels of the longer side: 80 on a screen, twice for those that are finer."""
 _PATIENCE: Final = 5.0
@@ -144,7 +144,8 @@ class _Cleaned:
                 return
             body.extend(message.get("body", b""))
             if not message.get("more_body", False):
-                cleaned = _OUTSIDE.sub("", body.decode("utf-8")).replace("</head>", f"{_HEAD}</head>", 1).encode()
+                html = _OUTSIDE.sub("", body.decode("utf-8")).replace("</head>", f"{_HEAD}</head>", 1)
+                cleaned = html.replace("<gradio-app", f"{_SCRIPTLESS}<gradio-app", 1).encode()
                 kept = [each for each in start["headers"] if each[0] != b"content-length"]
                 await send({**start, "headers": [*kept, (b"content-length", b"%d" % len(cleaned))]})
                 await send({"type": "http.response.body", "body": cleaned})
@@ -208,4 +209,8 @@ _ICON: Final = base64.b64encode(_text("icon.svg").encode()).decode("ascii")
 _HEAD: Final = (
     '<meta name="description" content="A sentence for a photo, and where the model looked for each word.">'
     f'<link rel="icon" href="data:image/svg+xml;base64,{_ICON}">'
+)
+_SCRIPTLESS: Final = (
+    '<noscript><p style="font: 1rem/1.5 system-ui, sans-serif; padding: 1.5rem; color: #1f1b24">'
+    "showtell needs JavaScript to caption photos here. Allow it for this address, then reload the page.</p></noscript>"
 )

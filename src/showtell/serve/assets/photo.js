@@ -1,13 +1,13 @@
 // The ways in which a photo comes: chosen, dropped, pasted, taken, or one of the examples.
 
-// `take({file})` or `take({example})` gets the photo, `fail(text)` what went wrong.
+// `take({file, of})`, of how many files, or `take({example})` gets the photo, `fail(text)` what went wrong.
 function makeInputs(root, settings, take, fail) {
   const stage = root.querySelector(".st-stage");
   const [any, camera] = root.querySelectorAll(".st-file");
   const button = (name) => root.querySelector(`[data-do="${name}"]`);
   const takeFirst = (files) => {
     const file = [...files].find((each) => each.type.startsWith("image/")) ?? files[0];
-    if (file) take({ file });
+    if (file) take({ file, of: files.length });
     return Boolean(file);
   };
 

@@ -65,13 +65,24 @@ function makeReach(open, fail) {
 
 // Gradio reloads the page when a server that was gone is back.
 const KEPT = "showtell-question", LARGEST_KEPT = 3e6; // characters of base64; a browser keeps some five million
+const KEPT_SIDE = 1024; // pixels of the longer side of what is kept instead of a larger photo
 
-function keepQuestion(question) {
+// In base64; none of a photo that the browser cannot show.
+function smaller(image) {
+  if (!image.naturalWidth) return undefined;
+  const scale = Math.min(1, KEPT_SIDE / Math.max(image.naturalWidth, image.naturalHeight));
+  const [width, height] = [image.naturalWidth, image.naturalHeight].map((side) => Math.max(1, Math.round(scale * side)));
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  canvas.getContext("2d").drawImage(image, 0, 0, width, height);
+  return canvas.toDataURL("image/jpeg", 0.92).split(",")[1];
+}
+
+function keepQuestion({ encoded, ...question }, image) {
   try {
-    const { encoded, ...small } = question;
-    sessionStorage.setItem(KEPT, JSON.stringify(encoded && encoded.length <= LARGEST_KEPT ? question : small));
+    const kept = encoded?.length > LARGEST_KEPT ? smaller(image) : encoded;
+    sessionStorage.setItem(KEPT, JSON.stringify({ ...question, encoded: kept }));
   } catch {
-    // Without it the options are lost, no more.
+    // Without it photo and options are lost, no more.
   }
 }
 

@@ -7,28 +7,33 @@ const percent = (probability) => `${Math.round(100 * probability)} %`;
 const surely = (caption, calibrated) =>
   calibrated ? `${percent(caption.confidence)} likely to be right` : `${percent(caption.confidence)} mean probability of a word`;
 
-// `show(index | null)` draws the attention of a word, or the plain photo.
-function makeWords(box, note, show) {
+// `show(index | null)` draws the attention of a word, or the plain photo; `where(word)` says it, `say` out loud.
+function makeWords(box, note, { show, where, say }) {
   let selected = null, words = [], looks = false, language = "en";
 
   // English, but on the side of the words.
-  const write = (...parts) => {
-    const line = document.createElement("bdi");
-    line.dir = "ltr";
-    line.append(...parts);
+  const write = (...lines) => {
     note.dir = directionOf(language);
-    note.replaceChildren(line);
+    note.replaceChildren(
+      ...lines.map((parts) => {
+        const line = document.createElement("bdi");
+        line.dir = "ltr";
+        line.append(...parts);
+        return line;
+      }),
+    );
   };
   const tell = (index) => {
     if (index === null) {
       const text = looks ? "Select a word to see where the model looked." : "This model does not say where it looks.";
-      return write(text);
+      return write([text]);
     }
     const name = document.createElement("bdi"), bold = document.createElement("b");
     name.lang = language;
     name.textContent = words[index].text;
     bold.append(name);
-    write(bold, `: ${percent(Math.exp(words[index].log_probability))} likely as the next word`);
+    const likely = `: ${percent(Math.exp(words[index].log_probability))} likely as the next word`;
+    write([bold, likely], ...(looks ? [[where(words[index])]] : []));
   };
   const preview = (index) => {
     tell(index);
@@ -38,6 +43,7 @@ function makeWords(box, note, show) {
     selected = index;
     [...box.children].forEach((button, place) => button.setAttribute("aria-pressed", String(place === index)));
     preview(index);
+    say(looks && index !== null ? where(words[index]) : "");
   };
   const focus = (index) => {
     const place = Math.min(Math.max(index, 0), words.length - 1);
@@ -60,7 +66,12 @@ function makeWords(box, note, show) {
     event.preventDefault();
     focus(targets[event.key]);
   });
-  // A mouse looks around without selecting; a finger cannot hover.
+  // A keyboard and a mouse look around without selecting; a finger cannot hover.
+  box.addEventListener("focusin", (event) => {
+    const index = [...box.children].indexOf(event.target);
+    if (index >= 0 && event.target.matches(":focus-visible")) preview(index);
+  });
+  box.addEventListener("focusout", (event) => box.contains(event.relatedTarget) || preview(selected));
   box.addEventListener("pointerover", (event) => {
     const button = event.target.closest("button");
     if (button && event.pointerType === "mouse") preview([...box.children].indexOf(button));
@@ -78,7 +89,7 @@ function makeWords(box, note, show) {
       language = spoken;
       looks = words.some((word) => word.attention);
       const focused = [...box.children].indexOf(document.activeElement);
-      box.lang = spoken;
+      box.dataset.language = spoken;
       box.dir = directionOf(spoken);
       box.dataset.plain = String(!looks);
       box.replaceChildren(
@@ -86,6 +97,7 @@ function makeWords(box, note, show) {
           const button = document.createElement("button"), bar = document.createElement("i");
           const probability = Math.exp(word.log_probability);
           button.type = "button";
+          button.lang = spoken; // not of the box, whose own name is English
           button.className = "st-word";
           button.tabIndex = index ? -1 : 0;
           button.setAttribute("aria-pressed", "false");
