@@ -23,7 +23,7 @@ IMAGE_CODES: Final = {
     "empty": "the file has no bytes",
     "truncated": "the image ends before it is complete",
     "not_an_image": "the bytes are no image",
-    "too_large": "more bytes or pixels than the limit",
+    "too_large": "more bytes, pixels or parts than the limit",
     "too_small": "fewer pixels than the limit",
     "unsupported": "an image format that is not decoded here (such as SVG)",
     "url_refused": "a URL that is not fetched: its scheme, port, host or address",

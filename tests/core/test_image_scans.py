@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from showtell.core.image import MAX_SCANS, load_image
+from showtell.core.image import load_image
+from showtell.core.image_guards import MAX_SCANS
 from showtell.errors import BadImage
 
 

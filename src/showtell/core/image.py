@@ -1,6 +1,6 @@
 """Whatever a photo comes as, made one upright RGB image.
 
-    bytes -> signature -> header, checked against the limits -> pixels -> RGB over white -> upright
+    bytes -> signature -> parts and header, checked against the limits -> pixels -> RGB over white -> upright
 
 Six formats are decoded: those that cameras, phones and the web write. Pillow knows forty more, but each is another
 parser for hostile bytes (EPS runs Ghostscript), so the others are refused by name.
@@ -26,18 +26,9 @@ from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageChops,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageChops
 
+from showtell.core.image_guards import DECODERS, EXIF_ORIENTATION, check_structure
 from showtell.errors import BadImage
 
 EncodedImage: TypeAlias = bytes | bytearray | BinaryIO
@@ -48,20 +39,9 @@ ImageSource: TypeAlias = (
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_PIXELS: Final = 80_000_000
 """Below Pillow's own alarm (89 million), so that it never sounds; 320 MB decoded."""
-MAX_SCANS: Final = 200
-"""Of a JPEG: each goes over the whole picture and may take few bytes. A progressive photo has about ten, one made to
-keep a thread busy for an hour has a hundred thousand."""
 MIN_SIDE: Final = 8
 """Pixels; a smaller picture is a spacer or a tracking dot."""
 
-_DECODERS: Final[dict[str, type[ImageFile.ImageFile]]] = {
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "PNG": PngImagePlugin.PngImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "WebP": WebPImagePlugin.WebPImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-}
 _SIGNATURES: Final = {
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",
@@ -85,7 +65,6 @@ _UNSUPPORTED: Final = {
     "portable any map": rb"P[1-7]\s",
     "OpenEXR": rb"\x76\x2f\x31\x01",
 }
-_START_OF_SCAN: Final = b"\xff\xda"
 _HEAD: Final = 4096
 """Bytes looked at for a signature; only SVG, which may begin with comments, needs more than 18."""
 
@@ -120,7 +99,6 @@ _TRANSPOSE: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 """What undoes each EXIF orientation."""
-_EXIF_ORIENTATION: Final = 0x0112
 
 # Pillow warns of crooked metadata, which a caption does not need. `warnings.catch_warnings` would be undone by a second
 # thread; a filter that names the modules stays true.
@@ -222,32 +200,20 @@ def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | Non
         file.seek(0)
     kind = _kind(head)
     with _translated_errors(kind):
-        if kind == "JPEG":
-            _check_scans(file)
-        image = _DECODERS[kind](file)
+        check_structure(kind, file)
+        image = DECODERS[kind](file)
     _check_size(image.size, max_pixels, min_side)
     if hint_size is not None:
         image.draft(None, (2 * hint_size, 2 * hint_size))
     return _finish(image)
 
 
-def _check_scans(file: BinaryIO) -> None:
-    """Within the picture's own data the marker cannot occur; in notes on it, by chance, once in 64 KB."""
-    scans, last = 0, b""
-    while block := file.read(1 << 20):
-        scans += block.count(_START_OF_SCAN) + (last + block[:1] == _START_OF_SCAN)
-        last = block[-1:]
-    file.seek(0)
-    if scans > MAX_SCANS:
-        raise BadImage("too_large", f"found {scans} scans in a JPEG; expected at most {MAX_SCANS}")
-
-
 def _kind(head: bytes) -> str:
-    """A key of `_DECODERS`. Raises BadImage: `unsupported` for a known other format, else `not_an_image`."""
+    """A key of `DECODERS`. Raises BadImage: `unsupported` for a known other format, else `not_an_image`."""
     for kind, signature in _SIGNATURES.items():
         if re.match(signature, head, re.DOTALL):
             return kind
-    expected = f"expected {', '.join(_DECODERS)}"
+    expected = f"expected {', '.join(DECODERS)}"
     for kind, signature in _UNSUPPORTED.items():
         if re.match(signature, head, re.DOTALL | re.IGNORECASE):
             raise BadImage("unsupported", f"found {kind}; {expected}")
@@ -279,7 +245,7 @@ def _finish(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     """EXIF's 1 to 8, or whatever number stands there; 1 is upright."""
     try:
-        orientation = image.getexif().get(_EXIF_ORIENTATION)
+        orientation = image.getexif().get(EXIF_ORIENTATION)
     except _PILLOW_ERRORS:
         # The photo is sound, only the note on its orientation cannot be read: a viewer would show it too.
         return 1
@@ -332,6 +298,8 @@ def _translated_errors(what: str) -> Iterator[None]:
     except _PILLOW_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise BadImage("unreadable", error.strerror or str(error)) from error
+        if re.search(r"data too large|too much memory", str(error), re.IGNORECASE):
+            raise BadImage("too_large", f"{what}: {_one_line(error)}") from error
         if re.search(r"unsupported|not supported|unknown|not available", str(error), re.IGNORECASE):
             raise BadImage("unsupported", f"{what} of a kind that is not decoded: {_one_line(error)}") from error
         raise BadImage("truncated", f"{what}, damaged or cut off: {_one_line(error)}") from error
