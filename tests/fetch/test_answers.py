@@ -24,7 +24,7 @@ from tests.fetch.fake_web import (
 )
 
 from showtell.errors import BadImage
-from showtell.fetch.fetch import MOST_REDIRECTS, Fetcher
+from showtell.fetch.fetch import MOST_ANNOUNCED, MOST_REDIRECTS, Fetcher
 
 
 @pytest.fixture
@@ -65,6 +65,14 @@ BAD: dict[str, tuple[str, bytes]] = {
         "too_large",
         answer(b"-1\r\n" + bytes(3_000_000), "Transfer-Encoding: chunked", length=False),
     ),
+    "a chunk of -3 bytes": (
+        "url_failed",
+        answer(b"-3\r\nabc\r\n0\r\n\r\n", "Transfer-Encoding: chunked", length=False),
+    ),
+    "a chunk of -1 byte": ("truncated", answer(b"-1\r\na\r\n0\r\n\r\n", "Transfer-Encoding: chunked", length=False)),
+    "another protocol from here on": ("url_failed", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n" + answer()),
+    "only announced": ("url_failed", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "announced without end": ("url_failed", b"HTTP/1.1 102 Processing\r\n\r\n" * 100 + answer()),
     "a bomb": ("url_failed", answer(gzip.compress(bytes(10**6)), "Content-Encoding: gzip")),
     "deflated": ("url_failed", answer(PHOTO, "Content-Encoding: identity, deflate")),
     "brotli": ("url_failed", answer(PHOTO, "Content-Encoding: br")),
@@ -84,6 +92,29 @@ BAD: dict[str, tuple[str, bytes]] = {
 def test_no_photo(expected: str, reply: bytes, web: FakeWeb) -> None:
     web.serve("images.example.org", reply)
     assert code(lambda: web.fetcher(max_bytes=200_000).fetch(HTTP)) == expected
+
+
+ANNOUNCED = {
+    "go on": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "it takes time": b"HTTP/1.1 102 Processing\r\n\r\n" * MOST_ANNOUNCED,
+    "hints": b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nContent-Length: 9\r\n\r\n",
+    "what is not known yet": b"HTTP/1.1 199 New\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "several": b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("before", ANNOUNCED.values(), ids=ANNOUNCED)
+@pytest.mark.parametrize("reply", [answer(), answer(length=False), chunks(PHOTO)], ids=["length", "end", "chunks"])
+def test_an_answer_may_be_announced(before: bytes, reply: bytes, web: FakeWeb) -> None:
+    web.serve("images.example.org", before + reply)
+    assert web.fetcher().fetch(HTTP) == PHOTO
+
+
+def test_a_redirect_may_be_announced(web: FakeWeb) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    web.serve("images.example.org", hints + redirect("http://other.example.net/"))
+    web.serve("other.example.net", hints + answer(), OTHER)
+    assert web.fetcher().fetch(HTTP) == PHOTO
 
 
 def test_the_limit_itself_is_allowed(web: FakeWeb) -> None:

@@ -1,10 +1,27 @@
-"""Servers and windows for the tests of the page. What they need is imported within, for others do without it."""
+"""Servers, and windows for the tests of the page. What they need is imported within, for others do without it."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Any]]:
+    """Starts servers of the API, with limits and an `access` as a test needs them."""
+    from tests.serve.running import Running
+
+    from showtell.serve.limits import Limits
+
+    with contextlib.ExitStack() as stack:
+
+        def run(access: Any = None, **limits: Any) -> Running:
+            running = Running(Limits(**{"wait": 0, **limits}), access)
+            stack.callback(running.stop)
+            return running
+
+        yield run
 
 
 @pytest.fixture(scope="module")

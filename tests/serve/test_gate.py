@@ -282,6 +282,24 @@ def test_a_server_that_stops_does_not_wait_for_bodies() -> None:
     assert (found.status, found.code) == (503, "stopping") and found.seconds < 4
 
 
+def test_a_piece_that_comes_at_the_moment_of_stopping_does_not_hide_why() -> None:
+    app, sent, received = gate(), [], []
+
+    async def receive() -> Message:
+        if received:
+            await asyncio.sleep(30)
+        received.append(1)
+        app.end_uploads()
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("status"))
+
+    headers = [(b"host", b"localhost"), (b"content-length", b"9")]
+    asyncio.run(app({"type": "http", "method": "POST", "path": "/open", "headers": headers}, receive, send))
+    assert sent[0] == 503
+
+
 def test_as_many_requests_as_are_allowed_and_health_besides() -> None:
     go: list[asyncio.Event] = []
 

@@ -38,6 +38,9 @@ MOST_REDIRECTS: Final = 5
 MOST_DIALLED: Final = 4
 """Addresses of a name that are tried; nobody shall use this to knock at a hundred doors."""
 
+MOST_ANNOUNCED: Final = 8
+"""Heads with a status of 102 to 199 before the answer: early hints, or word that it takes time."""
+
 _HEADERS: Final = {
     "Accept": "image/jpeg, image/png, image/webp, image/*;q=0.5",  # with image/* alone, many send AVIF
     "Accept-Encoding": "identity",
@@ -176,9 +179,22 @@ class Fetcher:
             raise BadImage("too_large", f"found more than {self.max_bytes / 2**20:.3g} MiB, which is the limit")
 
 
+class _Response(http.client.HTTPResponse):
+    """The answer behind those that only announce it (RFC 9110, 15.2); http.client itself passes over 100 alone."""
+
+    def begin(self) -> None:
+        super().begin()
+        for _ in range(MOST_ANNOUNCED):
+            if not 101 < self.status < 200:  # 101 is another protocol from here on
+                return
+            self.headers = self.msg = cast(Any, None)
+            super().begin()
+
+
 class _Exchange(http.client.HTTPConnection):
     """One request and its answer over a line that is open."""
 
+    response_class = _Response
     auto_open = 0  # without a line it fails; it would look the name up and dial, with nobody to check
 
     def __init__(self, target: Target, line: Line) -> None:
@@ -237,5 +253,5 @@ def _translated_errors(seconds: float) -> Iterator[None]:
         raise BadImage("truncated", "the answer ends before it is complete") from error
     except OSError as error:
         raise BadImage("url_failed", "found no connection to the host, or one that broke") from error
-    except http.client.HTTPException as error:
+    except (http.client.HTTPException, ValueError) as error:  # ValueError: a chunk of -3 bytes
         raise BadImage("url_failed", "found an answer that is not HTTP") from error

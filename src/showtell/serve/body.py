@@ -96,6 +96,8 @@ class Body:
                 text = f"the body was not complete after {self._limits.upload_seconds:g} s"
                 self.refusal = Refusal(408, "slow_upload", text)
                 return
+            if self.refusal is not None:  # by the gate, which stops, while this piece came
+                return
             # Only the sender's time counts, not that of an app which is slow to take it.
             rest = max(0.0, rest - (anyio.current_time() - begin))
             if message["type"] == "http.disconnect":

@@ -18,7 +18,7 @@ import hmac
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -105,8 +105,7 @@ class Gate:
         self.app, self.limits, self.rules, self.meters = app, limits, rules, meters
         self._requests, self._streams = Room(limits.requests), Room(limits.streams)
         self._store = Room(limits.bytes_in_work, little=limits.body_bytes)
-        self._open_streams: set[anyio.CancelScope] = set()
-        self._bodies: dict[Body, anyio.CancelScope] = {}
+        self._in_work: dict[Body, tuple[anyio.CancelScope, bool]] = {}
         check_origins(rules.origins)
         self._key = None if rules.key is None else _digest(rules.key)
         self._page_policy = PAGE_POLICY.format(" ".join(rules.frames) or "'none'")
@@ -130,15 +129,20 @@ class Gate:
 
     def end_uploads(self) -> None:
         """Turn away whoever is still sending: the server stops, and would not do what they ask for."""
-        for body, scope in tuple(self._bodies.items()):
-            if body.unread:
-                body.refusal = Refusal.of(Stopping())
-                scope.cancel()
+        self._end(body for body in self._in_work if body.unread)
 
     def end_streams(self) -> None:
         """Let go of the pages that are open, so that the server can stop."""
-        for each in tuple(self._open_streams):
-            each.cancel()
+        self._end(body for body, (_, is_stream) in self._in_work.items() if is_stream)
+
+    def end_all(self) -> None:
+        """Turn away whoever has no answer by now, and break off what is not told to its end."""
+        self._end(self._in_work)
+
+    def _end(self, bodies: Iterable[Body]) -> None:
+        for body in list(bodies):
+            body.refusal = body.refusal or Refusal.of(Stopping())
+            self._in_work[body][0].cancel()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin, status = time.monotonic(), 0
@@ -298,15 +302,12 @@ class Gate:
 
     @contextlib.contextmanager
     def _ending(self, work: anyio.CancelScope, body: Body, is_stream: bool) -> Iterator[None]:
-        """Within, `end_streams` and `end_uploads` know of the request."""
-        self._bodies[body] = work
-        if is_stream:
-            self._open_streams.add(work)
+        """Within, `end_uploads` and its like know of the request."""
+        self._in_work[body] = work, is_stream
         try:
             yield
         finally:
-            del self._bodies[body]
-            self._open_streams.discard(work)
+            del self._in_work[body]
 
 
 def _digest(key: str) -> bytes:

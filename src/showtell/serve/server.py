@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ from showtell.serve.gate import Gate, Rules, host_names
 from showtell.serve.limits import Limits
 from showtell.serve.meters import Meters
 from showtell.serve.service import Service
+from showtell.serve.urls import Urls
 
 TELLING = 0.5
 """Seconds for captions that are done to reach their page."""
@@ -73,6 +75,7 @@ class Site:
         self.service = Service(captioner, self.batcher, limits, meters.captioned)
         meters.watch_queue(lambda: self.batcher.waiting)
         app = make_app(self.service, meters, fetcher, needs_key=access.key is not None)
+        self._urls: Urls | None = app.state.urls
         if access.page:
             from showtell.serve.page import mount_page
             from showtell.serve.page_routes import is_page_stream, page_methods
@@ -89,13 +92,14 @@ class Site:
         self.gate = Gate(app, limits, rules, meters)
 
     async def stop(self) -> None:
-        """Take nothing new, and let go of open pages once what they had asked for is done and told."""
+        """Take nothing new, and wait until what was admitted is done and told."""
         self.batcher.stop_admitting()
+        if self._urls is not None:
+            self._urls.stop()
         self.gate.end_uploads()
         while self.batcher.waiting:
             await asyncio.sleep(0.05)
         await asyncio.sleep(TELLING)
-        self.gate.end_streams()
 
     def close(self, seconds: float) -> bool:
         """False if admitted photos were not done in `seconds`."""
@@ -111,19 +115,28 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 site.gate,
                 http=timed_protocol(site.limits),
+                loop="asyncio",  # and not uvloop where that is installed: it cannot be told how much to read at once
                 ws="none",
                 lifespan="on" if site.access.page else "off",
                 access_log=False,  # who asked for which photo is nobody's business
                 log_config=None,
                 server_header=False,
-                timeout_graceful_shutdown=max(1, int(site.limits.stop_seconds)),
             )
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """It still listens while it finishes: a balancer shall read 503 at /readyz, and others when to come again."""
+        end = time.monotonic() + self.site.limits.stop_seconds
         stopping = asyncio.create_task(self.site.stop())
+        while not stopping.done() and not self.force_exit and time.monotonic() < end:
+            await asyncio.wait([stopping], timeout=0.1)
+        if stopping.done():
+            self.site.gate.end_streams()
+        else:
+            stopping.cancel()
+            self.site.gate.end_all()
+        self.config.timeout_graceful_shutdown = max(1, int(end - time.monotonic()))
         await super().shutdown(sockets)
-        stopping.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
