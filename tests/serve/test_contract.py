@@ -10,7 +10,8 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
 from tests.serve.doubles import QuickCaptioner
 
-from showtell.serve.app import is_api_request, make_app
+from showtell.serve.api_routes import API_METHODS
+from showtell.serve.app import make_app
 from showtell.serve.batcher import Batcher
 from showtell.serve.gate import Gate, Rules
 from showtell.serve.limits import Limits
@@ -26,7 +27,7 @@ def gate() -> Iterator[Gate]:
     captioner = QuickCaptioner()
     batcher = Batcher(captioner, LIMITS)
     app = make_app(Service(captioner, batcher, LIMITS), Meters())
-    yield Gate(app, LIMITS, Rules(is_open=lambda method, path: is_api_request(path)), Meters())
+    yield Gate(app, LIMITS, Rules(methods=lambda path: API_METHODS.get(path, ())), Meters())
     assert batcher.close(10)
 
 
