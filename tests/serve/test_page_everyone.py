@@ -215,7 +215,7 @@ def test_where_the_model_looked_is_said(
     assert window.page.inner_text(".st-live") == ""
     window.page.click(".st-other >> nth=1")
     window.page.click(".st-word >> nth=3")  # whose map is even
-    assert window.page.inner_text(".st-live") == "The model looked at all parts of the photo alike."
+    assert window.page.inner_text(".st-live") == "The model looked at no part in particular."
 
 
 def test_what_is_spoken_is_in_no_busy_part(visit: Callable[..., Page]) -> None:

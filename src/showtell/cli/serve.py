@@ -30,9 +30,7 @@ def serve(
     ] = None,
     host_name: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A name that clients call the server by, beside localhost, as behind a proxy. Repeatable."
-        ),
+        typer.Option(help="A name that clients call the server by, beside localhost, as behind a proxy. Repeatable."),
     ] = None,
     cors: Annotated[
         list[str] | None, typer.Option(help="A site whose scripts may use the API: https://example.org. Repeatable.")

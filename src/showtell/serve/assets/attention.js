@@ -62,31 +62,15 @@ function seenOf(width, height, crop) {
 }
 
 const PLACES = ["upper left", "top", "upper right", "left", "middle", "right", "lower left", "bottom", "lower right"];
-const UNEVEN = 1.5; // times its even share that the fullest ninth of a map must have
 
-// How much of the weights lies in each ninth of a photo of which they cover so much, in parts of it.
-function ninthsOf(weights, left, top, width, height) {
-  const overlap = (at, cells, start, length, third) =>
-    Math.max(0, Math.min(start + ((at + 1) * length) / cells, (third + 1) / 3) - Math.max(start + (at * length) / cells, third / 3)) / (length / cells);
-  const ninths = new Array(9).fill(0);
-  weights.forEach((row, y) =>
-    row.forEach((weight, x) => {
-      for (let ninth = 0; ninth < 9; ninth++) {
-        const across = overlap(x, row.length, left, width, ninth % 3);
-        ninths[ninth] += weight * across * overlap(y, weights.length, top, height, Math.floor(ninth / 3));
-      }
-    }),
-  );
-  return ninths;
-}
-
-// The map in a sentence, for those who do not see it.
-function placeOf(weights, image, crop) {
-  const own = ninthsOf(weights, 0, 0, 1, 1), sum = own.reduce((all, each) => all + each);
-  if (Math.max(...own) < (UNEVEN * sum) / 9) return "The model looked at all parts of the photo alike.";
-  const [left, top, w, h] = seenOf(image.naturalWidth, image.naturalHeight, crop);
-  const ninths = ninthsOf(weights, left / image.naturalWidth, top / image.naturalHeight, w / image.naturalWidth, h / image.naturalHeight);
-  return `The model looked most at the ${PLACES[ninths.indexOf(Math.max(...ninths))]}.`;
+// The map in a sentence, for those who do not see it: where its brightest spot is, or that it is faint all over.
+function placeOf(weights, image, look) {
+  const cells = weights.flat(), most = Math.max(...cells), columns = weights[0].length;
+  if (most < (look.even * cells.reduce((sum, value) => sum + value)) / cells.length) return "The model looked at no part in particular.";
+  const [left, top, w, h] = seenOf(image.naturalWidth, image.naturalHeight, look.crop), at = cells.indexOf(most);
+  const across = (left + (((at % columns) + 0.5) * w) / columns) / image.naturalWidth;
+  const down = (top + ((Math.floor(at / columns) + 0.5) * h) / weights.length) / image.naturalHeight;
+  return `The model looked most at the ${PLACES[3 * Math.floor(3 * down) + Math.floor(3 * across)]}.`;
 }
 
 function drawAttention(canvas, image, weights, look) {

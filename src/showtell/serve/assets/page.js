@@ -28,7 +28,7 @@ const words = makeWords(part(".st-words"), part(".st-note"), {
     map.dataset.shown = String(Boolean(weights && image.naturalWidth));
     if (weights && image.naturalWidth) drawAttention(map, image, weights, look);
   },
-  where: (word) => placeOf(word.attention, image, look.crop),
+  where: (word) => placeOf(word.attention, image, look),
   say: (text) => (live.textContent = text),
 });
 const others = makeOthers(part(".st-list"), (index, event) => {
