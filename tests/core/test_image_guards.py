@@ -196,9 +196,10 @@ def test_limits_are_inclusive() -> None:
         (jpeg_with(segment(0xFE, b"") * most), jpeg_with(segment(0xFE, b"") * (most + 30))),
         (jpeg_with(b"\xff" * image_guards.MAX_PARTS), jpeg_with(b"\xff" * (image_guards.MAX_PARTS + 1))),
         (gif_with(comment(1 << 18, 64)), gif_with(comment((1 << 18) + 64, 64))),
-        (png_with(chunk(b"iTXt") * 32), png_with(chunk(b"iTXt") * 33)),
+        (png_with(chunk(b"zTXt") * 32), png_with(chunk(b"zTXt") * 33)),
+        (png_with(chunk(b"iTXt", b"key\0\0\0\0\0text") * 99), png_with(chunk(b"iTXt", b"key\0\1\0\0\0text") * 33)),
         (png_with(chunk(b"aaAa") * 65_534), png_with(chunk(b"aaAa") * 65_536)),
-        (tiff_of_strips(65_536), tiff_of_strips(65_537)),
+        (tiff_of_strips(3 * 65_536), tiff_of_strips(3 * 65_536 + 1)),
         (tiff_of_one_tile(2000), tiff_of_one_tile(2001)),
     ):
         assert min(load_image(fits).size) >= 48

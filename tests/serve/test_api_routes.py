@@ -40,7 +40,13 @@ def test_these_are_what_openapi_describes(server: Running) -> None:
     assert described | {"/openapi.json": {"GET"}} == known
 
 
-def test_health_may_be_asked_for_its_head_alone(server: Running) -> None:
-    for path in ("/healthz", "/readyz"):
-        answer = httpx.head(server.url + path)
-        assert (answer.status_code, answer.content) == (200, b"")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_health_is_told_to_everybody(method: str) -> None:
+    server = Running(Limits(wait=0), Access(page=False, key="sesame"))
+    try:
+        for path in ("/healthz", "/readyz"):
+            answer = httpx.request(method, server.url + path, headers={"Host": "192.0.2.1:7860"})
+            assert answer.status_code == 200 and bool(answer.content) == (method == "GET")
+        assert httpx.request(method, f"{server.url}/v1/models").status_code == (401 if method == "GET" else 405)
+    finally:
+        server.stop()

@@ -29,6 +29,13 @@ def test_one_client_leaves_the_last_quarter_to_others() -> None:
     assert not room.take("greedy") and room.take("c"), "what comes back is for those who have none"
 
 
+def test_there_is_always_room_for_nothing() -> None:
+    room = Room(4)
+    assert [room.take("a") for _ in range(4)] == [True] * 3 + [False]
+    assert room.take("a", 0)
+    room.give_back("a", 0)
+
+
 def test_what_is_given_back_can_be_taken_by_the_same() -> None:
     room = Room(1)
     for _ in range(3):

@@ -1,5 +1,6 @@
 """What connections with bad manners get, on a real socket, and that those with good ones do not notice."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -7,15 +8,64 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from tests.serve.asking import echo
 from tests.serve.running import HEAD, OTHER_ADDRESSES, Running, rest_of, until
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
-from showtell.serve.connection import FRAME, RECEIVED_AT_ONCE
+from showtell.serve.connection import FRAME, RECEIVED_AT_ONCE, timed_protocol
+from showtell.serve.limits import Limits
 
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+class Peer:
+    """As asyncio's transport, and its socket, of a connection from this address."""
+
+    def __init__(self, address: str) -> None:
+        self.address, self.is_aborted = address, False
+
+    def get_extra_info(self, name: str) -> Any:
+        return self if name == "socket" else None
+
+    def getpeername(self) -> tuple[str, int]:
+        return self.address, 1
+
+    def getsockname(self) -> tuple[str, int]:
+        return "::1", 2
+
+    def setsockopt(self, *option: int) -> None:
+        pass
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+    def close(self) -> None:
+        pass
+
+
+def test_connections_are_counted_by_network_where_a_household_has_one() -> None:
+    addresses = ["2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2:3::", "2001:db8:1:3::1", "192.0.2.1", "192.0.2.2"]
+
+    async def connect() -> list[bool]:
+        config, state = uvicorn.Config(echo, log_config=None), ServerState()
+        made = [timed_protocol(Limits(address_connections=2))(config, state, {}) for _ in addresses]
+        peers = [Peer(each) for each in addresses]
+        for protocol, peer in zip(made, peers, strict=True):
+            protocol.connection_made(peer)  # type: ignore[arg-type]
+        for protocol in made:
+            protocol.connection_lost(None)
+        return [each.is_aborted for each in peers]
+
+    assert asyncio.run(connect()) == [False, False, True, False, False, False]
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "])

@@ -158,6 +158,28 @@ def test_a_full_queue_says_when_to_come_back() -> None:
     desk.close()
 
 
+def test_a_client_with_many_pages_leaves_room_for_another() -> None:
+    desk = Desk(queue=4)
+
+    async def ask_together() -> list[dict[str, Any]]:
+        desk.captioner.go.clear()
+        asking = [asyncio.create_task(desk.answers.answer(dict(ASKED), f"page{n}", "greedy")) for n in range(4)]
+        await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)  # one of them is turned away
+        asking.append(asyncio.create_task(desk.answers.answer(dict(ASKED), "other", "modest")))
+        while desk.batcher.waiting < 4:
+            await asyncio.sleep(0.01)
+        asking.append(asyncio.create_task(desk.answers.answer({**ASKED, "photo": "no photo"}, "third", "odd")))
+        desk.captioner.go.set()
+        return list(await asyncio.gather(*asking))
+
+    *greedy, modest, odd = asyncio.run(ask_together())
+    assert sorted("captions" in each for each in greedy) == [False, True, True, True]
+    assert "captions" in modest and odd["error"]["code"] == "bad_request"
+    store = desk.answers._store
+    assert store._left == desk.limits.page_bytes and not store._held, "nothing is held any more"
+    desk.close()
+
+
 def test_a_server_that_stops_says_so(desk: Desk) -> None:
     desk.batcher.stop_admitting()
     assert desk.ask()["error"]["code"] == "stopping"

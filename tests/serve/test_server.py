@@ -4,6 +4,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -12,6 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from tests.serve.running import OTHER_ADDRESSES, RED, Running, until
+
+import showtell.serve.server as server_module
+from showtell.fetch.fetch import Fetcher
+from showtell.serve.server import Access
+from showtell.serve.urls import OF_ONE_CLIENT
 
 
 @OTHER_ADDRESSES
@@ -34,6 +40,33 @@ def test_a_client_with_many_requests_leaves_room_for_another(run: Callable[..., 
         server.captioner.go.set()
         assert [each.result(20).status_code for each in others] == [200, 200]
         assert sorted(each.result(20).status_code for each in greedy) == [200] * 6 + [503] * 6
+
+
+@OTHER_ADDRESSES
+def test_a_client_with_many_urls_leaves_threads_for_another(
+    run: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    class Web(Fetcher):
+        def fetch(self, url: str) -> bytes:
+            assert "slow" not in url or go.wait(60)
+            return RED
+
+    monkeypatch.setattr(server_module, "Fetcher", Web)
+    server = run(Access(page=False, url_hosts=()))
+
+    def post(address: str, url: str) -> int:
+        body = {"images": [{"url": f"{url}/{n}"} for n in range(8)]}
+        with httpx.Client(transport=httpx.HTTPTransport(local_address=address), timeout=60) as client:
+            return client.post(f"{server.url}/v1/caption", json=body).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        greedy = [pool.submit(post, "127.0.0.2", "https://slow.example.org") for _ in range(4)]
+        until(lambda: sum(each.name == "showtell-fetch" for each in threading.enumerate()) == OF_ONE_CLIENT)
+        assert post("127.0.0.3", "https://quick.example.org") == 200 and not any(each.done() for each in greedy)
+        go.set()
+        assert [each.result(20) for each in greedy] == [200] * 4
 
 
 def test_the_answer_to_a_large_body_arrives(run: Callable[..., Running]) -> None:

@@ -53,11 +53,13 @@ MAX_COMPRESSED: Final = 32
 """Compressible texts and colour profiles of a PNG; Pillow inflates each to 1 MB at most."""
 MAX_ENTRIES: Final = 1000
 """Of a TIFF directory."""
-MAX_NUMBERS: Final = 65_536
-"""In one entry of a TIFF directory that Pillow makes numbers of, such as the places of the strips."""
-MAX_RUN_LENGTH_PIXELS: Final = 4_000_000
+MAX_NUMBERS: Final = 3 * 65_536
+"""In one entry of a TIFF directory that Pillow makes numbers of, such as the places of the strips. The longest that the
+standard has are the transfer functions of three channels of 16 bits."""
+MAX_RUN_LENGTH_PIXELS: Final = 9_000_000
 MAX_RUN_LENGTH_SIDE: Final = 16_384
-"""Of a run-length-coded BMP, which Pillow decodes in Python. These were for 256 colours and screens of their time."""
+"""Of a run-length-coded BMP, which Pillow decodes in Python. These were for 256 colours: screens of their time, and
+pages from scanners (A4 at 300 dpi is 8.7 million)."""
 
 _SLACK: Final = 1 << 16
 _START_OF_SCAN: Final = b"\xff\xda"
@@ -67,7 +69,6 @@ _MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """Within the data of a scan, these are none of its bytes and no restart."""
 _END_OF_IMAGE, _SCAN = 0xD9, 0xDA
 _WITHOUT_DATA: Final = frozenset({0x00, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
-_COMPRESSIBLE: Final = frozenset({b"iCCP", b"zTXt", b"iTXt"})
 _TIFF_SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 """Bytes of one value of each TIFF type."""
 _TIFF_BYTES: Final = frozenset({1, 2, 7})
@@ -233,14 +234,16 @@ def _check_png(file: BinaryIO) -> None:
         if name == b"IEND":
             return
         chunks += 1
-        compressed += name in _COMPRESSIBLE
+        # In an iTXt a flag behind the key, which has at most 79 letters, says whether the text is compressed.
+        start = file.read(min(size, 81)) if name == b"iTXt" else b""
+        compressed += name in (b"iCCP", b"zTXt") or start.partition(b"\0")[2][:1] == b"\1"
         if chunks > MAX_PARTS:
             raise _too_large("a PNG in small pieces", f"{MAX_PARTS} chunks")
         if compressed > MAX_COMPRESSED:
             raise _too_large("a PNG with many compressed texts or colour profiles", f"{MAX_COMPRESSED} of them")
         if name == b"cHRM" and size > _SLACK:
             raise _too_large(f"a PNG with {size} bytes of chromaticities", "32 bytes")
-        file.seek(size + 4, os.SEEK_CUR)
+        file.seek(size - len(start) + 4, os.SEEK_CUR)
 
 
 def _check_gif(file: BinaryIO) -> None:

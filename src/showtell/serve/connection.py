@@ -62,7 +62,7 @@ class _Weighed(h11.Connection):
         if isinstance(event, h11.Data):
             self._frame -= len(event.data) + len(event.data) // 8
         elif isinstance(event, h11.Request):
-            self._frame = len(self.trailing_data[0])
+            self._frame = 0
         return event
 
 
@@ -71,6 +71,7 @@ def timed_protocol(limits: Limits) -> type[H11Protocol]:
 
     class TimedProtocol(H11Protocol):
         conn: _Weighed
+        _name = ""
         _head: asyncio.TimerHandle | None = None
         _watch: asyncio.TimerHandle | None = None
         _was_stuck = False
@@ -81,21 +82,19 @@ def timed_protocol(limits: Limits) -> type[H11Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            # Once, and not each time that the others of one client are counted.
+            self._name = client_of(self.client and self.client[0])
             self._receive_at_once(RECEIVED_AT_ONCE)
             # asyncio does this for sockets that say they are TCP, which those of `socket.create_server` do not. Without
             # it, the second part of an answer waits for word that the first has arrived: 40 ms.
             with contextlib.suppress(OSError):  # whoever left already
                 transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if len(self.connections) > limits.connections or self._of_one_address() > limits.address_connections:
+            alike = sum(getattr(each, "_name", None) == self._name for each in self.connections)
+            if len(self.connections) > limits.connections or alike > limits.address_connections:
                 transport.abort()
             else:
                 self._await_head()
                 self._look()
-
-        def _of_one_address(self) -> int:
-            clients = [each.client for each in self.connections if isinstance(each, H11Protocol)]
-            names = [client_of(each[0]) for each in clients if each]
-            return names.count(client_of(self.client[0])) if self.client else 0
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)

@@ -199,7 +199,7 @@ class Gate:
             await refusal.send(send)
 
     def _refusal(self, method: str, path: str, headers: Headers) -> Refusal | None:
-        if path in HEALTH and method == "GET":
+        if path in HEALTH and method in ("GET", "HEAD"):
             return None
         if not self._is_host(headers.get("host", "")):
             return Refusal(421, "wrong_host", "this server does not go by the name in the Host header; see --host-name")

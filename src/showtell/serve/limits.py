@@ -28,7 +28,7 @@ class Limits(Settings):
     bytes_in_work: Count = Field(512 * MIB, description="of all requests' bodies together")
     streams: Count = Field(128, description="event streams of open pages")
     connections: Count = Field(512, description="open connections")
-    address_connections: Count = Field(256, description="of these from one address, so that others find room")
+    address_connections: Count = Field(256, description="of these from one address, or IPv6 network of 64 bits")
     header_seconds: Seconds = Field(5.0, description="in which the head of a request must be complete")
     upload_seconds: Seconds = Field(20.0, description="spent on waiting for its body")
     deadline: Seconds = Field(30.0, description="seconds in which a request must be answered, all in all")

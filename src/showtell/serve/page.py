@@ -25,7 +25,6 @@ from showtell.core.captioner import Captioner
 from showtell.errors import MissingExtra
 from showtell.serve.clients import client_of
 from showtell.serve.page_answers import PageAnswers, examples, largest_photo, picture_url
-from showtell.serve.page_routes import is_page_request
 from showtell.serve.page_sessions import PageSessions
 from showtell.serve.service import Service
 from showtell.view import maps
@@ -38,8 +37,6 @@ try:
     import httpx
 except ImportError as error:
     raise MissingExtra("gradio", "serve") from error
-
-__all__ = ["build_page", "is_page_request", "mount_page"]
 
 _ASSETS: Final = Path(__file__).parent / "assets"
 _SCRIPTS: Final = ("attention.js", "words.js", "others.js", "photo.js", "picture.js", "reach.js", "page.js")
@@ -101,7 +98,7 @@ def build_page(service: Service) -> gr.Blocks:
 
 
 def mount_page(app: FastAPI, service: Service) -> None:
-    """The page at `/`, behind the routes that `app` has by now. It asks for no path but those of `is_page_request`."""
+    """The page at `/`, behind the routes that `app` has by now. It asks for no path but those of `page_routes`."""
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     page = build_page(service)
     gr.mount_gradio_app(
