@@ -20,6 +20,7 @@ from showtell.serve.service import Service
 
 LIMITS = Limits(wait=0)
 EXAMPLES = 200
+TRUE_OR_FALSE = {"true", "false", "on", "off", "yes", "no"}
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +72,20 @@ def ask(operation: Any, mode: GenerationMode) -> tuple[set[int], set[str]]:
 
 
 def looks_good_in_a_form(case: schemathesis.Case) -> bool:
-    """A field with a list of one is sent as the one would be, and a list of none is not sent."""
+    """A field with a list of one is sent as the one would be, and a list of none is not sent; the text "1" is sent as
+    the number, and the number 1 as the text that is as good as true."""
     is_form = case.media_type == "multipart/form-data" and isinstance(case.body, dict)
-    return is_form and any(isinstance(value, list) and len(value) < 2 for value in case.body.values())
+    return is_form and any(
+        (isinstance(value, list) and len(value) < 2) or reads_as_another_type(name, value)
+        for name, value in case.body.items()
+    )
+
+
+def reads_as_another_type(name: str, value: object) -> bool:
+    text = str(value).strip().lower()
+    if name == "attention":
+        return not isinstance(value, bool) and text in {"0", "1", "t", "f", "y", "n", *TRUE_OR_FALSE}
+    return name in ("beam", "num", "max_length") and not isinstance(value, int) and text.removesuffix(".0").isdecimal()
 
 
 @pytest.mark.parametrize(("method", "path"), ADDRESSES)
