@@ -176,19 +176,6 @@ def test_a_small_photo_is_shown_larger_with_its_attention_on_it(
     assert image["width"] <= stage["width"] and image["height"] <= 600
 
 
-def test_the_answer_moves_no_photo(visit: Callable[..., Page], server: Running) -> None:
-    window = visit()
-    server.captioner.go.clear()
-    try:
-        window.page.click(".st-thumb")
-        window.page.wait_for_selector(".st-busy", state="visible")
-        waiting = window.page.query_selector(".st-photo").bounding_box()
-    finally:
-        server.captioner.go.set()
-    window.captioned()
-    assert window.page.query_selector(".st-photo").bounding_box() == pytest.approx(waiting, abs=1)
-
-
 # ---- other eyes, and none ----
 
 

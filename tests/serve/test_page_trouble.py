@@ -247,15 +247,16 @@ def test_a_pasted_text_is_no_picture(visit: Callable[..., Page]) -> None:
     assert "no picture in the clipboard" in window.page.get_by_role("alert").inner_text()
 
 
-def test_an_example_has_its_size_before_its_answer(visit: Callable[..., Page], server: Running) -> None:
+def test_an_example_has_its_size_and_place_before_its_answer(visit: Callable[..., Page], server: Running) -> None:
     window = visit()
     server.captioner.go.clear()
     try:
         window.page.click(".st-thumb")
         window.page.wait_for_selector(".st-busy", state="visible")
-        waiting = window.page.query_selector(".st-image").bounding_box()
+        waiting = [window.page.query_selector(each).bounding_box() for each in (".st-image", ".st-photo")]
     finally:
         server.captioner.go.set()
     window.captioned()
-    shown = window.page.query_selector(".st-image").bounding_box()
-    assert waiting == pytest.approx(shown, abs=1) and shown["height"] > 200
+    image, photo = (window.page.query_selector(each).bounding_box() for each in (".st-image", ".st-photo"))
+    assert waiting[0] == pytest.approx(image, abs=1) and image["height"] > 200
+    assert waiting[1] == pytest.approx(photo, abs=1)

@@ -58,9 +58,23 @@ class Pictures:
                 yield image if image.read is None else replace(image, read=_Kept(image.read))
 
     def name_for(self, row: CaptionRow) -> str:
-        """Of the pictures that `write` is to make, without their endings; another one each time."""
+        """The photo's name without its ending, for its pictures; with a number behind it if one before had the same."""
         assert isinstance(row.source, Found)
-        return self._name(row.source.path)
+        path = row.source.path
+        if is_url(path):
+            path = unquote(urlsplit(path).path, errors="surrogateescape")
+        # What no system forbids; the bytes of a name that is not UTF-8 stay what they are.
+        stem = re.sub(r'[\0-\x1f\x7f/\\:*?"<>|]', "_", Path(path).stem).strip(". ")
+        while len(os.fsencode(stem)) > LONGEST:
+            stem = stem[:-1]
+        stem = name = stem or "photo"
+        number = 1
+        # Some systems do not tell capitals from small letters, nor a letter from one composed of two.
+        while (key := unicodedata.normalize("NFC", name).casefold()) in self._taken:
+            number += 1
+            name = f"{stem}-{number}"
+        self._taken.add(key)
+        return name
 
     def write(self, row: CaptionRow, name: str) -> None:
         """The pictures of the best caption.
@@ -76,23 +90,6 @@ class Pictures:
             write_animation(self.folder / (name + ANIMATION), photo, caption, self.grid, self.crop)
         except OSError as error:
             raise self._unwritable(error) from error
-
-    def _name(self, path: str) -> str:
-        """The photo's name without its ending; with a number behind it if a photo before had the same."""
-        if is_url(path):
-            path = unquote(urlsplit(path).path, errors="surrogateescape")
-        # What no system forbids; the bytes of a name that is not UTF-8 stay what they are.
-        stem = re.sub(r'[\0-\x1f\x7f/\\:*?"<>|]', "_", Path(path).stem).strip(". ")
-        while len(os.fsencode(stem)) > LONGEST:
-            stem = stem[:-1]
-        stem = name = stem or "photo"
-        number = 1
-        # Some systems do not tell capitals from small letters, nor a letter from one composed of two.
-        while (key := unicodedata.normalize("NFC", name).casefold()) in self._taken:
-            number += 1
-            name = f"{stem}-{number}"
-        self._taken.add(key)
-        return name
 
     def _made_here(self, path: str) -> bool:
         return path.endswith((SHEET, ANIMATION)) and not is_url(path) and Path(path).parent.resolve() == self._inside

@@ -50,7 +50,7 @@ MAX_NOTES: Final = 1 << 20
 MAX_COMMENTS: Final = 1 << 18
 """Bytes of all comments before the picture of a GIF."""
 MAX_COMPRESSED: Final = 32
-"""Compressible texts and colour profiles of a PNG; Pillow inflates each to 1 MB at most."""
+"""Compressed texts and colour profiles of a PNG; Pillow inflates each to 1 MB at most."""
 MAX_ENTRIES: Final = 1000
 """Of a TIFF directory."""
 MAX_NUMBERS: Final = 3 * 65_536
@@ -206,7 +206,7 @@ def _check_jpeg(file: BinaryIO) -> None:
     # The quick count is often enough: in the picture's own data the marker cannot occur. By chance it does, once in
     # 64 KB, in what else there is, such as the film behind the picture of a phone.
     if data.count(_START_OF_SCAN) > most and _count_scans(data, most + 1) > most:
-        raise _too_large(f"more than {most} scans in a JPEG of {pixels} pixels", "that")
+        raise _too_large(f"more scans in a JPEG of {pixels} pixels than a photo has", f"{most}")
 
 
 def _count_scans(data: bytes, enough: int) -> int:
@@ -317,8 +317,9 @@ def _check_tiff(file: BinaryIO) -> None:
         raise _too_large(f"{copied} bytes of values in the directory of a TIFF", f"the {length} of the file")
     # A tile is decoded whole, however small the picture is.
     tile = sides[_TILE_WIDTH] * sides[_TILE_HEIGHT]
-    if tile > max(_TILE_PIXELS, 2 * sides[_WIDTH] * sides[_HEIGHT]):
-        raise _too_large(f"tiles of {tile} pixels in a TIFF", "those of the picture")
+    most = max(_TILE_PIXELS, 2 * sides[_WIDTH] * sides[_HEIGHT])
+    if tile > most:
+        raise _too_large(f"tiles of {tile} pixels in a TIFF", f"{most}")
 
 
 def _becomes_numbers(tag: int, kind: int) -> bool:
