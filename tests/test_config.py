@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,16 @@ from hypothesis import strategies as st
 
 from showtell.config import apply_overrides, dump_recipe, nearest, parse_recipe, read_recipe
 from showtell.errors import BadConfig
-from showtell.settings import AttentionSettings, EncoderSettings, ModelSettings, Recipe, TransformerSettings
+from showtell.renamed_settings import RENAMED
+from showtell.settings import (
+    DECODER_KINDS,
+    AttentionSettings,
+    EncoderSettings,
+    ModelSettings,
+    Recipe,
+    Settings,
+    TransformerSettings,
+)
 
 
 def parse(text: str) -> Recipe:
@@ -40,12 +50,12 @@ def test_what_is_not_said_has_its_default() -> None:
         ("model: {encoder_weight: x}", "model.encoder.weight is no setting; did you mean 'weights'?"),
         (
             "text: {qqq: 1}",
-            "text.qqq is no setting; expected one of: kind, languages, max_words, min_frequency, size, splits",
+            "text.qqq is no setting; expected one of: kind, languages, max_length, min_frequency, splits, vocab_size",
         ),
         (
             # Settings of one decoder are no settings of the other.
-            "model: {decoder: {kind: recurrent, feed_forward: 32}}",
-            "model.decoder.feed_forward is no setting; expected one of: biases, cell, dropout, embedding, "
+            "model: {decoder: {kind: recurrent, norm: pre}}",
+            "model.decoder.norm is no setting; expected one of: biases, cell, dropout, embedding_dim, "
             "embedding_dropout, head, image, kind, layers, width",
         ),
     ],
@@ -80,9 +90,12 @@ def test_a_wrong_value_is_named_with_its_place(text: str, where: str) -> None:
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    text = "{train: {epoch: 3, lr: -1}, decode: {beam: 65}, trian: {}, model: {decoder: {kind: transformer, heads: x}}}"
+    text = (
+        "{train: {epoch: 3, lr: -1}, decode: {beam_size: 65}, trian: {}, "
+        "model: {decoder: {kind: transformer, heads: x}}}"
+    )
     problems = refusal(text).split("; ")
-    for place in ("train.epoch ", "train.lr: ", "decode.beam: ", "trian ", "model.decoder.heads: "):
+    for place in ("train.epoch ", "train.lr: ", "decode.beam_size: ", "trian ", "model.decoder.heads: "):
         assert sum(problem.startswith(place) for problem in problems) == 1
     assert "found -1" in refusal(text) and "found 65" in refusal(text) and "found 'x'" in refusal(text)
 
@@ -97,12 +110,13 @@ def test_types() -> None:
     """YAML's own reading of numbers has gaps (`1e-4` is a string to it); a recipe's has not."""
     recipe = parse(
         "{train: {lr: 1e-4, epochs: '3'}, text: {languages: [en, ar]}, "
-        "model: {encoder: {weights: a/b.safetensors, options: {a: 1, b: 2.5, c: same, d: true}, without: [x.1]}}}"
+        "model: {encoder: {weights: a/b.safetensors, timm_kwargs: {a: 1, b: 2.5, c: same, d: true}, "
+        "remove_blocks: [x.1]}}}"
     )
     assert recipe.train.lr == 1e-4 and recipe.train.epochs == 3 and type(recipe.train.epochs) is int
-    assert recipe.text.languages == ("en", "ar") and recipe.model.encoder.without == ("x.1",)
+    assert recipe.text.languages == ("en", "ar") and recipe.model.encoder.remove_blocks == ("x.1",)
     assert recipe.model.encoder.weights == Path("a/b.safetensors")
-    options = recipe.model.encoder.options
+    options = recipe.model.encoder.timm_kwargs
     assert [(value, type(value)) for value in options.values()] == [(1, int), (2.5, float), ("same", str), (True, bool)]
 
 
@@ -112,9 +126,9 @@ def test_settings_do_not_change() -> None:
 
 
 def test_short_forms_of_the_encoder() -> None:
-    resnet = EncoderSettings(name="resnet18", random=True)
-    assert parse("model: {encoder: resnet18, encoder_random: true}").model.encoder == resnet
-    assert parse("model: {encoder: {name: resnet18}, encoder_random: true}").model.encoder == resnet
+    resnet = EncoderSettings(name="resnet18", pretrained=False)
+    assert parse("model: {encoder: resnet18, encoder_pretrained: false}").model.encoder == resnet
+    assert parse("model: {encoder: {name: resnet18}, encoder_pretrained: false}").model.encoder == resnet
     assert parse("model: {encoder_weights: w}").model.encoder == EncoderSettings(weights=Path("w"))
     assert ModelSettings(encoder=resnet).encoder == resnet
 
@@ -154,7 +168,9 @@ RECIPES = [
     Recipe(
         description="وصف\nin two lines: yes",
         model=ModelSettings(
-            encoder=EncoderSettings(name="x", weights=Path("w"), without=("a.1",), options={"a": True, "b": "1"}),
+            encoder=EncoderSettings(
+                name="x", weights=Path("w"), remove_blocks=("a.1",), timm_kwargs={"a": True, "b": "1"}
+            ),
             decoder=AttentionSettings(dropout=0.25),
         ),
         data="flickr:/photos of dogs",
@@ -176,7 +192,7 @@ def test_a_dumped_recipe_says_everything() -> None:
             k for value in section.values() if isinstance(value, dict) for k in keys(value)
         }
 
-    assert {"seed", "heads", "interpolation", "min_frequency", "length_exponent", "options"} <= keys(
+    assert {"seed", "heads", "interpolation", "min_frequency", "length_penalty", "timm_kwargs"} <= keys(
         yaml.safe_load(dump_recipe(Recipe()))
     )
 
@@ -215,8 +231,8 @@ TRANSFORMER = {"kind": "transformer", "width": 96, "heads": 4}
         # Whatever the order: the kind comes first.
         (
             TRANSFORMER,
-            ["model.decoder.attention=64", "model.decoder.kind=attention"],
-            AttentionSettings(attention=64),
+            ["model.decoder.attention_dim=64", "model.decoder.kind=attention"],
+            AttentionSettings(attention_dim=64),
         ),
         ({}, ["model.decoder.kind=attention"], AttentionSettings()),
         # A kind that is not said is a kind all the same.
@@ -230,29 +246,33 @@ def test_a_new_kind_begins_its_section_anew(decoder: dict[str, Any], overrides: 
 
 
 def test_a_new_encoder_gives_the_decoder_the_same_kind_of_features() -> None:
-    raw = {"model": {"encoder": {"name": "vgg16", "layer": "fc7", "pca": 512, "options": {"pad_type": "same"}}}}
+    raw = {"model": {"encoder": {"name": "vgg16", "layer": "fc7", "pca": 512, "timm_kwargs": {"pad_type": "same"}}}}
 
     def encoder(*overrides: str) -> EncoderSettings:
         return parse_recipe(apply_overrides(raw, overrides), "").model.encoder
 
     assert encoder("model.encoder=resnet18") == EncoderSettings(name="resnet18", layer="fc7", pca=512)
-    assert encoder("model.encoder.layer=vector", "model.encoder=resnet18") == EncoderSettings(
-        name="resnet18", layer="vector", pca=512
+    assert encoder("model.encoder.layer=pooled", "model.encoder=resnet18") == EncoderSettings(
+        name="resnet18", layer="pooled", pca=512
     )
 
 
 def test_a_new_encoder_begins_its_section_anew() -> None:
-    raw = {"model": {"encoder": {"name": "b4", "without": ["blocks.6.1"]}}}
+    raw = {"model": {"encoder": {"name": "b4", "remove_blocks": ["blocks.6.1"]}}}
 
     def encoder(*overrides: str) -> EncoderSettings:
         return parse_recipe(apply_overrides(raw, overrides), "").model.encoder
 
     assert encoder("model.encoder=resnet18") == EncoderSettings(name="resnet18")
-    assert encoder("model.encoder.random=true", "model.encoder=resnet18") == EncoderSettings(
-        name="resnet18", random=True
+    assert encoder("model.encoder.pretrained=false", "model.encoder=resnet18") == EncoderSettings(
+        name="resnet18", pretrained=False
     )
-    assert encoder("model.encoder_random=true") == EncoderSettings(name="b4", without=("blocks.6.1",), random=True)
-    assert encoder("model.encoder.random=true") == EncoderSettings(name="b4", without=("blocks.6.1",), random=True)
+    assert encoder("model.encoder_pretrained=false") == EncoderSettings(
+        name="b4", remove_blocks=("blocks.6.1",), pretrained=False
+    )
+    assert encoder("model.encoder.pretrained=false") == EncoderSettings(
+        name="b4", remove_blocks=("blocks.6.1",), pretrained=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -285,3 +305,27 @@ def test_nearest() -> None:
 def test_nearest_names_only_what_is_known(word: str, known: list[str]) -> None:
     hint = nearest(word, known)
     assert any(repr(k) in hint or k in hint for k in known)
+
+
+# --- renamed settings
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_key_is_refused_with_its_present_name(old: str, new: str) -> None:
+    kind = ["model.decoder.kind=attention"] if new.startswith("model.decoder") else []
+    with pytest.raises(BadConfig, match=rf"^own.yaml: {re.escape(old)} is now {re.escape(new)}"):
+        parse_recipe(apply_overrides({}, [*kind, f"{old}=1"]), "own.yaml")
+
+
+@pytest.mark.parametrize("new", RENAMED.values())
+def test_a_present_name_is_a_setting(new: str) -> None:
+    def fields(section: type[Settings], prefix: str) -> set[str]:
+        keys = set()
+        for name, field in section.model_fields.items():
+            nested = [k for k in DECODER_KINDS.values()] if name == "decoder" else [field.annotation]
+            for kind in nested:
+                is_section = isinstance(kind, type) and issubclass(kind, Settings)
+                keys |= fields(kind, f"{prefix}{name}.") if is_section else {prefix + name}
+        return keys
+
+    assert new.split()[0] in fields(Recipe, "")

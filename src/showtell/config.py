@@ -1,7 +1,7 @@
-"""The reading of recipes: YAML, overrides from the command line, and one message that holds every problem.
+"""Reading recipes: YAML, overrides from the command line, and one message with every problem.
 
-The settings themselves, with meanings and defaults, are in `settings`. `section.key=value` overrides a recipe from the
-command line; an unknown key is refused and the nearest one named. All problems of a recipe are reported together.
+The settings, with meanings and defaults, are in `settings`. `section.key=value` on the command line overrides a recipe;
+an unknown key is refused and the nearest one named. All problems of a recipe are reported together.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import yaml
 from pydantic import ValidationError
 
 from showtell.errors import BadConfig
+from showtell.renamed_settings import new_name
 from showtell.settings import DECODER_KINDS, DEFAULT_KIND, Recipe, Settings
 
 
-def parse_recipe(raw: object, origin: str) -> Recipe:
-    """Raises BadConfig with every problem in one line; `origin` says where `raw` came from."""
+def parse_recipe(raw: object, origin: str, outdated: str = "") -> Recipe:
+    """Raises BadConfig with every problem in one line; `origin` says where `raw` came from, `outdated` what to do when
+    it has settings that were renamed."""
     if not isinstance(raw, dict):
         raise BadConfig(
             f"{origin}: found {type(raw).__name__}; expected sections such as model, text, data, train, decode"
@@ -28,7 +30,10 @@ def parse_recipe(raw: object, origin: str) -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise BadConfig(f"{origin}: " + "; ".join(_problem(e, raw) for e in error.errors())) from error
+        problems = error.errors()
+        is_outdated = any(problem["type"] == "extra_forbidden" and new_name(_key(problem)) for problem in problems)
+        text = "; ".join(map(_describe, problems)) + (outdated if is_outdated else "")
+        raise BadConfig(f"{origin}: {text}") from error
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -44,15 +49,15 @@ def read_recipe(path: Path) -> dict[str, Any]:
     return raw
 
 
-KEPT_OF_AN_ENCODER = ("layer", "pca")
+KEPT_FOR_NEW_ENCODER = ("layer", "pca")
 
 
 def apply_overrides(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """A copy of `raw` with `section.key=value` settings applied; values are read as YAML.
 
-    A new `kind` begins its section anew: the settings of an LSTM mean nothing to the Transformer that replaces it. So
-    does a new encoder, `model.encoder=NAME`, save for `layer` and `pca`, which say what the decoder is given. Sections
-    are therefore set before what is in them, whatever the order given.
+    A new `kind` resets its section: the settings of an LSTM mean nothing to the Transformer that replaces it. So does a
+    new encoder, `model.encoder=NAME`, except for `layer` and `pca`, which define the decoder's input. Sections are
+    therefore set before their keys, whatever the order given.
     """
     changed = copy.deepcopy(raw)
     for override in sorted(
@@ -66,20 +71,20 @@ def apply_overrides(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, 
         except (yaml.YAMLError, ValueError) as error:
             raise BadConfig(f"{key}: {text!r} is no YAML value ({' '.join(str(error).split())})") from error
         *sections, name = key.split(".")
-        place = changed
+        parent = changed
         for section in sections:
-            if isinstance(place.get(section), str) and section == "encoder":
-                place[section] = {"name": place[section]}
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
+            if isinstance(parent.get(section), str) and section == "encoder":
+                parent[section] = {"name": parent[section]}
+            parent = parent.setdefault(section, {})
+            if not isinstance(parent, dict):
                 raise BadConfig(f"{key}: {section!r} is a value, not a section")
-        if name == "kind" and place.get("kind", DEFAULT_KIND) != value:
-            place.clear()
+        if name == "kind" and parent.get("kind", DEFAULT_KIND) != value:
+            parent.clear()
         if key == "model.encoder" and isinstance(value, str):
-            old = place.get(name)
-            kept = {each: old[each] for each in KEPT_OF_AN_ENCODER if each in old} if isinstance(old, dict) else {}
+            old = parent.get(name)
+            kept = {k: old[k] for k in KEPT_FOR_NEW_ENCODER if k in old} if isinstance(old, dict) else {}
             value = {"name": value, **kept}
-        place[name] = value
+        parent[name] = value
     return changed
 
 
@@ -89,31 +94,38 @@ def dump_recipe(recipe: Recipe) -> str:
     return text
 
 
-READABLE = 30
-"""Names that may stand in one message: timm has over a thousand backbones."""
+MAX_LISTED = 30
+"""Names in one message at most: timm has over a thousand backbones."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"`, or what there is, when nothing is near and it can be read in one go."""
+    """`"; did you mean 'x'?"`, or the list of names when none is close and the list is short."""
     options = sorted(known)
-    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; expected one of: {', '.join(options)}" if len(options) <= READABLE else ""
+    matches = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    if matches:
+        return f"; did you mean {matches[0]!r}?"
+    return f"; expected one of: {', '.join(options)}" if len(options) <= MAX_LISTED else ""
 
 
-def _problem(error: Any, raw: dict[str, Any]) -> str:
+def _key(error: Any) -> str:
+    """The dotted key that an error is about."""
     location: Sequence[str | int] = error["loc"]
-    # A discriminated union puts the kind into the location; the user did not write it as a key.
-    path = [str(part) for part in location if part not in DECODER_KINDS]
-    where = ".".join(path)
+    # A discriminated union puts the kind behind `model.decoder`; the user did not write it as a key.
+    skipped = 2 if location[:2] == ("model", "decoder") else len(location)
+    return ".".join(str(part) for i, part in enumerate(location) if i != skipped)
+
+
+def _describe(error: Any) -> str:
+    where = _key(error)
     if error["type"] == "extra_forbidden":
-        return f"{where} is no setting" + nearest(path[-1], _fields(location[:-1]))
+        if renamed := new_name(where):
+            return f"{where} is now {renamed}"
+        return f"{where} is no setting" + nearest(where.rpartition(".")[2], _fields(error["loc"][:-1]))
     return f"{where}: {error['msg']}, found {error['input']!r}" if error["type"] != "missing" else f"{where} is missing"
 
 
 def _fields(location: Sequence[str | int]) -> Iterable[str]:
-    """The names that are allowed at a place in a recipe."""
+    """The allowed keys at a location in a recipe."""
     section: type[Settings] = Recipe
     for part in location:
         field = DECODER_KINDS.get(str(part)) or (

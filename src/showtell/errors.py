@@ -2,11 +2,11 @@
 
     ShowtellError
     ├── BadImage        one image cannot be captioned; `code` is stable (see `IMAGE_CODES`)
-    ├── BadData         a caption file or folder makes no sense; names file and line
-    │   └── MissingImages   photos that it names are not there; `names` has them all
+    ├── BadData         a caption file or folder cannot be parsed; names file and line
+    │   └── MissingImages   photos that it names do not exist; `names` has them all
     ├── BadConfig       a recipe, a setting or a command line is wrong
     ├── BadBundle       a model folder is missing, damaged or does not fit together
-    ├── BadWeights      encoder weights cannot be had or do not fit
+    ├── BadWeights      encoder weights are not available or do not fit
     ├── ExportMismatch  ONNX and torch disagree; the bundle was not written
     └── MissingExtra    an optional package is not installed; names the extra
 
@@ -16,6 +16,8 @@ occur, with `raise ... from error`, so that the cause is never lost.
 
 from collections.abc import Sequence
 from typing import Final
+
+from showtell.install import install_hint
 
 IMAGE_CODES: Final = {
     "missing": "no such file",
@@ -55,7 +57,7 @@ class BadData(ShowtellError):
 
 
 class MissingImages(BadData):
-    """Photos that a caption file names are not there. The message has the first of them, `names` has all."""
+    """Photos that a caption file names do not exist. The message has the first of them, `names` has all."""
 
     def __init__(self, file: object, first: object, names: Sequence[str], line: int | None = None) -> None:
         more = f", nor {len(names) - 1} others" if len(names) > 1 else ""
@@ -76,11 +78,11 @@ class BadWeights(ShowtellError):
 
 
 class ExportMismatch(ShowtellError):
-    """The exported network does not say what the trained one says."""
+    """The exported network does not compute what the trained one computes."""
 
 
 class MissingExtra(ShowtellError):
-    """An optional part of showtell that is not installed."""
+    """An optional package is not installed; the message has the command that adds the extra to this installation."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"this needs {package}, which is not installed; run: pip install 'showtell[{extra}]'")
+        super().__init__(f"this needs {package}, which is not installed; {install_hint(extra)}")

@@ -1,4 +1,4 @@
-"""The records that travel between rooms.
+"""The records that packages exchange.
 
 Shape letters, everywhere in showtell: `B` images, `K` beams, `R = B*K` rows, `S` image regions, `C` feature channels,
 `D` model width, `V` vocabulary, `T` words so far, `N` captions per image.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureRow:
-    """In place of a photo: a row of a file with the features of many."""
+    """In place of a photo: a row of a file with precomputed features."""
 
     file: Path
     row: int
@@ -26,7 +26,7 @@ class FeatureRow:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with its captions in one language, as every data reader gives it."""
+    """One image with its captions in one language, the output of every data reader."""
 
     name: str
     """Unique within a data set: the file's name or its path below the data set's folder."""
@@ -49,11 +49,10 @@ class Word:
 class Caption:
     """A sentence about an image.
 
-    `score` is the mean log-probability per word (per piece, where words are written in pieces), the end of the sentence
-    counted as a word. `confidence`, from 0 to 1 and higher for a higher score, is how likely the caption is right where
-    the model is calibrated, and else the geometric mean of the words' probabilities. `attention` is
-    `[T, height, width]` float32: for each word the weights over the grid of image regions, summing to 1; `None` unless
-    asked for, or when the decoder attends to nothing.
+    `score` is the mean log-probability per token, the end token included. `confidence`, from 0 to 1 and higher for a
+    higher score, is the probability that the caption is correct where the model is calibrated, and else the geometric
+    mean of the tokens' probabilities. `attention` is `[T, height, width]` float32: for each word the weights over the
+    grid of image regions, summing to 1; `None` unless requested, or when the decoder has no attention.
     """
 
     text: str
@@ -66,7 +65,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class CaptionRow:
-    """What became of one input of `caption_many`: captions, best first, or the reason why there are none."""
+    """The result of one input of `caption_many`: captions, best first, or an error."""
 
     source: object
     captions: tuple[Caption, ...] = ()

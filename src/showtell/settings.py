@@ -1,13 +1,13 @@
 """Every setting of a recipe, with its meaning and its one default.
 
-A recipe is YAML with the sections `model`, `text`, `data`, `train` and `decode`; `config` reads it. What it does not
-say has the default that stands here.
+A recipe is YAML with the sections `model`, `text`, `data`, `train` and `decode`; `config` reads it. A setting that a
+recipe does not have takes its default from here.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,7 +15,7 @@ Language = Literal["en", "ar"]
 Number = float | int | str | bool
 Size = Annotated[int, Field(ge=16, le=2048)]
 Triple = tuple[float, float, float]
-Crop = Literal["squash", "center"]
+CropMode = Literal["squash", "center"]
 Interpolation = Literal["bilinear", "bicubic"]
 
 
@@ -27,40 +27,52 @@ class PixelSettings(Settings):
     """How an RGB image becomes a tensor; the same in training, evaluation and serving, and part of the bundle."""
 
     size: Size = Field(224, description="height and width of the tensor, in pixels")
-    crop: Crop = Field("squash", description="squash: the whole photo, aspect ratio given up")
+    crop_mode: CropMode = Field(
+        "squash", description="squash: the whole photo, aspect ratio not kept; center: a square"
+    )
     interpolation: Interpolation = "bicubic"
     mean: Triple = (0.485, 0.456, 0.406)
     std: Triple = (0.229, 0.224, 0.225)
 
 
-class PixelChoices(Settings):
-    """What a recipe says of `PixelSettings`; the rest comes from timm's own configuration of the encoder."""
+class PixelOverrides(Settings):
+    """The `PixelSettings` that a recipe sets; the others come from timm's configuration of the encoder."""
 
     size: Size | None = None
-    crop: Crop | None = Field(None, description="without it squash: timm's crops cut off what captions speak of")
+    crop_mode: CropMode | None = Field(
+        None, description="default squash: timm's crops remove parts that captions describe"
+    )
     interpolation: Interpolation | None = None
     mean: Triple | None = None
     std: Triple | None = None
 
 
-GIVEN = "features"
-"""The encoder's name when there is none: training has features that somebody else made."""
+PRECOMPUTED = "features"
+"""The encoder's name when there is no encoder: training reads precomputed features."""
 
 
 class EncoderSettings(Settings):
-    """A timm backbone; its regions are the deepest feature map that timm names for it."""
+    """A timm backbone; image regions are the cells of its deepest feature map in timm's `feature_info`."""
 
-    name: str = Field("tf_efficientnet_b4", description="a timm model name; `features`: none, features are given")
-    weights: Path | None = Field(None, description="a .safetensors file in timm's names; without it timm's own weights")
-    random: bool = Field(False, description="start from random weights; only for tests and drawn data")
-    layer: Literal["regions", "vector", "fc7"] = Field(
-        "regions", description="what the decoder sees: the regions, their mean, or VGG's second fully connected layer"
+    name: str = Field(
+        "tf_efficientnet_b4", description="a timm model name; `features`: no encoder, features are precomputed"
     )
-    pca: int | None = Field(None, ge=1, description="reduce features to so many principal components of training's")
-    channels: int | None = Field(None, ge=1, description="of given features; only with the name `features`")
-    without: tuple[str, ...] = Field((), description="residual blocks to leave out, by timm's module name")
-    options: dict[str, Number] = Field({}, description="further arguments of timm.create_model, e.g. pad_type: same")
-    pixels: PixelChoices = PixelChoices()
+    weights: Path | None = Field(
+        None, description="a .safetensors file with timm's parameter names; default: timm's own"
+    )
+    pretrained: bool = Field(True, description="false: random initialisation; only for tests and drawn data")
+    layer: Literal["regions", "pooled", "fc7"] = Field(
+        "regions", description="decoder input: feature map regions, their mean, or VGG's second fully connected layer"
+    )
+    pca: int | None = Field(
+        None, ge=1, description="reduce features to this many principal components, fitted on train"
+    )
+    channels: int | None = Field(None, ge=1, description="width of precomputed features; only with the name `features`")
+    remove_blocks: tuple[str, ...] = Field((), description="residual blocks to replace by the identity, by module name")
+    timm_kwargs: dict[str, Number] = Field(
+        {}, description="further arguments of timm.create_model, e.g. pad_type: same"
+    )
+    pixels: PixelOverrides = PixelOverrides()
 
 
 Width = Annotated[int, Field(ge=8)]
@@ -71,55 +83,58 @@ Cell = Literal["rnn", "lstm", "gru"]
 class TransformerSettings(Settings):
     """Transformer decoder, with or without an encoder over the regions (Vaswani et al. 2017)."""
 
+    has_position_embeddings: ClassVar[bool] = True
     kind: Literal["transformer"] = "transformer"
     width: Width = 384
     layers: int = Field(2, ge=1)
     encoder_layers: int = Field(0, ge=0, description="layers of self-attention over the image's regions")
     heads: int = Field(6, ge=1)
-    feed_forward: Width = 1536
+    ffn_dim: Width = 1536
     dropout: Rate = 0.1
     norm: Literal["pre", "post"] = Field("pre", description="pre: Xiong et al. 2020; post: Vaswani et al. 2017")
     activation: Literal["gelu", "relu"] = "gelu"
-    positions: Literal["learned", "sinusoidal"] = Field("learned", description="of words")
-    region_positions: Literal["learned", "sinusoidal", "none"] = "learned"
-    input_norm: bool = Field(True, description="a norm on the encoder's features")
-    final_norm: bool = Field(True, description="a norm behind the last layer, of regions and of words")
-    tied: bool = Field(True, description="the embedding is the output layer as well (Press & Wolf 2017)")
+    position_embedding: Literal["learned", "sinusoidal"] = Field("learned", description="of tokens")
+    region_position_embedding: Literal["learned", "sinusoidal", "none"] = "learned"
+    input_norm: bool = Field(True, description="LayerNorm on the encoder's features")
+    final_norm: bool = Field(True, description="LayerNorm after the last layer, of encoder and decoder")
+    tie_weights: bool = Field(True, description="the token embedding is the output layer too (Press & Wolf 2017)")
 
 
 class RecurrentSettings(Settings):
-    """RNN, LSTM or GRU that sees the image once (Vinyals et al. 2015, Show and Tell; Karpathy & Fei-Fei 2015)."""
+    """RNN, LSTM or GRU that receives the image once (Vinyals et al. 2015, Show and Tell; Karpathy & Fei-Fei 2015)."""
 
+    has_position_embeddings: ClassVar[bool] = False
     kind: Literal["recurrent"] = "recurrent"
     cell: Cell = "lstm"
-    image: Literal["first_input", "initial_state"] = Field("first_input", description="what the image's vector is")
-    head: tuple[Width, ...] = Field((), description="widths of ReLU layers between the image's vector and its use")
+    image: Literal["first_input", "initial_state"] = Field("first_input", description="where the image vector goes")
+    head: tuple[Width, ...] = Field((), description="widths of ReLU layers on the image vector")
     width: Width = 512
     layers: int = Field(1, ge=1)
-    embedding: Width = 512
-    dropout: Rate = Field(0.0, description="of the head, between layers and before the output")
+    embedding_dim: Width = 512
+    dropout: Rate = Field(0.0, description="in the head, between layers and before the output")
     embedding_dropout: Rate = 0.0
     biases: Literal[1, 2] = Field(2, description="of each cell: one, as in the equations, or two, as in torch")
 
 
 class AttentionSettings(Settings):
-    """RNN, LSTM or GRU that looks at the regions for every word (Xu et al. 2015, Show, Attend and Tell)."""
+    """RNN, LSTM or GRU that attends to the regions at every step (Xu et al. 2015, Show, Attend and Tell)."""
 
+    has_position_embeddings: ClassVar[bool] = False
     kind: Literal["attention"] = "attention"
     cell: Cell = "lstm"
     width: Width = 512
     layers: int = Field(1, ge=1)
-    embedding: Width = 512
-    attention: Width = 512
+    embedding_dim: Width = 512
+    attention_dim: Width = 512
     energy: Literal["relu", "tanh"] = Field("relu", description="relu(W_a a + W_h h), or tanh(W [a; h])")
     gate: bool = Field(True, description="a gate on the context (their section 4.2.1, beta)")
-    initial: Literal["mean", "zeros"] = Field("mean", description="the first state: from the mean region, or zeros")
+    initial_state: Literal["mean", "zeros"] = Field("mean", description="projected mean region, or zeros")
     dropout: Rate = Field(0.5, description="between layers and before the output")
     embedding_dropout: Rate = 0.0
-    doubly_stochastic: float = Field(1.0, ge=0, description="weight of Xu et al.'s regulariser (their lambda)")
-    hard: bool = Field(False, description="look at one sampled region per word, learned by REINFORCE (section 4.1)")
-    reinforce: float = Field(1.0, ge=0, description="hard: weight of the sampled regions' reward (lambda_r)")
-    entropy: float = Field(0.002, ge=0, description="hard: weight of the attention's entropy (lambda_e)")
+    doubly_stochastic_weight: float = Field(1.0, ge=0, description="weight of Xu et al.'s regulariser (their lambda)")
+    hard: bool = Field(False, description="attend to one sampled region per token, trained by REINFORCE (section 4.1)")
+    reinforce_weight: float = Field(1.0, ge=0, description="hard: weight of the sampled regions' reward (lambda_r)")
+    entropy_weight: float = Field(0.002, ge=0, description="hard: weight of the attention's entropy (lambda_e)")
 
 
 DecoderSettings = Annotated[
@@ -132,7 +147,7 @@ DECODER_KINDS: dict[str, type[Settings]] = {
     "attention": AttentionSettings,
 }
 DEFAULT_KIND = "transformer"
-"""Of a decoder whose `kind` is not said."""
+"""The decoder's kind when a recipe does not set it."""
 
 
 class ModelSettings(Settings):
@@ -143,7 +158,7 @@ class ModelSettings(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _spelled_out(cls, raw: Any) -> Any:
+    def _expand_shorthands(cls, raw: Any) -> Any:
         if not isinstance(raw, dict):
             return raw
         if isinstance(raw.get("decoder"), dict):
@@ -160,107 +175,113 @@ class ModelSettings(Settings):
 class TextSettings(Settings):
     languages: tuple[Language, ...] = Field(("en",), min_length=1)
     kind: Literal["words", "letters", "bpe"] = Field(
-        "words", description="letters: words as spaCy splits them, rare ones spelt; bpe: byte-pair encoding"
+        "words", description="letters: spaCy's words, rare ones split into letters; bpe: byte-pair encoding"
     )
-    min_frequency: int = Field(3, ge=1, description="a word seen less often in training is unknown, or spelt")
-    size: int | None = Field(None, ge=8, description="of the vocabulary, at most; the most frequent words")
-    splits: Literal["train", "all"] = Field("train", description="whose captions the vocabulary is made from")
-    max_words: int = Field(30, ge=1, description="longer training captions are cut off; letters and pieces count")
+    min_frequency: int = Field(3, ge=1, description="rarer words of train become <unk>, or letters")
+    vocab_size: int | None = Field(None, ge=8, description="largest vocabulary; the most frequent words are kept")
+    splits: Literal["train", "all"] = Field("train", description="splits whose captions the vocabulary is built from")
+    max_length: int = Field(30, ge=1, description="tokens; longer training captions are truncated")
 
 
 class DistillationSettings(Settings):
-    """Learning from finished runs (Hinton et al. 2015); off without teachers."""
+    """Knowledge distillation from finished runs (Hinton et al. 2015); off without teachers."""
 
-    teachers: tuple[Path, ...] = Field((), description="run folders; their mean probabilities are what is learned")
-    weight: float = Field(0.5, ge=0, le=1, description="of the teachers' words; the rest is the true words'")
+    teachers: tuple[Path, ...] = Field((), description="run folders; the target is the mean of their probabilities")
+    weight: float = Field(0.5, ge=0, le=1, description="of the distillation loss; cross-entropy has the rest")
 
 
 class SelfCriticalSettings(Settings):
-    """Learning from the scores of sampled captions (Rennie et al. 2017); off without `from_epoch`."""
+    """Self-critical training: REINFORCE on sampled captions (Rennie et al. 2017); off without `start_epoch`."""
 
-    from_epoch: int | None = Field(None, ge=0, description="cross-entropy alone before this epoch; null: always")
-    weight: float = Field(0.5, gt=0, le=1, description="of the reward; the rest is cross-entropy's")
-    samples: int = Field(5, ge=2, description="captions sampled per image and language")
+    start_epoch: int | None = Field(None, ge=0, description="cross-entropy alone before this epoch; null: always")
+    weight: float = Field(0.5, gt=0, le=1, description="of the REINFORCE loss; cross-entropy has the rest")
+    num_samples: int = Field(5, ge=2, description="captions sampled per image and language")
 
 
 class TrainSettings(Settings):
-    start_from: Path | None = Field(None, description="a finished run, whose best weights and words to begin with")
+    start_from: Path | None = Field(None, description="a finished run: its best weights and its tokenizer")
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(64, ge=1, description="images per step; all captions of an image are used together")
-    accumulate: int = Field(
-        1, ge=1, description="batches whose gradients are added up to one step; cross-entropy's are those of one batch"
+    accumulate_grad_batches: int = Field(
+        1, ge=1, description="batches per optimiser step; the cross-entropy gradient is that of one large batch"
     )
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = Field(4e-4, gt=0, description="of everything but the encoder")
+    lr: float = Field(4e-4, gt=0, description="peak learning rate of the decoder")
     encoder_lr: float = Field(5e-5, gt=0)
-    encoder_decay: float = Field(
-        1.0, gt=0, le=1, description="factor on encoder_lr for each trained stage before the last"
-    )
-    encoder_stages: int = Field(0, ge=0, description="how many of the encoder's last stages are trained; 0: frozen")
-    encoder_from_epoch: int = Field(0, ge=0, description="keep the encoder frozen before this epoch")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="factor on encoder_lr per stage below the last")
+    trainable_encoder_stages: int = Field(0, ge=0, description="last stages to fine-tune; 0: frozen")
+    unfreeze_encoder_at_epoch: int = Field(0, ge=0, description="frozen before this epoch")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
+    warmup_ratio: float = Field(0.05, ge=0, lt=1, description="share of all steps with linear warm-up")
     schedule: Literal["cosine", "exponential", "plateau", "constant"] = "cosine"
-    decay: float = Field(0.5, gt=0, lt=1, description="factor on lr: exponential, per epoch; plateau, each time")
-    patience: int = Field(1, ge=1, description="plateau: epochs without gain before lr falls")
-    plateau_from: int = Field(0, ge=0, description="plateau: epochs at first in which lr stays")
+    lr_factor: float = Field(0.5, gt=0, lt=1, description="factor on lr: exponential, per epoch; plateau, per plateau")
+    plateau_patience: int = Field(1, ge=1, description="plateau: epochs without improvement before lr falls")
+    plateau_start_epoch: int = Field(0, ge=0, description="plateau: first epoch in which lr may fall")
     monitor: Literal["CIDEr", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "top-5", "loss"] = Field(
-        "CIDEr", description="the figure on dev that says which epoch is best"
+        "CIDEr", description="dev score by which the best epoch is selected"
     )
-    stop_after: int | None = Field(None, ge=1, description="stop after so many epochs without gain")
-    teacher_forcing: float = Field(1.0, ge=0, le=1, description="chance to read the true word and not its own")
-    teacher_forcing_end: float | None = Field(None, ge=0, le=1, description="the chance falls linearly to this")
-    teacher_forcing_per: Literal["step", "batch"] = Field("step", description="draw anew for every word, or once")
+    early_stopping_patience: int | None = Field(
+        None, ge=1, description="stop after this many epochs without improvement"
+    )
+    teacher_forcing: float = Field(
+        1.0, ge=0, le=1, description="probability of the reference token as input (scheduled sampling)"
+    )
+    teacher_forcing_end: float | None = Field(None, ge=0, le=1, description="the probability falls linearly to this")
+    teacher_forcing_per: Literal["step", "batch"] = Field("step", description="draw for every token, or once per batch")
     label_smoothing: Rate = 0.1
-    word_dropout: Rate = Field(0.0, description="share of the decoder's input words that become <unk>")
-    clip: float | None = Field(1.0, gt=0, description="largest norm of the gradient; null: any")
-    average: Rate = Field(0.0, description="decay of the moving average of the weights; 0: none")
-    average_epochs: int = Field(
-        1, ge=1, description="in the end, also try the mean of the weights of the best so many epochs"
+    word_dropout: Rate = Field(0.0, description="share of input tokens that become <unk>")
+    max_grad_norm: float | None = Field(1.0, gt=0, description="gradient clipping; null: none")
+    ema_decay: Rate = Field(0.0, description="decay of the exponential moving average of the weights; 0: none")
+    average_checkpoints: int = Field(
+        1, ge=1, description="at the end, also validate the mean of the weights of this many best epochs"
     )
     distillation: DistillationSettings = DistillationSettings()
     self_critical: SelfCriticalSettings = SelfCriticalSettings()
-    views: int = Field(1, ge=1, description="cached augmentations of each training photo, the photo itself included")
-    rand_augment: int = Field(0, ge=0, description="RandAugment operations on every view but the photo itself; 0: off")
-    rand_magnitude: float = Field(5.0, ge=0, le=10, description="how strong each of them is; 10 is the most")
+    views: int = Field(1, ge=1, description="cached views of each training photo; the first is the photo itself")
+    randaugment_num_ops: int = Field(0, ge=0, description="RandAugment operations per view; 0: off")
+    randaugment_magnitude: float = Field(5.0, ge=0, le=10, description="RandAugment magnitude; 10 is the strongest")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = Field(False, description="torch.compile the decoder; minutes on a CPU, for long runs on a GPU")
     seed: int = 0
-    max_images: int | None = Field(None, ge=1, description="train on the first so many images only")
+    max_images: int | None = Field(None, ge=1, description="train on the first images only")
     checkpoint_minutes: float = Field(5.0, gt=0)
 
     @model_validator(mode="after")
-    def _there_are_views_to_augment(self) -> TrainSettings:
-        if self.rand_augment and self.views == 1:
-            raise ValueError(f"rand_augment is {self.rand_augment}, but views 1 is the photo itself alone; raise views")
+    def _randaugment_needs_views(self) -> TrainSettings:
+        if self.randaugment_num_ops and self.views == 1:
+            raise ValueError(
+                f"randaugment_num_ops is {self.randaugment_num_ops}, but views 1 is the photo itself alone; raise views"
+            )
         return self
 
 
 class DecodeSettings(Settings):
-    beam: int = Field(5, ge=1, le=64)
-    length_exponent: float = Field(
-        0.7, ge=0, description="hypotheses rank by sum of log-probabilities / length ** this"
+    beam_size: int = Field(5, ge=1, le=64, description="1: greedy search")
+    length_penalty: float = Field(
+        0.7, ge=0, description="hypotheses rank by sum of log-probabilities / length ** length_penalty"
     )
-    min_length: int = Field(1, ge=0, description="words")
-    max_length: int = Field(30, ge=1, description="words; letters and pieces count")
-    no_repeat_ngram: int = Field(3, ge=0, description="an n-gram of this length occurs once per caption; 0: no limit")
+    min_length: int = Field(1, ge=0, description="tokens")
+    max_length: int = Field(30, ge=1, description="tokens")
+    no_repeat_ngram_size: int = Field(
+        3, ge=0, description="an n-gram of this size occurs once per caption; 0: no limit"
+    )
     bad_endings: tuple[str, ...] = Field((), description="words that a caption may not end in")
-    groups: int = Field(1, ge=1, description="groups of the beam that are to say different things; 1: none are")
-    diversity: float = Field(
-        0.5, ge=0, allow_inf_nan=False, description="how much lower a group ranks a word for each use by earlier groups"
+    num_beam_groups: int = Field(1, ge=1, description="groups of diverse beam search; 1: plain beam search")
+    diversity_penalty: float = Field(
+        0.5, ge=0, allow_inf_nan=False, description="subtracted from a token's score per use by earlier groups"
     )
 
     @model_validator(mode="after")
-    def _some_length_is_left(self) -> DecodeSettings:
+    def _lengths_in_order(self) -> DecodeSettings:
         if self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
         return self
 
     @model_validator(mode="after")
-    def _groups_are_equally_wide(self) -> DecodeSettings:
-        if self.beam % self.groups:
-            raise ValueError(f"beam {self.beam} is not a multiple of groups {self.groups}")
+    def _groups_of_equal_size(self) -> DecodeSettings:
+        if self.beam_size % self.num_beam_groups:
+            raise ValueError(f"beam_size {self.beam_size} is no multiple of num_beam_groups {self.num_beam_groups}")
         return self
 
 
@@ -269,7 +290,7 @@ class Recipe(Settings):
 
     description: str = ""
     source: str = Field("", description="the system and the papers that the recipe follows")
-    data_hint: str = Field("", description="what the recipe was made for, as data=...")
+    data_hint: str = Field("", description="the data that the recipe was made for, as data=...")
     model: ModelSettings = ModelSettings()
     text: TextSettings = TextSettings()
     data: str = Field("", description="a data spec, such as flickr:DIR; see `showtell data --help`")
@@ -277,6 +298,9 @@ class Recipe(Settings):
     decode: DecodeSettings = DecodeSettings()
 
 
-def longest(recipe: Recipe) -> int:
-    """Words that the model must have positions for."""
-    return max(recipe.text.max_words, recipe.decode.max_length)
+def max_positions(recipe: Recipe) -> int | None:
+    """The tokens, start token excluded, that the decoder has position embeddings for; None: it needs none, and has no
+    limit."""
+    if not recipe.model.decoder.has_position_embeddings:
+        return None
+    return max(recipe.text.max_length, recipe.decode.max_length)

@@ -1,0 +1,86 @@
+"""The command that adds an extra to this installation of showtell.
+
+`pip install 'showtell[serve]'` works only where an index has the package. How it was installed stands in
+`direct_url.json` beside its metadata (PEP 610): from a folder, a file, a version control system, or, without that file,
+an index.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+
+def install_hint(extra: str) -> str:
+    """What to do, for the end of a message: `run: pip install '.[serve]'`."""
+    direct_url = _direct_url()
+    url = str(direct_url.get("url", ""))
+    if not url.startswith("file:"):
+        return f"run: {_pip_install(_requirement(extra, url, direct_url))}"
+    source = Path(url2pathname(urlsplit(url).path))
+    if not source.exists():  # a clone that was deleted after the installation
+        return f"run in a clone of showtell: {_pip_install(f'.[{extra}]')}"
+    folder = _current_folder()
+    here = folder is not None and source.samefile(folder)
+    return f"run: {_pip_install(f'.[{extra}]' if here else f'{source}[{extra}]')}"
+
+
+def _direct_url() -> dict[str, Any]:
+    """PEP 610's record; `{}` for an installation from an index, and of the source tree where nothing is installed."""
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        record = json.loads(distribution("showtell").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        root = Path(__file__).parents[2]
+        return {"url": root.as_uri()} if (root / "pyproject.toml").is_file() else {}
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _requirement(extra: str, url: str, direct_url: dict[str, Any]) -> str:
+    """A PEP 508 requirement for what is not a local folder or file."""
+    if not url:
+        return f"showtell[{extra}]"
+    vcs_info = direct_url.get("vcs_info", {})
+    if vcs_info:
+        revision = vcs_info.get("requested_revision")
+        url = f"{vcs_info['vcs']}+{url}" + (f"@{revision}" if revision else "")
+    subdirectory = direct_url.get("subdirectory")
+    return f"showtell[{extra}] @ {url}" + (f"#subdirectory={subdirectory}" if subdirectory else "")
+
+
+def _pip_install(requirement: str) -> str:
+    # Windows' cmd knows no single quotes; PowerShell takes both.
+    quoted = f'"{requirement}"' if os.name == "nt" else shlex.quote(requirement)
+    return f"{_pip()} install {quoted}"
+
+
+def _pip() -> str:
+    """`pip` where the shell would find the one of this interpreter, and else `.venv/bin/python -m pip`.
+
+    A program is often started by its path, without activating its environment; `pip` is another one's then.
+    """
+    python = Path(sys.executable)
+    pip = shutil.which("pip")
+    if pip is not None and Path(pip).parent == python.parent:
+        return "pip"
+    folder = _current_folder()
+    if folder is not None and python.is_relative_to(folder):
+        python = python.relative_to(folder)
+    return f"{shlex.quote(str(python)) if os.name != 'nt' else python} -m pip"
+
+
+def _current_folder() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # it was deleted
+        return None

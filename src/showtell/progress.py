@@ -1,0 +1,56 @@
+"""Progress of long work on stderr: a bar on a terminal, a line every 30 seconds elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Advance = Callable[..., None]
+"""`advance(n, note="")`: n more are done."""
+SECONDS_BETWEEN_LINES = 30.0
+
+
+class ProgressReporter:
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+
+    def say(self, message: str) -> None:
+        self.console.print(message, markup=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def stage(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
+        """Progress of one stage of `total` items, `done` of which are done already."""
+        if self.console.is_terminal:
+            with self._bar(title, total, done) as advance:
+                yield advance
+        else:
+            yield self._lines(title, total, done)
+
+    @contextlib.contextmanager
+    def _bar(self, title: str, total: int, done: int) -> Iterator[Advance]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=self.console, transient=True) as bar:
+            task = bar.add_task(title, total=total, completed=done, note="")
+            yield lambda n, note="": bar.update(task, advance=n, note=note)
+
+    def _lines(self, title: str, total: int, done: int) -> Advance:
+        last_line, count = time.monotonic(), done
+
+        def advance(n: int, note: str = "") -> None:
+            nonlocal last_line, count
+            count += n
+            if time.monotonic() - last_line >= SECONDS_BETWEEN_LINES:
+                last_line = time.monotonic()
+                self.say(f"{title}: {count}/{total} {note}".rstrip())
+
+        return advance
