@@ -66,7 +66,15 @@ def test_a_cut_file_says_how_much_is_there(bundle: Path) -> None:
 
 def test_another_format_is_refused(bundle: Path) -> None:
     change_manifest(bundle, format=99)
-    with pytest.raises(BadBundle, match="found format 99, expected 1"):
+    with pytest.raises(BadBundle, match="found bundle format 99; expected 2"):
+        load_bundle(bundle)
+
+
+def test_a_bundle_from_before_the_settings_were_renamed_says_what_to_do(bundle: Path) -> None:
+    change_manifest(bundle, format=1)
+    with pytest.raises(
+        BadBundle, match="format 1, from before settings were renamed; expected 2; train and export again"
+    ):
         load_bundle(bundle)
 
 
@@ -96,11 +104,11 @@ def test_a_tokenizer_of_another_model_is_found(bundle: Path) -> None:
 def test_a_network_with_other_words_is_found(bundle: Path) -> None:
     manifest = load_bundle(bundle).manifest
     tokenizer = json.loads((bundle / "tokenizer.json").read_text(encoding="utf-8"))
-    tokenizer["model"]["vocab"]["zebra-crossing"] = manifest.vocabulary
+    tokenizer["model"]["vocab"]["zebra-crossing"] = manifest.vocab_size
     (bundle / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     rehash(bundle, "tokenizer.json")
-    change_manifest(bundle, vocabulary=manifest.vocabulary + 1)
-    with pytest.raises(BadBundle, match=f"network has {manifest.vocabulary} words"):
+    change_manifest(bundle, vocab_size=manifest.vocab_size + 1)
+    with pytest.raises(BadBundle, match=f"network has {manifest.vocab_size} tokens"):
         Captioner.load(bundle)
 
 
@@ -137,7 +145,7 @@ def test_writing_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
     assert [p.name for p in target.parent.iterdir()] == ["model"]  # no litter
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "mine.jpg").write_bytes(b"precious")
-    with pytest.raises(BadBundle, match="holds other things"):
+    with pytest.raises(BadBundle, match="holds other files"):
         write_bundle(tmp_path / "photos", manifest, parts)
     assert (tmp_path / "photos" / "mine.jpg").read_bytes() == b"precious"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tests import bad_images
@@ -315,7 +315,6 @@ BYTES = st.one_of(st.sampled_from([0, 1, 127, 128, 255]), st.integers(0, 255))
 PLACES = st.one_of(st.integers(0, 120), st.integers(0, 100_000))
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True)
 @given(
     name=st.sampled_from(sorted(FILES)),
     changes=st.lists(st.tuples(PLACES, BYTES), max_size=8),

@@ -7,8 +7,8 @@ from showtell.core.image import load_image
 from showtell.core.pixels import normalise, resize, to_pixels
 from showtell.settings import PixelSettings
 
-SQUASH = PixelSettings(size=32, crop="squash")
-CENTER = PixelSettings(size=32, crop="center")
+SQUASH = PixelSettings(size=32, crop_mode="squash")
+CENTER = PixelSettings(size=32, crop_mode="center")
 PLAIN = PixelSettings(size=32, mean=(0, 0, 0), std=(1, 1, 1))
 
 
@@ -29,7 +29,7 @@ def test_shape_and_layout(settings: PixelSettings) -> None:
 @pytest.mark.parametrize("crop", ["squash", "center"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_an_image_of_the_right_size_is_unchanged(crop: str, interpolation: str) -> None:
-    settings = PixelSettings(size=32, crop=crop, interpolation=interpolation)
+    settings = PixelSettings(size=32, crop_mode=crop, interpolation=interpolation)
     array = noise(32, 32, 3)
     np.testing.assert_array_equal(resize(Image.fromarray(array), settings), array)
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram, Rule, apply
@@ -73,7 +73,6 @@ def repeated(words: list[int], n: int) -> set[int]:
     return {word for word in range(VOCABULARY) if (*words, word)[-n:] in ngrams}
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
 @given(
     n=st.integers(1, 4),
     length=st.integers(0, 12),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from showtell.core import sources
-from showtell.core.sources import Found, find_images, is_url
+from showtell.core.sources import ImageInput, find_images, is_url
 from showtell.errors import BadConfig
 
 
@@ -51,7 +51,7 @@ def test_files_are_taken_as_named_in_order_and_as_often_as_named(folder: Path) -
         str(folder / "b.jpg"),
         "",
     ]
-    assert list(find_images(inputs)) == [Found(path) for path in inputs]
+    assert list(find_images(inputs)) == [ImageInput(path) for path in inputs]
 
 
 def test_a_url_is_taken_as_written_even_where_a_folder_is_called_so(
@@ -61,8 +61,8 @@ def test_a_url_is_taken_as_written_even_where_a_folder_is_called_so(
     (folder / "https:" / "example.org" / "a.jpg").write_bytes(b"")
     monkeypatch.chdir(folder)
     urls = ["https://example.org", "HTTP://example.org/", "ftp://example.org/a.jpg", "file:///a.jpg", "x+y://"]
-    assert list(find_images(urls)) == [Found(url) for url in urls]
-    assert list(find_images(["./https://example.org"])) == [Found("./https://example.org/a.jpg")]
+    assert list(find_images(urls)) == [ImageInput(url) for url in urls]
+    assert list(find_images(["./https://example.org"])) == [ImageInput("./https://example.org/a.jpg")]
     assert all(map(is_url, urls)) and not any(
         map(is_url, ["C://a.jpg", "a/http://b", "http:/a", "http", "//a", "1a://b"])
     )
@@ -202,7 +202,7 @@ def test_folders_nested_deeper_than_python_calls(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os.path, "isdir", lambda _: True)
     monkeypatch.setattr(os, "scandir", scandir)
-    assert list(find_images(["top"])) == [Found("top" + "/d" * 1500 + "/photo.jpg")]
+    assert list(find_images(["top"])) == [ImageInput("top" + "/d" * 1500 + "/photo.jpg")]
 
 
 def test_large_folder_is_read_lazily_and_never_held_whole(monkeypatch: pytest.MonkeyPatch) -> None:

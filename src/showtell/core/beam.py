@@ -1,15 +1,16 @@
-"""Beam search over many images together.
+"""Batched beam search.
 
-For every image, at every step: all continuations of its K unfinished sentences are ranked by the sum of their
-log-probabilities (ties: the better beam, then the lower id, first). Among the best K, those that end are finished; the
-best K that do not end go on. An image leaves the batch when it has K finished sentences and no unfinished one can
-still rank among them. Finished sentences rank by `sum / length ** length_exponent`, the end counted into the length
-(Wu et al. 2016, section 7, in its plain form).
+At every step, for every image, all continuations of its K live beams are ranked by their sum of log-probabilities
+(ties: the better beam first, then the lower token id). Of the best K, those that end become finished hypotheses; the
+best K that do not end stay live. An image leaves the batch when it has K finished hypotheses and no live beam can still
+rank among them. Finished hypotheses rank by `sum / length ** length_penalty`, with the end token counted into the
+length (Wu et al. 2016, section 7, in its plain form; fairseq's `lenpen`).
 
-Stopping is exact: log-probabilities are at most 0, so a sum only falls, and `sum / longest ** exponent` bounds whatever
-may become of a sentence. The usual "stop at the K-th end" is faster by a step or two and loses better long sentences.
+The stopping rule is exact: log-probabilities are at most 0, so a sum only falls, and `sum / max_length **
+length_penalty` bounds whatever a live beam can become. Rejected: stopping at the K-th finished hypothesis, which saves
+a step or two and loses better long captions.
 
-`Beam` and `follow` also carry diverse beam search (`diverse`), which has several such beams per image.
+`BeamScorer` and `decode_loop` are shared with diverse beam search (`diverse`), which runs several such beams per image.
 """
 
 from __future__ import annotations
@@ -26,42 +27,43 @@ from showtell.core.search import Hypothesis
 from showtell.core.stepper import Floats, Ids, Stepper
 
 Sums = NDArray[np.float64]
-Pool = list[tuple[float, Hypothesis]]
-"""The finished sentences of one beam and what they rank by, best first."""
+FinishedHypotheses = list[tuple[float, Hypothesis]]
+"""Of one beam, each with its length-normalised score, best first."""
 
 
 @dataclass
-class Alive:
-    """The unfinished sentences of the images that are still searched."""
+class LiveBeams:
+    """The unfinished hypotheses of the images that are still in the batch."""
 
     images: Ids
-    """`[B']`: the number each image had at first."""
+    """`[B']`: the index of each image in the whole batch."""
     sums: Sums
-    """`[B', K]`: what the sentences rank by; minus infinity where there is no sentence."""
-    words: Ids
+    """`[B', K]`: sums of log-probabilities; minus infinity where there is no hypothesis."""
+    tokens: Ids
     """`[B', K, T]`"""
     log_probs: Floats
     """`[B', K, T]`"""
     attention: Floats | None
     """`[B', K, T, S]`"""
 
-    def pick(self, images: Ids, beams: Ids) -> Alive:
-        at = images[:, None], beams
-        attention = None if self.attention is None else self.attention[at]
-        return Alive(self.images[images], self.sums[at], self.words[at], self.log_probs[at], attention)
+    def gather(self, images: Ids, beams: Ids) -> LiveBeams:
+        """The beams `[images[b], beams[b, k]]`."""
+        index = images[:, None], beams
+        attention = None if self.attention is None else self.attention[index]
+        return LiveBeams(self.images[images], self.sums[index], self.tokens[index], self.log_probs[index], attention)
 
 
 @dataclass(frozen=True)
-class Continuations:
-    """What may be said next, best first; everything is `[B', N]`."""
+class Candidates:
+    """Continuations of live beams, best first; every array is `[B', N]`."""
 
     beams: Ids
-    """The place in `Alive` of the sentence that is continued."""
+    """The index in `LiveBeams` of the beam that is continued."""
     tokens: Ids
     sums: Sums
 
-    def take(self, order: Ids) -> Continuations:
-        return Continuations(
+    def gather(self, order: Ids) -> Candidates:
+        return Candidates(
             np.take_along_axis(self.beams, order, 1),
             np.take_along_axis(self.tokens, order, 1),
             np.take_along_axis(self.sums, order, 1),
@@ -69,137 +71,146 @@ class Continuations:
 
 
 @dataclass(frozen=True)
-class Beam:
-    """The rules of one beam of `width` unfinished sentences."""
+class BeamScorer:
+    """Ranks the candidates of one beam of `beam_size` hypotheses, and decides which finish and which stay live."""
 
-    end: int
-    width: int
+    eos: int
+    beam_size: int
     max_length: int
-    exponent: float
+    length_penalty: float
 
-    def best(self, sums: Sums) -> Continuations:
-        """The best continuations `[B', 2 width]` of sentences, of which it gets all sums `[B', K, V]`.
+    def top_candidates(self, sums: Sums) -> Candidates:
+        """The best candidates `[B', 2 beam_size]` of all sums `[B', K, V]`.
 
-        That is enough for the best `width` that do not end: of each sentence only one continuation ends.
+        That is enough for the best `beam_size` that do not end: each beam has one continuation that ends.
         """
-        batch, rows, vocabulary = sums.shape
-        flat_sums = sums.reshape(batch, rows * vocabulary)
-        count = min(2 * self.width, rows * vocabulary)
+        batch, beams, vocab_size = sums.shape
+        flat_sums = sums.reshape(batch, beams * vocab_size)
+        count = min(2 * self.beam_size, beams * vocab_size)
         # Partition finds the count-th best sum in linear time; only what reaches it is sorted, stably, so that ties at
-        # the threshold fall as the docstring says. A full stable sort gives the same and takes twenty times as long.
-        threshold = np.partition(flat_sums, rows * vocabulary - count, axis=1)[:, rows * vocabulary - count]
+        # the threshold fall as the module says. Rejected: a full stable sort, which takes twenty times as long.
+        threshold = np.partition(flat_sums, beams * vocab_size - count, axis=1)[:, beams * vocab_size - count]
         flat = np.empty((batch, count), np.int64)
         for b in range(batch):
-            places = np.nonzero(flat_sums[b] >= threshold[b])[0]
-            flat[b] = places[np.argsort(-flat_sums[b, places], kind="stable")[:count]]
-        beams, tokens = np.divmod(flat, vocabulary)
-        return Continuations(beams, tokens, np.take_along_axis(flat_sums, flat, 1))
+            reaching = np.nonzero(flat_sums[b] >= threshold[b])[0]
+            flat[b] = reaching[np.argsort(-flat_sums[b, reaching], kind="stable")[:count]]
+        beam, tokens = np.divmod(flat, vocab_size)
+        return Candidates(beam, tokens, np.take_along_axis(flat_sums, flat, 1))
 
     def finish(
         self,
-        pools: Sequence[Pool],
-        alive: Alive,
-        best: Continuations,
+        finished: Sequence[FinishedHypotheses],
+        live: LiveBeams,
+        candidates: Candidates,
         log_probs: Floats,
         attention: Floats | None,
     ) -> list[tuple[int, int]]:
-        """Move what ends among the first `width` into the pools `[B']`, which stay sorted.
+        """Move the candidates that end among the first `beam_size` into `finished` `[B']`, which stays sorted.
 
-        `log_probs` `[B', K, V]` and `attention` `[B', K, S]` are this step's. Where the sentences stood `(b, k)` that
-        are now among their pool's best `width`.
+        `log_probs` `[B', K, V]` and `attention` `[B', K, S]` are this step's. Returns the indices `(b, k)` of the live
+        beams whose ends now rank among the best `beam_size`.
         """
-        tokens, sums = best.tokens[:, : self.width], best.sums[:, : self.width]
-        found = []
-        for b, rank in zip(*np.nonzero((tokens == self.end) & np.isfinite(sums)), strict=True):
-            k = best.beams[b, rank]
-            looked = None if alive.attention is None else alive.attention[b, k]
-            if attention is not None and looked is None:
-                looked = attention[b, :0]  # [0, S]: a sentence without words
+        tokens, sums = candidates.tokens[:, : self.beam_size], candidates.sums[:, : self.beam_size]
+        ranked = []
+        for b, rank in zip(*np.nonzero((tokens == self.eos) & np.isfinite(sums)), strict=True):
+            k = candidates.beams[b, rank]
+            weights = None if live.attention is None else live.attention[b, k]
+            if attention is not None and weights is None:
+                weights = attention[b, :0]  # [0, S]: a sentence without words
             hypothesis = Hypothesis(
-                alive.words[b, k],
-                np.append(alive.log_probs[b, k], log_probs[b, k, self.end]),
-                looked,
+                live.tokens[b, k],
+                np.append(live.log_probs[b, k], log_probs[b, k, self.eos]),
+                weights,
             )
-            value = float(sums[b, rank]) / len(hypothesis.log_probs) ** self.exponent
-            if self._enters(value, pools[b]):
-                found.append((int(b), int(k)))
-            pools[b].append((value, hypothesis))
-            pools[b].sort(key=lambda entry: -entry[0])
-        return found
+            score = float(sums[b, rank]) / len(hypothesis.log_probs) ** self.length_penalty
+            if self._ranks(score, finished[b]):
+                ranked.append((int(b), int(k)))
+            finished[b].append((score, hypothesis))
+            finished[b].sort(key=lambda entry: -entry[0])
+        return ranked
 
-    def going_on(self, best: Continuations) -> Continuations:
-        """The best `width` that do not end; where there are fewer, the sum is minus infinity."""
-        going = best.take(np.argsort(best.tokens == self.end, axis=1, kind="stable")[:, : self.width])
-        return Continuations(going.beams, going.tokens, np.where(going.tokens == self.end, -np.inf, going.sums))
+    def select_live(self, candidates: Candidates) -> Candidates:
+        """The best `beam_size` that do not end; where there are fewer, the sum is minus infinity."""
+        order = np.argsort(candidates.tokens == self.eos, axis=1, kind="stable")[:, : self.beam_size]
+        live = candidates.gather(order)
+        return Candidates(live.beams, live.tokens, np.where(live.tokens == self.eos, -np.inf, live.sums))
 
-    def is_open(self, pool: Pool, sums: Sums) -> bool:
-        """Whether one of the unfinished sentences with these sums can still enter the pool's best `width`."""
-        bound = sums.max() / (self.max_length + 1) ** self.exponent
-        return bound > -np.inf and self._enters(bound, pool)
+    def can_improve(self, finished: FinishedHypotheses, sums: Sums) -> bool:
+        """Whether a live beam with one of these sums can still rank among the best `beam_size` hypotheses."""
+        bound = sums.max() / (self.max_length + 1) ** self.length_penalty
+        return bound > -np.inf and self._ranks(bound, finished)
 
-    def _enters(self, value: float, pool: Pool) -> bool:
-        return len(pool) < self.width or value > pool[self.width - 1][0]
+    def _ranks(self, score: float, finished: FinishedHypotheses) -> bool:
+        return len(finished) < self.beam_size or score > finished[self.beam_size - 1][0]
 
 
-Turn = Callable[[Alive, Floats, Floats | None], tuple[Continuations, Sequence[bool]]]
-"""Finish what ends, by this step's log-probabilities and attention; what goes on, and which images are kept."""
+Select = Callable[[LiveBeams, Floats, Floats | None], tuple[Candidates, Sequence[bool]]]
+"""From the live beams and this step's log-probabilities and attention: the candidates that stay live, and whether each
+image stays in the batch. Finished hypotheses are collected by the function itself."""
 
 
 def beam_search(
     stepper: Stepper,
     memory: Any,
-    starts: Ids,
-    end: int,
+    bos: Ids,
+    eos: int,
     rules: Sequence[Rule],
-    beam: int,
+    beam_size: int,
     max_length: int,
-    length_exponent: float = 0.0,
+    length_penalty: float = 0.0,
     num: int = 1,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
-    """The best `num` (at most `beam`) sentences of at most `max_length` words for each of the B images, best first.
+    """The best `num` (at most `beam_size`) hypotheses of at most `max_length` tokens for each of the B images.
 
-    `starts` `[B]`: the start token of each image. An image has fewer than `num` when the rules allow no more.
+    `bos` `[B]`: the start token of each image. An image has fewer than `num` when the rules allow no more.
     """
-    one = Beam(end, beam, max_length, length_exponent)
-    pools: list[Pool] = [[] for _ in starts]
+    scorer = BeamScorer(eos, beam_size, max_length, length_penalty)
+    finished: list[FinishedHypotheses] = [[] for _ in bos]
 
-    def turn(alive: Alive, log_probs: Floats, looked: Floats | None) -> tuple[Continuations, Sequence[bool]]:
-        mine = [pools[image] for image in alive.images]
-        best = one.best(alive.sums[:, :, None] + log_probs)
-        one.finish(mine, alive, best, log_probs, looked)
-        going = one.going_on(best)
-        return going, [one.is_open(pool, sums) for pool, sums in zip(mine, going.sums, strict=True)]
+    def select(live: LiveBeams, log_probs: Floats, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:
+        batch_finished = [finished[image] for image in live.images]
+        candidates = scorer.top_candidates(live.sums[:, :, None] + log_probs)
+        scorer.finish(batch_finished, live, candidates, log_probs, weights)
+        survivors = scorer.select_live(candidates)
+        open_images = [scorer.can_improve(*pair) for pair in zip(batch_finished, survivors.sums, strict=True)]
+        return survivors, open_images
 
-    follow(stepper, memory, starts, [*rules, MaxLength(max_length, end)], turn, attention)
-    return [[hypothesis for _, hypothesis in pool[:num]] for pool in pools]
-
-
-def follow(stepper: Stepper, memory: Any, starts: Ids, rules: Sequence[Rule], turn: Turn, attention: bool) -> None:
-    """Take turns, one word each, until no image is kept."""
-    batch = len(starts)
-    nothing = np.zeros((batch, 1, 0))
-    alive = Alive(np.arange(batch), np.zeros((batch, 1)), nothing.astype(np.int64), nothing.astype(np.float32), None)
-    state, newest = stepper.start(memory), starts[:, None]
-    while len(alive.images):
-        step = stepper.step(newest, state)
-        looked = step.attention if attention else None
-        apply(rules, step.log_probs, alive.words)
-        going, kept = turn(alive, step.log_probs, looked)
-        rows = np.nonzero(np.array(kept))[0]
-        state = stepper.select(step.state, rows, going.beams[rows])
-        alive = _grow(alive, going, rows, step.log_probs, looked)
-        newest = going.tokens[rows]
+    decode_loop(stepper, memory, bos, [*rules, MaxLength(max_length, eos)], select, attention)
+    return [[hypothesis for _, hypothesis in image[:num]] for image in finished]
 
 
-def _grow(alive: Alive, going: Continuations, rows: Ids, log_probs: Floats, attention: Floats | None) -> Alive:
-    """The unfinished sentences of those rows, one word longer."""
-    beams, tokens = going.beams[rows], going.tokens[rows]
-    grown = alive.pick(rows, beams)
-    grown.sums = going.sums[rows]
-    grown.words = np.concatenate([grown.words, tokens[:, :, None]], 2)
-    grown.log_probs = np.concatenate([grown.log_probs, log_probs[rows[:, None], beams, tokens][:, :, None]], 2)
+def decode_loop(
+    stepper: Stepper, memory: Any, bos: Ids, rules: Sequence[Rule], select: Select, attention: bool
+) -> None:
+    """Decode one token at a time until no image is left in the batch."""
+    batch = len(bos)
+    empty = np.zeros((batch, 1, 0))
+    live = LiveBeams(np.arange(batch), np.zeros((batch, 1)), empty.astype(np.int64), empty.astype(np.float32), None)
+    state, tokens = stepper.init_state(memory), bos[:, None]
+    while len(live.images):
+        step = stepper.step(tokens, state)
+        weights = step.attention if attention else None
+        apply(rules, step.log_probs, live.tokens)
+        candidates, is_open = select(live, step.log_probs, weights)
+        rows = np.nonzero(np.array(is_open))[0]
+        state = stepper.reorder(step.state, rows, candidates.beams[rows])
+        live = _extend(live, candidates, rows, step.log_probs, weights)
+        tokens = candidates.tokens[rows]
+
+
+def _extend(
+    live: LiveBeams, candidates: Candidates, rows: Ids, log_probs: Floats, attention: Floats | None
+) -> LiveBeams:
+    """The live beams of the images `rows`, one token longer."""
+    beams, tokens = candidates.beams[rows], candidates.tokens[rows]
+    extended = live.gather(rows, beams)
+    extended.sums = candidates.sums[rows]
+    extended.tokens = np.concatenate([extended.tokens, tokens[:, :, None]], 2)
+    token_log_probs = log_probs[rows[:, None], beams, tokens]
+    extended.log_probs = np.concatenate([extended.log_probs, token_log_probs[:, :, None]], 2)
     if attention is not None:
         newest = attention[rows[:, None], beams][:, :, None]  # [B', K, 1, S]
-        grown.attention = newest if grown.attention is None else np.concatenate([grown.attention, newest], 2)
-    return grown
+        is_first = extended.attention is None
+        extended.attention = newest if is_first else np.concatenate([extended.attention, newest], 2)
+    return extended

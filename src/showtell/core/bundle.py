@@ -20,12 +20,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from showtell.core.confidence import Calibration
-from showtell.core.text import Text
+from showtell.core.tokenizer import Tokenizer
 from showtell.errors import BadBundle
 from showtell.files import sha256, write_text
 from showtell.settings import DecodeSettings, Language, PixelSettings
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 had other names of settings."""
 PARTS = ("tokenizer.json", "encoder.onnx", "decoder.onnx", "README.md")
 MANIFEST = "bundle.json"
 
@@ -44,24 +45,24 @@ class Manifest(BaseModel):
     showtell: str
     """The version of showtell that wrote the bundle."""
     languages: Annotated[tuple[Language, ...], Field(min_length=1)]
-    vocabulary: int
-    longest: int | None
-    """Words of the longest caption that the network has positions for; None: it has no limit."""
+    vocab_size: int
+    max_length: int | None
+    """Tokens of the longest caption that the network has position embeddings for; None: no limit."""
     grid: tuple[int, int]
     """Rows and columns of image regions."""
     pixels: PixelSettings
     decode: DecodeSettings
     model: dict[str, Any]
-    """The recipe's `model` section, for a reader; nothing here depends on it."""
+    """The recipe's `model` section, for information only."""
     files: dict[str, FileRecord]
     calibration: dict[str, Calibration] = {}
     """By language, where `showtell calibrate` has been run; see `core/confidence`."""
 
     @field_validator("calibration")
     @classmethod
-    def _of_its_languages(cls, calibration: dict[str, Calibration], info: ValidationInfo) -> dict[str, Calibration]:
+    def _for_known_languages(cls, calibration: dict[str, Calibration], info: ValidationInfo) -> dict[str, Calibration]:
         if unknown := calibration.keys() - set(info.data.get("languages", calibration)):
-            raise ValueError(f"found {', '.join(sorted(unknown))}, which this model does not write")
+            raise ValueError(f"found {', '.join(sorted(unknown))}; expected languages of this model")
         return calibration
 
 
@@ -71,7 +72,7 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    text: Text
+    tokenizer: Tokenizer
 
     @property
     def encoder(self) -> Path:
@@ -93,21 +94,22 @@ def load_bundle(path: Path) -> Bundle:
     for name in PARTS:
         record = manifest.files.get(name)
         if record is None:
-            raise BadBundle(f"{path / MANIFEST}: says nothing of {name}; export the model again")
+            raise BadBundle(f"{path / MANIFEST}: has no entry for {name}; export the model again")
         _check(path / name, record)
-    text = Text.load(path / "tokenizer.json", manifest.languages)
-    if text.size != manifest.vocabulary:
+    tokenizer = Tokenizer.load(path / "tokenizer.json", manifest.languages)
+    if tokenizer.vocab_size != manifest.vocab_size:
         raise BadBundle(
-            f"{path}: the tokenizer has {text.size} words, the network {manifest.vocabulary}; export the model again"
+            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, the network {manifest.vocab_size}; export the "
+            "model again"
         )
-    return Bundle(path, manifest, text)
+    return Bundle(path, manifest, tokenizer)
 
 
 def write_bundle(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
     """Make a bundle of the files in the folder `parts`; `path` must be new, empty, or a bundle to replace.
 
-    The bundle comes into being under a temporary name beside `path`. Raises BadBundle when `path` is something else or
-    cannot be written.
+    The bundle is written under a temporary name beside `path` and renamed. Raises BadBundle when `path` is something
+    else or cannot be written.
     """
     check_destination(path)
     try:
@@ -121,7 +123,7 @@ def check_destination(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise BadBundle(f"{path}: is a file; expected a folder to write the bundle to")
     if path.exists() and any(path.iterdir()) and not (path / MANIFEST).exists():
-        raise BadBundle(f"{path}: holds other things; expected a new or empty folder, or a bundle to replace")
+        raise BadBundle(f"{path}: holds other files; expected a new or empty folder, or a bundle to replace")
 
 
 def _write(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
@@ -134,7 +136,7 @@ def _write(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
             shutil.copyfile(parts / name, new / name)
             records[name] = FileRecord(sha256=sha256(new / name), size=(new / name).stat().st_size)
         whole = Manifest(**manifest, files=records)
-        # Versions that knew nothing of calibration refuse its key, and read a bundle that has none.
+        # Without the key, versions from before calibration can still read the bundle.
         _write_manifest(new, whole.model_dump(mode="json", exclude=None if whole.calibration else {"calibration"}))
         _replace(path, new)
     except BaseException:
@@ -143,14 +145,13 @@ def _write(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
 
 
 def write_calibration(path: Path, calibration: Mapping[str, Calibration]) -> None:
-    """Put the curves, by language, into the bundle at `path`; all else stays in it, and so do curves of other
-    languages.
+    """Write the curves, by language, into the bundle at `path`; curves of other languages and everything else stay.
 
     Raises BadBundle when the manifest cannot be read or written.
     """
     merged = {**_manifest(path).calibration, **calibration}
     try:
-        # Not the checked manifest: settings that the file does not mention stay unmentioned.
+        # Rejected: the validated manifest, which would write out every default.
         raw = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         _write_manifest(path, {**raw, "calibration": {name: curve.model_dump() for name, curve in merged.items()}})
     except OSError as error:
@@ -162,8 +163,8 @@ def _write_manifest(folder: Path, raw: Mapping[str, Any]) -> None:
 
 
 def _replace(path: Path, new: Path) -> None:
-    """Put the folder `new` at `path`; a rename cannot replace a folder that is not empty, so the old one steps
-    aside."""
+    """Move the folder `new` to `path`. A rename cannot replace a folder that is not empty, so the old one is moved
+    first."""
     old = new.with_suffix(".old")
     if path.exists():
         path.rename(old)
@@ -186,10 +187,11 @@ def _manifest(path: Path) -> Manifest:
         raise BadBundle(f"{path}: no {MANIFEST} in it; expected a folder that `showtell export` wrote") from error
     except (OSError, ValueError) as error:
         raise BadBundle(f"{file}: cannot be read ({error}); export the model again") from error
-    found = raw.get("format") if isinstance(raw, dict) else None
-    if found != FORMAT:
+    version = raw.get("format") if isinstance(raw, dict) else None
+    if version != FORMAT:
+        why = ", from before settings were renamed" if version == 1 else ""
         raise BadBundle(
-            f"{file}: found format {found!r}, expected {FORMAT}; export again with this version of showtell"
+            f"{file}: found bundle format {version!r}{why}; expected {FORMAT}; train and export again with this version"
         )
     try:
         return Manifest.model_validate(raw)

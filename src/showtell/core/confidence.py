@@ -1,8 +1,8 @@
-"""How sure a caption is: its score as a probability.
+"""Confidence: a caption's score as a probability.
 
-A bundle that has been calibrated (`showtell calibrate`) has for each language a curve from the score to the probability
-that the caption is right; `metrics/rightness` says what right is. Without one, confidence is exp(score), the geometric
-mean of the words' probabilities: it ranks captions, and means nothing else.
+A calibrated bundle (`showtell calibrate`) has for each language a curve from the score to the probability that the
+caption is correct (defined in `metrics/correctness`). Without a calibration, confidence is exp(score), the geometric
+mean of the tokens' probabilities: it ranks captions, but is no probability of correctness.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Calibration(BaseModel):
-    """A logistic curve: `1 / (1 + exp(-(slope * score + intercept)))`. It never falls, so that a
-    better score is never less sure. `metrics/calibration` says why this curve."""
+    """A logistic curve (Platt scaling): `1 / (1 + exp(-(slope * score + intercept)))`. The slope is not negative, so a
+    higher score never has less confidence. `metrics/calibration` explains the choice of this curve."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     slope: Annotated[Finite, Field(ge=0)]

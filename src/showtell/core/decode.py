@@ -1,4 +1,4 @@
-"""Decode settings put to work: which rules, which search."""
+"""From decode settings to a search with its rules."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from showtell.core.diverse import diverse_beam_search
 from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram, Rule
 from showtell.core.search import Hypothesis, greedy
 from showtell.core.stepper import Stepper
-from showtell.core.text import Text
+from showtell.core.tokenizer import Tokenizer
 from showtell.settings import DecodeSettings
 
 
 def decode(
     stepper: Stepper,
     memory: Any,
-    count: int,
-    text: Text,
+    batch: int,
+    tokenizer: Tokenizer,
     language: str,
     settings: DecodeSettings,
     num: int = 1,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
-    """Up to `num` sentences for each of the `count` images of a memory, best first.
+    """Up to `num` hypotheses for each of the `batch` images of a memory, best first.
 
-    `beam` 1 is greedy search; with several `groups` the best of each group come first.
+    `beam_size` 1 is greedy search; with several `num_beam_groups` the best of each group come first.
     """
-    starts = np.full(count, text.starts[language])
-    rules = rules_for(settings, text)
-    if settings.beam == 1:
-        rules.append(MaxLength(settings.max_length, text.end))
-        return [[best] for best in greedy(stepper, memory, starts, text.end, rules, attention)]
-    what = stepper, memory, starts, text.end, rules, settings.beam
-    how = settings.max_length, settings.length_exponent, num, attention
-    if settings.groups > 1:
-        return diverse_beam_search(*what, settings.groups, settings.diversity, *how)
-    return beam_search(*what, *how)
+    bos, eos = np.full(batch, tokenizer.bos_ids[language]), tokenizer.eos_id
+    rules = build_rules(settings, tokenizer)
+    if settings.beam_size == 1:
+        rules.append(MaxLength(settings.max_length, eos))
+        return [[best] for best in greedy(stepper, memory, bos, eos, rules, attention)]
+    inputs = stepper, memory, bos, eos, rules, settings.beam_size
+    options = settings.max_length, settings.length_penalty, num, attention
+    if settings.num_beam_groups > 1:
+        return diverse_beam_search(*inputs, settings.num_beam_groups, settings.diversity_penalty, *options)
+    return beam_search(*inputs, *options)
 
 
-def rules_for(settings: DecodeSettings, text: Text) -> list[Rule]:
-    """All rules but the greatest length, which a beam search keeps itself."""
-    rules: list[Rule] = [Ban(text.special_ids)]
+def build_rules(settings: DecodeSettings, tokenizer: Tokenizer) -> list[Rule]:
+    """All rules but `MaxLength`, which beam search adds itself."""
+    rules: list[Rule] = [Ban(tokenizer.special_ids)]
     if settings.min_length:
-        rules.append(MinLength(settings.min_length, text.end))
-    if settings.no_repeat_ngram:
-        rules.append(NoRepeatNgram(settings.no_repeat_ngram))
+        rules.append(MinLength(settings.min_length, tokenizer.eos_id))
+    if settings.no_repeat_ngram_size:
+        rules.append(NoRepeatNgram(settings.no_repeat_ngram_size))
     if settings.bad_endings:
-        rules.append(NoBadEnding(text.ids(settings.bad_endings), text.end, settings.max_length))
+        ids = tokenizer.tokens_to_ids(settings.bad_endings)
+        rules.append(NoBadEnding(ids, tokenizer.eos_id, settings.max_length))
     return rules

@@ -1,18 +1,19 @@
-"""Diverse beam search: several different sentences for an image (Vijayakumar et al. 2018, Hamming diversity).
+"""Diverse beam search: several different captions of an image (Vijayakumar et al. 2018, Hamming diversity).
 
-The K unfinished sentences of an image are split into G groups of K / G, each a beam of its own (`beam`). At every step
-the groups choose one after the other, and each ranks a word lower by `diversity` for every unfinished sentence of the
-earlier groups that has just gone on with this word. The end is no word and costs nothing. As in the authors' program
-the penalties add up over a sentence: within its group, finished or not, it ranks by the sum of its log-probabilities
-less all its penalties. Nothing else sees them: scores are the network's own.
+The K live beams of an image are split into G groups of K / G, each with its own beam search (`beam`). At every step the
+groups choose one after another, and each lowers a token's score by `diversity_penalty` for every live beam of an
+earlier group that has just chosen it. The end token is not penalised. As in the authors' program, penalties accumulate:
+within its group a hypothesis, finished or not, ranks by its sum of log-probabilities less all its penalties. The
+returned scores are the network's, without penalties.
 
-No sentence is found twice: what an earlier group ends and has among its best K / G, a later one cannot end, and its
-next best moves up. Equal sentences are equally long, so a group has only to look at what has ended in the same step.
+No caption is returned twice: a hypothesis that an earlier group finishes among its best K / G cannot finish in a later
+group, whose next best moves up. Equal captions have equal length, so a group only compares with hypotheses finished in
+the same step.
 
-Stopping is exact as in `beam`: penalties only lower a sum, too. All groups go on until none of them can find anything
-better, for those that are done still say what costs later groups; so the result is that of a search that never stops
-early. Not exact is the rule against repetition: a sentence that longer ones displace from its group's best K / G in the
-end is not given back to the later groups.
+The stopping rule is exact as in `beam`, since penalties only lower a sum. All groups go on until none of them can
+improve, because the live beams of finished groups still penalise later ones; the result is that of a search that never
+stops early. One thing is not exact: a hypothesis that longer ones later displace from its group's best K / G is not
+given back to the later groups.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.core.beam import Alive, Beam, Continuations, Pool, follow
+from showtell.core.beam import BeamScorer, Candidates, FinishedHypotheses, LiveBeams, decode_loop
 from showtell.core.rules import FORBIDDEN, MaxLength, Rule
 from showtell.core.search import Hypothesis
 from showtell.core.stepper import Floats, Ids, Stepper
@@ -32,88 +33,89 @@ from showtell.core.stepper import Floats, Ids, Stepper
 def diverse_beam_search(
     stepper: Stepper,
     memory: Any,
-    starts: Ids,
-    end: int,
+    bos: Ids,
+    eos: int,
     rules: Sequence[Rule],
-    beam: int,
-    groups: int,
-    diversity: float,
+    beam_size: int,
+    num_beam_groups: int,
+    diversity_penalty: float,
     max_length: int,
-    length_exponent: float = 0.0,
+    length_penalty: float = 0.0,
     num: int = 1,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
-    """`num` (at most `beam`) different sentences of at most `max_length` words for each of the B images.
+    """`num` (at most `beam_size`) different hypotheses of at most `max_length` tokens for each of the B images.
 
-    First the best of every group, then the rest; both by `log_prob / length ** length_exponent`, best first. `beam` is
-    a multiple of `groups`. An image has fewer than `num` when the rules allow no more, or when `diversity` is so low
-    that groups go the same way.
+    First the best of every group, then the rest; both by `log_prob / length ** length_penalty`, best first. `beam_size`
+    is a multiple of `num_beam_groups`. An image has fewer than `num` when the rules allow no more, or when
+    `diversity_penalty` is so low that groups decode the same captions.
     """
-    group = Beam(end, beam // groups, max_length, length_exponent)
-    pools: list[list[Pool]] = [[[] for _ in range(groups)] for _ in starts]
+    scorer = BeamScorer(eos, beam_size // num_beam_groups, max_length, length_penalty)
+    finished: list[list[FinishedHypotheses]] = [[[] for _ in range(num_beam_groups)] for _ in bos]
 
-    def turn(alive: Alive, log_probs: Floats, looked: Floats | None) -> tuple[Continuations, Sequence[bool]]:
-        batch, rows, vocabulary = log_probs.shape
-        said, ended = np.zeros((batch, vocabulary)), np.zeros((batch, rows), bool)
-        kept, parts = np.zeros(batch, bool), []
-        for g, mine in enumerate(_places(alive, groups)):
-            sums = alive.sums[:, mine, None] + log_probs[:, mine]
+    def select(live: LiveBeams, log_probs: Floats, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:
+        batch, beams, vocab_size = log_probs.shape
+        token_counts, has_ended = np.zeros((batch, vocab_size)), np.zeros((batch, beams), bool)
+        is_open, survivors = np.zeros(batch, bool), []
+        for g, group in enumerate(_group_slices(live, num_beam_groups)):
+            sums = live.sums[:, group, None] + log_probs[:, group]
             if g:
-                sums -= diversity * said[:, None]
-                sums[:, :, end][_repeats(alive.words, mine, ended)] = FORBIDDEN
-            best = group.best(sums)
-            best = Continuations(best.beams + mine.start, best.tokens, best.sums)
-            own = [pools[image][g] for image in alive.images]
-            for at in group.finish(own, alive, best, log_probs, looked):
-                ended[at] = True
-            parts.append(group.going_on(best))
-            _count(said, parts[-1])
-            kept |= [group.is_open(pool, left) for pool, left in zip(own, parts[-1].sums, strict=True)]
-        return _side_by_side(parts), kept.tolist()
+                sums -= diversity_penalty * token_counts[:, None]
+                sums[:, :, eos][_repeats_ended(live.tokens, group, has_ended)] = FORBIDDEN
+            candidates = scorer.top_candidates(sums)
+            candidates = Candidates(candidates.beams + group.start, candidates.tokens, candidates.sums)
+            group_finished = [finished[image][g] for image in live.images]
+            for index in scorer.finish(group_finished, live, candidates, log_probs, weights):
+                has_ended[index] = True
+            survivors.append(scorer.select_live(candidates))
+            _count_tokens(token_counts, survivors[-1])
+            is_open |= [scorer.can_improve(*pair) for pair in zip(group_finished, survivors[-1].sums, strict=True)]
+        return _concatenate(survivors), is_open.tolist()
 
-    follow(stepper, memory, starts, [*rules, MaxLength(max_length, end)], turn, attention)
-    return [_ranked([pool[: group.width] for pool in of_image], length_exponent)[:num] for of_image in pools]
-
-
-def _places(alive: Alive, groups: int) -> list[slice]:
-    """Where each group's sentences stand; before the first word all share one row."""
-    rows = alive.sums.shape[1]
-    if alive.words.shape[2] == 0:
-        return [slice(0, rows)] * groups
-    each = rows // groups
-    return [slice(g * each, (g + 1) * each) for g in range(groups)]
+    decode_loop(stepper, memory, bos, [*rules, MaxLength(max_length, eos)], select, attention)
+    size = scorer.beam_size
+    return [_ranked([group[:size] for group in groups], length_penalty)[:num] for groups in finished]
 
 
-def _repeats(words: Ids, mine: slice, ended: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """`[B, K / G]`: which sentences of `mine` are word for word one of those that have `ended` `[B, K]`."""
-    if not ended.any():
-        return np.zeros(words[:, mine].shape[:2], bool)
-    same = (words[:, mine, None] == words[:, None]).all(-1)  # [B, K / G, K]
-    repeats: NDArray[np.bool_] = (same & ended[:, None]).any(-1)
+def _group_slices(live: LiveBeams, groups: int) -> list[slice]:
+    """The beams of each group; before the first token all groups share one row."""
+    beams = live.sums.shape[1]
+    if live.tokens.shape[2] == 0:
+        return [slice(0, beams)] * groups
+    size = beams // groups
+    return [slice(g * size, (g + 1) * size) for g in range(groups)]
+
+
+def _repeats_ended(tokens: Ids, group: slice, has_ended: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`[B, K / G]`: which beams of `group` equal, token for token, one that `has_ended` `[B, K]`."""
+    if not has_ended.any():
+        return np.zeros(tokens[:, group].shape[:2], bool)
+    equal = (tokens[:, group, None] == tokens[:, None]).all(-1)  # [B, K / G, K]
+    repeats: NDArray[np.bool_] = (equal & has_ended[:, None]).any(-1)
     return repeats
 
 
-def _count(said: NDArray[np.float64], going: Continuations) -> None:
-    """One more for each word with which a sentence goes on."""
-    image, rank = np.nonzero(np.isfinite(going.sums))
-    np.add.at(said, (image, going.tokens[image, rank]), 1)
+def _count_tokens(token_counts: NDArray[np.float64], live: Candidates) -> None:
+    """Add one to the count `[B, V]` of each token that a live beam has chosen."""
+    image, rank = np.nonzero(np.isfinite(live.sums))
+    np.add.at(token_counts, (image, live.tokens[image, rank]), 1)
 
 
-def _side_by_side(parts: Sequence[Continuations]) -> Continuations:
-    return Continuations(
-        np.concatenate([part.beams for part in parts], 1),
-        np.concatenate([part.tokens for part in parts], 1),
-        np.concatenate([part.sums for part in parts], 1),
+def _concatenate(groups: Sequence[Candidates]) -> Candidates:
+    return Candidates(
+        np.concatenate([group.beams for group in groups], 1),
+        np.concatenate([group.tokens for group in groups], 1),
+        np.concatenate([group.sums for group in groups], 1),
     )
 
 
-def _ranked(pools: Sequence[Pool], exponent: float) -> list[Hypothesis]:
-    """The best of each pool, then the others; ties: the earlier group first."""
+def _ranked(groups: Sequence[FinishedHypotheses], length_penalty: float) -> list[Hypothesis]:
+    """The best of each group, then the others; ties: the earlier group first."""
 
-    def value(hypothesis: Hypothesis) -> float:
+    def score(hypothesis: Hypothesis) -> float:
         length = len(hypothesis.log_probs)
-        return float(hypothesis.log_prob / length**exponent)
+        return float(hypothesis.log_prob / length**length_penalty)
 
-    bests = [hypothesis for pool in pools for _, hypothesis in pool[:1]]
-    others = [hypothesis for pool in pools for _, hypothesis in pool[1:]]
-    return sorted(bests, key=value, reverse=True) + sorted(others, key=value, reverse=True)
+    best = [hypothesis for group in groups for _, hypothesis in group[:1]]
+    rest = [hypothesis for group in groups for _, hypothesis in group[1:]]
+    return sorted(best, key=score, reverse=True) + sorted(rest, key=score, reverse=True)

@@ -1,12 +1,12 @@
-"""Several networks that write one sentence together.
+"""Ensembles: several networks that decode one sentence together.
 
-At every step each of them says how probable every next word is, and the ensemble's probability is the arithmetic mean;
-all of them then read the word that was chosen. Sutskever et al. 2014 (section 3.6) and Vinyals et al. 2016 ("Show and
-Tell: Lessons learned from the 2015 MSCOCO Image Captioning Challenge", on ensembling) write with ensembles. It costs as
-much time and memory as its members do one after the other.
+At every step the ensemble's probability of a token is the arithmetic mean of its members'; all members then read the
+token that was chosen. Sutskever et al. 2014 (section 3.6) and Vinyals et al. 2016 ("Show and
+Tell: Lessons learned from the 2015 MSCOCO Image Captioning Challenge", on ensembling) decode with ensembles. Time and
+memory are the sum of the members'.
 
-The alternative, the mean of the logarithms, gives each member a veto over words, and is no distribution until it has
-been divided by its sum.
+Rejected: the mean of the log-probabilities. It gives each member a veto over tokens, and is no distribution until it is
+normalised.
 """
 
 from __future__ import annotations
@@ -22,58 +22,58 @@ from showtell.errors import BadBundle
 
 
 class Ensemble:
-    """A Stepper made of Steppers that write the same vocabulary."""
+    """A Stepper made of Steppers with the same vocabulary."""
 
     def __init__(self, members: Sequence[Stepper]) -> None:
         self.members = tuple(members)
 
     def encode(self, pixels: Sequence[Any]) -> list[Any]:
-        """`pixels`: of the same B images for each member, as that member wants them."""
-        return [member.encode(each) for member, each in zip(self.members, pixels, strict=True)]
+        """`pixels`: the same B images for each member, in that member's preprocessing."""
+        return [member.encode(images) for member, images in zip(self.members, pixels, strict=True)]
 
-    def start(self, memory: list[Any]) -> list[Any]:
-        return [member.start(each) for member, each in zip(self.members, memory, strict=True)]
+    def init_state(self, memory: list[Any]) -> list[Any]:
+        return [member.init_state(own) for member, own in zip(self.members, memory, strict=True)]
 
     def step(self, tokens: Ids, state: list[Any]) -> Step:
-        """Attention is the members' mean; `None` unless all can say where they looked, among equally many regions."""
-        steps = [member.step(tokens, each) for member, each in zip(self.members, state, strict=True)]
+        """Attention is the members' mean; `None` unless all have attention over equally many regions."""
+        steps = [member.step(tokens, own) for member, own in zip(self.members, state, strict=True)]
         log_probs = log_mean_exp([step.log_probs for step in steps])
         return Step(log_probs, [step.state for step in steps], _mean([step.attention for step in steps]))
 
-    def select(self, state: list[Any], images: Ids, beams: Ids) -> list[Any]:
-        return [member.select(each, images, beams) for member, each in zip(self.members, state, strict=True)]
+    def reorder(self, state: list[Any], images: Ids, beams: Ids) -> list[Any]:
+        return [member.reorder(own, images, beams) for member, own in zip(self.members, state, strict=True)]
 
 
 def log_mean_exp(logs: Sequence[Floats]) -> Floats:
-    """The logarithm of the mean of what these are the logarithms of; all of one shape, minus infinity allowed."""
+    """log(mean(exp(logs))), elementwise over arrays of one shape; minus infinity is allowed."""
     stacked = np.stack(logs)
     highest = stacked.max(0)
-    highest[np.isneginf(highest)] = 0  # a difference of infinities would be no number
-    # Relative to the highest, so that what is too small for a float32 is lost only beside something far greater.
+    highest[np.isneginf(highest)] = 0  # inf - inf would be NaN
+    # Relative to the highest, so that only terms negligible beside it underflow.
     stacked -= highest
     mean = np.exp(stacked, out=stacked).sum(0) / np.float32(len(logs))
     with np.errstate(divide="ignore"):
-        found: Floats = np.log(mean) + highest
-    return found
+        result: Floats = np.log(mean) + highest
+    return result
 
 
 def _mean(maps: Sequence[Floats | None]) -> Floats | None:
-    known = [each for each in maps if each is not None]
-    if len(known) < len(maps) or len({each.shape for each in known}) > 1:
+    arrays = [array for array in maps if array is not None]
+    if len(arrays) < len(maps) or len({array.shape for array in arrays}) > 1:
         return None
-    mean: Floats = np.mean(known, axis=0)
+    mean: Floats = np.mean(arrays, axis=0)
     return mean
 
 
 def check_together(bundles: Sequence[Bundle]) -> None:
-    """Raises BadBundle unless all write the same words and languages; it names the first two that do not."""
+    """Raises BadBundle unless all have the same vocabulary and languages; names the first two that differ."""
     first, *others = bundles
     for other in others:
         one, two = first.manifest, other.manifest
         if one.files["tokenizer.json"].sha256 != two.files["tokenizer.json"].sha256:
             raise BadBundle(
-                f"{other.path} writes other words than {first.path}; expected one vocabulary: train both on the same "
-                "captions with the same text settings, or begin one with the other's run (train.start_from)"
+                f"{other.path} has another vocabulary than {first.path}; expected the same one: train both on the same "
+                "captions with the same text settings, or start one from the other's run (train.start_from)"
             )
         if set(one.languages) != set(two.languages):
             raise BadBundle(

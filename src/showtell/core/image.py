@@ -1,13 +1,12 @@
-"""Whatever a photo comes as, made one upright RGB image.
+"""Image loading: path, bytes, file, PIL image or array to one upright RGB image.
 
     bytes -> signature -> parts and header, checked against the limits -> pixels -> RGB over white -> upright
 
 Six formats are decoded: those that cameras, phones and the web write. Pillow knows forty more, but each is another
 parser for hostile bytes (EPS runs Ghostscript), so the others are refused by name.
 
-Rejected: `PIL.Image.open`. It tries one parser after another, and its pixel limit is one global number that warns, or
-raises at twice that. The signature tells which parser to call, and the limits are arguments; nothing global is touched,
-so that threads with different limits do not meet.
+Rejected: `PIL.Image.open`. It tries one parser after another, and its pixel limit is a global that warns, or raises at
+twice that. Here the signature chooses the parser and the limits are arguments, so that threads may use different ones.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ ImageSource: TypeAlias = (
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_PIXELS: Final = 80_000_000
-"""Below Pillow's own alarm (89 million), so that it never sounds; 320 MB decoded."""
+"""Below Pillow's own limit (89 million), which therefore never warns; 320 MB decoded."""
 MIN_SIDE: Final = 8
-"""Pixels; a smaller picture is a spacer or a tracking dot."""
+"""Pixels; a smaller image is a spacer or a tracking pixel."""
 
 _SIGNATURES: Final = {
     "JPEG": rb"\xff\xd8\xff",
@@ -51,7 +50,7 @@ _SIGNATURES: Final = {
     # Two letters begin many a text; the size of the second header is one of these.
     "BMP": rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0",
 }
-_UNSUPPORTED: Final = {
+_UNSUPPORTED_SIGNATURES: Final = {
     "SVG": rb"(\xef\xbb\xbf)?\s*<(svg|(\?xml|!--|!DOCTYPE svg).*<svg)\b",
     "PDF": rb"%PDF-",
     "PostScript": rb"%!PS|\xc5\xd0\xd3\xc6",
@@ -65,8 +64,8 @@ _UNSUPPORTED: Final = {
     "portable any map": rb"P[1-7]\s",
     "OpenEXR": rb"\x76\x2f\x31\x01",
 }
-_HEAD: Final = 4096
-"""Bytes looked at for a signature; only SVG, which may begin with comments, needs more than 18."""
+_SIGNATURE_BYTES: Final = 4096
+"""Bytes searched for a signature; only SVG, which may begin with comments, needs more than 18."""
 
 _PILLOW_ERRORS: Final = (
     ArithmeticError,
@@ -84,9 +83,9 @@ _PILLOW_ERRORS: Final = (
     struct.error,
     zlib.error,
 )
-"""All that Pillow was seen or documented to raise on damaged files; `tests/core/test_image.py` damages files at random.
+"""All that Pillow is known to raise on damaged files; `tests/core/test_image.py` damages files at random.
 
-MemoryError is not among them: it says something about this machine, not about the image.
+Not MemoryError: its cause is this machine, not the image.
 """
 
 _TRANSPOSE: Final = {
@@ -98,7 +97,7 @@ _TRANSPOSE: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each EXIF orientation."""
+"""EXIF orientation to the operation that undoes it."""
 
 # Pillow warns of crooked metadata, which a caption does not need. `warnings.catch_warnings` would be undone by a second
 # thread; a filter that names the modules stays true.
@@ -120,13 +119,13 @@ def load_image(
     `hint_size` allows a JPEG to be decoded at a half, a quarter or an eighth as long as both sides keep twice that many
     pixels: faster, and almost the same after shrinking to `hint_size`.
 
-    Raises BadImage, and nothing else that is the image's fault. The limits are checked before anything is decoded.
+    Raises BadImage for every fault of the image. The limits are checked before anything is decoded.
     """
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if isinstance(source, Image.Image):
         _check_size(source.size, max_pixels, min_side)
-        return _finish(source)
+        return _to_rgb(source)
     if isinstance(source, str | os.PathLike):
         with _open_file(Path(source), max_bytes) as file:
             return _decode(file, max_pixels, min_side, hint_size)
@@ -137,15 +136,15 @@ def load_image(
         return _decode(BytesIO(source), max_pixels, min_side, hint_size)
     if callable(source):
         return load_image(
-            _call(source), max_bytes=max_bytes, max_pixels=max_pixels, min_side=min_side, hint_size=hint_size
+            _call_source(source), max_bytes=max_bytes, max_pixels=max_pixels, min_side=min_side, hint_size=hint_size
         )
     raise BadImage("unsupported", f"found {type(source).__name__}; expected a path, bytes, file, image or array")
 
 
-def _call(make: Callable[[], ImageSource]) -> ImageSource:
-    """What the function gives; a file that it could not read is the image's fault."""
+def _call_source(source: Callable[[], ImageSource]) -> ImageSource:
+    """The result of the function; an OSError in it becomes a BadImage."""
     try:
-        return make()
+        return source()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadImage("missing", f"no such file: {error.filename}") from error
     except OSError as error:
@@ -196,27 +195,27 @@ def _check_size(size: tuple[int, int], max_pixels: int, min_side: int) -> None:
 
 def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | None) -> Image.Image:
     with _translated_errors("file"):
-        head = file.read(_HEAD)
+        head = file.read(_SIGNATURE_BYTES)
         file.seek(0)
-    kind = _kind(head)
-    with _translated_errors(kind):
-        check_structure(kind, file)
-        image = DECODERS[kind](file)
+    format_name = _detect_format(head)
+    with _translated_errors(format_name):
+        check_structure(format_name, file)
+        image = DECODERS[format_name](file)
     _check_size(image.size, max_pixels, min_side)
     if hint_size is not None:
         image.draft(None, (2 * hint_size, 2 * hint_size))
-    return _finish(image)
+    return _to_rgb(image)
 
 
-def _kind(head: bytes) -> str:
+def _detect_format(head: bytes) -> str:
     """A key of `DECODERS`. Raises BadImage: `unsupported` for a known other format, else `not_an_image`."""
-    for kind, signature in _SIGNATURES.items():
+    for format_name, signature in _SIGNATURES.items():
         if re.match(signature, head, re.DOTALL):
-            return kind
+            return format_name
     expected = f"expected {', '.join(DECODERS)}"
-    for kind, signature in _UNSUPPORTED.items():
+    for format_name, signature in _UNSUPPORTED_SIGNATURES.items():
         if re.match(signature, head, re.DOTALL | re.IGNORECASE):
-            raise BadImage("unsupported", f"found {kind}; {expected}")
+            raise BadImage("unsupported", f"found {format_name}; {expected}")
     raise BadImage("not_an_image", f"the file begins with {head[:12]!r}; {expected}")
 
 
@@ -230,30 +229,30 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _finish(image: Image.Image) -> Image.Image:
-    """Decodes `image` if that has not happened; the result has its own pixels and no tie to a file."""
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Decodes `image` if necessary; the result owns its pixels and holds no file."""
     with _translated_errors(image.format or "image"):
         image.load()
-    turn = _TRANSPOSE.get(_orientation(image))
+    transpose = _TRANSPOSE.get(_orientation(image))
     with _translated_errors(image.format or "image"):
-        rgb = _over_white(_eight_bits(image))
-    # Metadata that stays would turn the image again when it is loaded a second time.
+        rgb = _flatten_alpha(_to_8bit(image))
+    # With its metadata, the image would be transposed again when it is loaded a second time.
     rgb.info = {}
-    return rgb if turn is None else rgb.transpose(turn)
+    return rgb if transpose is None else rgb.transpose(transpose)
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's 1 to 8, or whatever number stands there; 1 is upright."""
+    """The EXIF orientation, 1 (upright) to 8; other numbers of a broken file unchanged."""
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION)
     except _PILLOW_ERRORS:
-        # The photo is sound, only the note on its orientation cannot be read: a viewer would show it too.
+        # The image is sound, only its EXIF cannot be read: a viewer would show it too.
         return 1
     return orientation if isinstance(orientation, int) else 1
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Wide grey values scaled, not clipped, to 0..255; other modes as they are.
+def _to_8bit(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit and float grey values scaled (not clipped) to 0..255; other modes unchanged.
 
     Mode `I` holds 16 or 32 bits and `F` any range, and neither says which: the smallest usual range that holds the
     values is taken.
@@ -264,19 +263,19 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.array(image, dtype=np.float32)
     # In place from here: this may be 80 million pixels.
     np.nan_to_num(values, copy=False, nan=0, posinf=0, neginf=0)
-    hidden = values == transparent if isinstance(transparent, int) else None
-    top = float(values.max())
+    transparent_pixels = values == transparent if isinstance(transparent, int) else None
+    maximum = float(values.max())
     ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
-    white = next((limit for limit in ranges if top <= limit), top)
+    white = next((limit for limit in ranges if maximum <= limit), maximum)
     np.clip(values, 0, white, out=values)
     values *= 255 / white
-    grey = np.rint(values, out=values).astype(np.uint8)
-    if hidden is not None:
-        grey[hidden] = 255
-    return Image.fromarray(grey)
+    pixels = np.rint(values, out=values).astype(np.uint8)
+    if transparent_pixels is not None:
+        pixels[transparent_pixels] = 255
+    return Image.fromarray(pixels)
 
 
-def _over_white(image: Image.Image) -> Image.Image:
+def _flatten_alpha(image: Image.Image) -> Image.Image:
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
         # Pillow turns every CMYK JPEG around, as Adobe's need it; one without Adobe's marker is stored as it is meant.
         image = ImageChops.invert(image)

@@ -1,16 +1,16 @@
-"""Files that cost far more than their bytes and pixels, seen before Pillow's parsers meet them.
+"""Guards against files that cost far more than their bytes and pixels, checked before Pillow parses them.
 
-Pillow keeps all that stands around a picture, and some of it more than once: it copies the value of every entry of a
-TIFF directory, also where thousands of them point to the same bytes; it appends the pieces of a comment one by one,
-which is quadratic; it inflates each text of a PNG. So a file of 300 KB can take 2 GB, and one of 4 MB a minute.
+Pillow keeps all metadata, and some of it more than once: it copies the value of every entry of a TIFF directory, also
+where thousands of them point to the same bytes; it appends the pieces of a comment one by one, which is quadratic; it
+inflates each text of a PNG. So a file of 300 KB can take 2 GB, and one of 4 MB a minute.
 
-`check_structure` steps over the parts of a file without reading what is in them; a photo has a dozen. Its limits are
-far above what cameras and programs write. `DECODERS` are Pillow's, but read of the EXIF only the orientation, so that
-a strange EXIF block costs nothing and its photo is not refused.
+`check_structure` walks over the segments, chunks, blocks or directory entries of a file without reading their content.
+Its limits are far above what cameras and programs write. `DECODERS` are Pillow's, but read only the orientation from
+EXIF, so that a costly EXIF block is ignored and its photo accepted.
 
-Rejected: decoding in a child process with limits. It would hold whatever comes, but pixels would be copied from one
-process to the other, limits on memory exist on Unix only, and a library that starts processes needs every script that
-calls it to be guarded by `if __name__ == "__main__"`.
+Rejected: decoding in a child process with limits. It would stop every such file, but pixels would be copied between
+processes, memory limits exist on Unix only, and a library that starts processes needs `if __name__ == "__main__"` in
+every script that calls it.
 """
 
 from __future__ import annotations
@@ -35,61 +35,61 @@ from showtell.errors import BadImage
 
 EXIF_ORIENTATION: Final = 0x0112
 MAX_SCANS: Final = 200
-"""Of a JPEG: each goes over the whole picture and may take few bytes. A progressive photo has about ten, one made to
-keep a thread busy for an hour has a hundred thousand."""
-MAX_SCANNED: Final = 2_000_000_000
+"""Scans of a JPEG: each goes over all pixels and may take few bytes. A progressive photo has about ten; a hundred
+thousand keep a thread busy for an hour."""
+MAX_SCAN_PIXELS: Final = 2_000_000_000
 """Pixels of a JPEG times its scans: a thread does about 600 million in a second."""
-MAX_PARTS: Final = 65_536
-"""Chunks of a PNG, bytes of padding between the segments of a JPEG."""
-MAX_BLOCKS: Final = 16_384
-"""Before the picture of a GIF; each has up to 255 bytes."""
+MAX_CHUNKS: Final = 65_536
+"""Chunks of a PNG; also bytes of padding between the segments of a JPEG."""
+MAX_GIF_BLOCKS: Final = 16_384
+"""Blocks of a GIF before its first frame; each has up to 255 bytes."""
 MAX_SEGMENTS: Final = 4096
-"""Of a JPEG before its first scan. A segment has up to 64 KB: no real file comes near."""
-MAX_NOTES: Final = 1 << 20
+"""Segments of a JPEG before its first scan, of up to 64 KB each."""
+MAX_EXIF_BYTES: Final = 1 << 20
 """Bytes of all EXIF segments of a JPEG together (one, of 64 KB at most, is usual)."""
-MAX_COMMENTS: Final = 1 << 18
-"""Bytes of all comments before the picture of a GIF."""
-MAX_COMPRESSED: Final = 32
+MAX_COMMENT_BYTES: Final = 1 << 18
+"""Bytes of all comments of a GIF before its first frame."""
+MAX_COMPRESSED_CHUNKS: Final = 32
 """Compressed texts and colour profiles of a PNG; Pillow inflates each to 1 MB at most."""
-MAX_ENTRIES: Final = 1000
-"""Of a TIFF directory."""
-MAX_NUMBERS: Final = 3 * 65_536
-"""In one entry of a TIFF directory that Pillow makes numbers of, such as the places of the strips. The longest that the
-standard has are the transfer functions of three channels of 16 bits."""
-MAX_RUN_LENGTH_PIXELS: Final = 9_000_000
-MAX_RUN_LENGTH_SIDE: Final = 16_384
-"""Of a run-length-coded BMP, which Pillow decodes in Python. These were for 256 colours: screens of their time, and
-pages from scanners (A4 at 300 dpi is 8.7 million)."""
+MAX_TIFF_ENTRIES: Final = 1000
+"""Entries of a TIFF directory."""
+MAX_TIFF_VALUES: Final = 3 * 65_536
+"""Values of one TIFF entry that Pillow unpacks to numbers, such as the strip offsets. The longest in the standard are
+the transfer functions of three channels of 16 bits."""
+MAX_RLE_PIXELS: Final = 9_000_000
+MAX_RLE_SIDE: Final = 16_384
+"""Limits of a run-length-coded BMP, which Pillow decodes in Python. Real ones have 256 colours: old screenshots and
+scanned pages (A4 at 300 dpi is 8.7 million pixels)."""
 
-_SLACK: Final = 1 << 16
+_SLACK_BYTES: Final = 1 << 16
 _START_OF_SCAN: Final = b"\xff\xda"
-_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xDE}
-"""JPEG markers with the size of the picture."""
+_START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xDE}
+"""JPEG markers (SOF) whose segment has the size of the image."""
 _MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""Within the data of a scan, these are none of its bytes and no restart."""
-_END_OF_IMAGE, _SCAN = 0xD9, 0xDA
-_WITHOUT_DATA: Final = frozenset({0x00, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
+"""A marker within the data of a scan, other than a stuffed byte, a restart or a fill byte."""
+_END_OF_IMAGE, _START_OF_SCAN_CODE = 0xD9, 0xDA
+_MARKERS_WITHOUT_DATA: Final = frozenset({0x00, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
 _TIFF_SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 """Bytes of one value of each TIFF type."""
 _TIFF_BYTES: Final = frozenset({1, 2, 7})
 _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
 _STRIPS, _COLOURS, _TILES, _PROFILE = 273, 320, 324, 34675
 _PRIVATE: Final = 0x8000
-"""TIFF tags from here on stay bytes, but for the colour profile."""
+"""Private TIFF tags: Pillow keeps them as bytes, except for the colour profile."""
 _TILE_PIXELS: Final = 4_000_000
 
 
-class _OnlyOrientation(ImageFile.ImageFile):
-    """Reads one number of the EXIF; Pillow would copy every value of its directories, for the resolution at least."""
+class _OrientationOnly(ImageFile.ImageFile):
+    """Reads only the orientation from EXIF; Pillow would copy every value of its directories for the resolution."""
 
     def getexif(self) -> Image.Exif:
         exif = Image.Exif()
-        orientation = self._stored_orientation() or self._orientation_in_xmp()
+        orientation = self._exif_orientation() or self._xmp_orientation()
         if orientation is not None:
             exif[EXIF_ORIENTATION] = orientation
         return exif
 
-    def _stored_orientation(self) -> int | None:
+    def _exif_orientation(self) -> int | None:
         block = self.info.get("exif")
         text = self.info.get("Raw profile type exif")
         if block is None and isinstance(text, str):  # ImageMagick's, in a PNG: name and length, then hexadecimal digits
@@ -99,32 +99,32 @@ class _OnlyOrientation(ImageFile.ImageFile):
                 return None
         return exif_orientation(block) if isinstance(block, bytes) else None
 
-    def _orientation_in_xmp(self) -> int | None:
+    def _xmp_orientation(self) -> int | None:
         xmp = self.info.get("xmp") or self.info.get("XML:com.adobe.xmp")
         if isinstance(xmp, str):
             xmp = xmp.encode("utf-8", "replace")
-        found = re.search(rb'tiff:Orientation(="|>)([0-9])', xmp) if isinstance(xmp, bytes) else None
-        return int(found[2]) if found else None
+        match = re.search(rb'tiff:Orientation(="|>)([0-9])', xmp) if isinstance(xmp, bytes) else None
+        return int(match[2]) if match else None
 
 
-class _Jpeg(_OnlyOrientation, JpegImagePlugin.JpegImageFile):
+class _Jpeg(_OrientationOnly, JpegImagePlugin.JpegImageFile):
     def _open(self) -> None:
         super()._open()
-        # libjpeg begins at a run of fill bytes anew with each block that it is given. Pillow's have 64 KB, so that a
-        # file of nothing else would take seconds.
+        # libjpeg scans a run of fill bytes from its start again with each block of input. With Pillow's blocks of
+        # 64 KB, a file of fill bytes would take seconds.
         self.decodermaxblock = 1 << 20
 
 
-class _Png(_OnlyOrientation, PngImagePlugin.PngImageFile):
+class _Png(_OrientationOnly, PngImagePlugin.PngImageFile):
     pass
 
 
-class _WebP(_OnlyOrientation, WebPImagePlugin.WebPImageFile):
+class _WebP(_OrientationOnly, WebPImagePlugin.WebPImageFile):
     pass
 
 
-class _Tiff(_OnlyOrientation, TiffImagePlugin.TiffImageFile):
-    def _stored_orientation(self) -> int | None:
+class _Tiff(_OrientationOnly, TiffImagePlugin.TiffImageFile):
+    def _exif_orientation(self) -> int | None:
         orientation = self.tag_v2.get(EXIF_ORIENTATION)
         return orientation if isinstance(orientation, int) else None
 
@@ -140,15 +140,15 @@ DECODERS: Final[dict[str, type[ImageFile.ImageFile]]] = {
 
 
 def exif_orientation(block: bytes) -> int | None:
-    """The number in the first directory of an EXIF block; None where there is none, or no sense in the block."""
-    at = 0
-    while block.startswith(b"Exif\0\0", at):
-        at += 6
-    if block[at : at + 4] not in TiffImagePlugin.PREFIXES:
+    """The orientation in the first directory of an EXIF block; None when it has none or is broken."""
+    offset = 0
+    while block.startswith(b"Exif\0\0", offset):
+        offset += 6
+    if block[offset : offset + 4] not in TiffImagePlugin.PREFIXES:
         return None
-    order = "<" if block[at : at + 2] == b"II" else ">"
+    order = "<" if block[offset : offset + 2] == b"II" else ">"
     try:
-        directory = at + struct.unpack_from(order + "L", block, at + 4)[0]
+        directory = offset + struct.unpack_from(order + "L", block, offset + 4)[0]
         entries = struct.unpack_from(order + "H", block, directory)[0]
     except struct.error:
         return None
@@ -160,13 +160,13 @@ def exif_orientation(block: bytes) -> int | None:
     return None
 
 
-def check_structure(kind: str, file: BinaryIO) -> None:
-    """Raises BadImage, `too_large`, where a file asks for much more than its size; the file is back at its start.
+def check_structure(format_name: str, file: BinaryIO) -> None:
+    """Raises BadImage `too_large` when a file would cost far more than its size; leaves the file at its start.
 
-    A file that ends too soon, or is no image inside, passes: that is for the decoder to say.
+    A truncated or broken file passes: the decoder reports it.
     """
     check = {"JPEG": _check_jpeg, "PNG": _check_png, "GIF": _check_gif, "TIFF": _check_tiff, "BMP": _check_bmp}.get(
-        kind
+        format_name
     )
     if check is not None:
         check(file)
@@ -179,50 +179,50 @@ def _too_large(found: str, expected: str) -> BadImage:
 
 def _check_jpeg(file: BinaryIO) -> None:
     data = file.read()
-    segments = padding = notes = pixels = 0
-    at = 2
-    while at + 4 <= len(data) and (mark := data[at : at + 2]) != _START_OF_SCAN:
-        if mark[0] != 0xFF or mark[1] == 0xFF or mark[1] in _WITHOUT_DATA:
+    segments = padding = exif_bytes = pixels = 0
+    offset = 2
+    while offset + 4 <= len(data) and (mark := data[offset : offset + 2]) != _START_OF_SCAN:
+        if mark[0] != 0xFF or mark[1] == 0xFF or mark[1] in _MARKERS_WITHOUT_DATA:
             padding += 1
-            if padding > MAX_PARTS:
-                raise _too_large("a JPEG padded between its segments", f"{MAX_PARTS} bytes of that")
-            at += 1 if mark[0] != 0xFF or mark[1] == 0xFF else 2
+            if padding > MAX_CHUNKS:
+                raise _too_large("a JPEG padded between its segments", f"{MAX_CHUNKS} bytes of that")
+            offset += 1 if mark[0] != 0xFF or mark[1] == 0xFF else 2
             continue
         segments += 1
         if segments > MAX_SEGMENTS:
             raise _too_large("a JPEG of many segments before its picture", f"{MAX_SEGMENTS}")
-        size = max(int.from_bytes(data[at + 2 : at + 4], "big"), 2)
-        if mark[1] == 0xE1 and data.startswith(b"Exif\0\0", at + 4):
-            notes += size
-            if notes > MAX_NOTES:
-                raise _too_large("a JPEG with much EXIF", f"{MAX_NOTES >> 20} MiB of it")
-        elif mark[1] in _FRAMES:
+        size = max(int.from_bytes(data[offset + 2 : offset + 4], "big"), 2)
+        if mark[1] == 0xE1 and data.startswith(b"Exif\0\0", offset + 4):
+            exif_bytes += size
+            if exif_bytes > MAX_EXIF_BYTES:
+                raise _too_large("a JPEG with much EXIF", f"{MAX_EXIF_BYTES >> 20} MiB of it")
+        elif mark[1] in _START_OF_FRAME:
             if size > 8 + 3 * 255:
                 raise _too_large(f"{size} bytes for the components of a JPEG", f"{8 + 3 * 255}")
-            height, width = data[at + 5 : at + 7], data[at + 7 : at + 9]
+            height, width = data[offset + 5 : offset + 7], data[offset + 7 : offset + 9]
             pixels = max(pixels, int.from_bytes(height, "big") * int.from_bytes(width, "big"))
-        at += 2 + size
-    most = min(MAX_SCANS, max(MAX_SCANNED // max(pixels, 1), 1))
+        offset += 2 + size
+    limit = min(MAX_SCANS, max(MAX_SCAN_PIXELS // max(pixels, 1), 1))
     # The quick count is often enough: in the picture's own data the marker cannot occur. By chance it does, once in
     # 64 KB, in what else there is, such as the film behind the picture of a phone.
-    if data.count(_START_OF_SCAN) > most and _count_scans(data, most + 1) > most:
-        raise _too_large(f"more scans in a JPEG of {pixels} pixels than a photo has", f"{most}")
+    if data.count(_START_OF_SCAN) > limit and _count_scans(data, limit + 1) > limit:
+        raise _too_large(f"more scans in a JPEG of {pixels} pixels than a photo has", f"{limit}")
 
 
-def _count_scans(data: bytes, enough: int) -> int:
-    """Of the picture itself; stops at `enough`, and takes very many segments for as many scans."""
+def _count_scans(data: bytes, limit: int) -> int:
+    """Scans before the end of the image; at most `limit`, which more than MAX_SEGMENTS segments give as well."""
     scans = segments = 0
-    at = 2
-    while scans < enough and (found := _MARKER.search(data, at)):
-        at = found.end()
-        code = data[at - 1]
+    offset = 2
+    while scans < limit and (match := _MARKER.search(data, offset)):
+        offset = match.end()
+        code = data[offset - 1]
         if code == _END_OF_IMAGE:
             break
-        scans += code == _SCAN
+        scans += code == _START_OF_SCAN_CODE
         segments += 1
         if segments > MAX_SEGMENTS:
-            return enough
-        at += 0 if code in _WITHOUT_DATA else int.from_bytes(data[at : at + 2], "big")
+            return limit
+        offset += 0 if code in _MARKERS_WITHOUT_DATA else int.from_bytes(data[offset : offset + 2], "big")
     return scans
 
 
@@ -237,17 +237,17 @@ def _check_png(file: BinaryIO) -> None:
         # In an iTXt a flag behind the key, which has at most 79 letters, says whether the text is compressed.
         start = file.read(min(size, 81)) if name == b"iTXt" else b""
         compressed += name in (b"iCCP", b"zTXt") or start.partition(b"\0")[2][:1] == b"\1"
-        if chunks > MAX_PARTS:
-            raise _too_large("a PNG in small pieces", f"{MAX_PARTS} chunks")
-        if compressed > MAX_COMPRESSED:
-            raise _too_large("a PNG with many compressed texts or colour profiles", f"{MAX_COMPRESSED} of them")
-        if name == b"cHRM" and size > _SLACK:
+        if chunks > MAX_CHUNKS:
+            raise _too_large("a PNG in small pieces", f"{MAX_CHUNKS} chunks")
+        if compressed > MAX_COMPRESSED_CHUNKS:
+            raise _too_large("a PNG with many compressed texts or colour profiles", f"{MAX_COMPRESSED_CHUNKS} of them")
+        if name == b"cHRM" and size > _SLACK_BYTES:
             raise _too_large(f"a PNG with {size} bytes of chromaticities", "32 bytes")
         file.seek(size - len(start) + 4, os.SEEK_CUR)
 
 
 def _check_gif(file: BinaryIO) -> None:
-    """Up to the first picture; the others are not looked at."""
+    """Up to the first frame, the only one that is decoded."""
     head = file.read(13)
     if len(head) == 13 and head[10] & 0x80:
         file.seek(3 << (head[10] & 7) + 1, os.SEEK_CUR)
@@ -258,13 +258,13 @@ def _check_gif(file: BinaryIO) -> None:
         while label and (size := file.read(1)) > b"\0":
             blocks += 1
             comments += size[0] if label == b"\xfe" else 0
-            if blocks > MAX_BLOCKS or comments > MAX_COMMENTS:
+            if blocks > MAX_GIF_BLOCKS or comments > MAX_COMMENT_BYTES:
                 break
             file.seek(size[0], os.SEEK_CUR)
-        if blocks > MAX_BLOCKS:
-            raise _too_large("a GIF with many blocks before its picture", f"{MAX_BLOCKS}")
-        if comments > MAX_COMMENTS:
-            raise _too_large("a GIF with long comments", f"{MAX_COMMENTS >> 10} KiB of them")
+        if blocks > MAX_GIF_BLOCKS:
+            raise _too_large("a GIF with many blocks before its picture", f"{MAX_GIF_BLOCKS}")
+        if comments > MAX_COMMENT_BYTES:
+            raise _too_large("a GIF with long comments", f"{MAX_COMMENT_BYTES >> 10} KiB of them")
 
 
 def _check_bmp(file: BinaryIO) -> None:
@@ -275,17 +275,17 @@ def _check_bmp(file: BinaryIO) -> None:
     if compression not in (BmpImagePlugin.BmpImageFile.COMPRESSIONS[name] for name in ("RLE8", "RLE4")):
         return
     height = abs(height)
-    if max(width, height) > MAX_RUN_LENGTH_SIDE or width * height > MAX_RUN_LENGTH_PIXELS:
-        most = f"{MAX_RUN_LENGTH_PIXELS // 10**6} million and {MAX_RUN_LENGTH_SIDE} a side"
-        raise _too_large(f"{width} x {height} run-length-coded pixels in a BMP", most)
+    if max(width, height) > MAX_RLE_SIDE or width * height > MAX_RLE_PIXELS:
+        limit = f"{MAX_RLE_PIXELS // 10**6} million and {MAX_RLE_SIDE} a side"
+        raise _too_large(f"{width} x {height} run-length-coded pixels in a BMP", limit)
     # A run of one pixel has two bytes, and so has the end of a row.
-    size, most_bytes = file.seek(0, os.SEEK_END), 2 * (width + 1) * height + _SLACK
-    if size > most_bytes:
-        raise _too_large(f"{size} bytes of {width} x {height} run-length-coded pixels in a BMP", f"{most_bytes}")
+    size, max_size = file.seek(0, os.SEEK_END), 2 * (width + 1) * height + _SLACK_BYTES
+    if size > max_size:
+        raise _too_large(f"{size} bytes of {width} x {height} run-length-coded pixels in a BMP", f"{max_size}")
 
 
 def _check_tiff(file: BinaryIO) -> None:
-    """The first directory: Pillow copies all of its values, three times, and makes numbers of some."""
+    """The first directory: Pillow copies all of its values three times, and unpacks some to numbers."""
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(16)
@@ -296,31 +296,31 @@ def _check_tiff(file: BinaryIO) -> None:
     file.seek(struct.unpack_from(order + number, head, inline)[0])
     entry = struct.Struct(f"{order}HH{number}{inline}s")
     entries = int.from_bytes(file.read(8 if big else 2), "little" if order == "<" else "big")
-    listed = file.read(min(entries, MAX_ENTRIES + 1) * entry.size)
-    if len(listed) > MAX_ENTRIES * entry.size:
-        raise _too_large(f"{entries} entries in the directory of a TIFF", f"{MAX_ENTRIES}")
+    listed = file.read(min(entries, MAX_TIFF_ENTRIES + 1) * entry.size)
+    if len(listed) > MAX_TIFF_ENTRIES * entry.size:
+        raise _too_large(f"{entries} entries in the directory of a TIFF", f"{MAX_TIFF_ENTRIES}")
     copied, sides = 0, dict.fromkeys((_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT), 0)
     for tag, kind, count, value in entry.iter_unpack(listed[: len(listed) // entry.size * entry.size]):
         size = count * _TIFF_SIZES.get(kind, 0)
         start = struct.unpack(order + number, value)[0] if size > inline else 0
         # What lies beyond the end is not read.
-        there = min(size, max(length - start, 0))
-        copied += there if size > inline else 0
-        if count > MAX_NUMBERS and there == size and _becomes_numbers(tag, kind):
-            raise _too_large(f"{count} numbers in one entry of a TIFF's directory", f"{MAX_NUMBERS}")
+        available = min(size, max(length - start, 0))
+        copied += available if size > inline else 0
+        if count > MAX_TIFF_VALUES and available == size and _is_unpacked(tag, kind):
+            raise _too_large(f"{count} numbers in one entry of a TIFF's directory", f"{MAX_TIFF_VALUES}")
         if tag in sides and count == 1 and size:
             if size > inline:
                 file.seek(start)
                 value = file.read(size)
             sides[tag] = max(sides[tag], int.from_bytes(value[:size], "little" if order == "<" else "big"))
-    if copied > length + _SLACK:
+    if copied > length + _SLACK_BYTES:
         raise _too_large(f"{copied} bytes of values in the directory of a TIFF", f"the {length} of the file")
     # A tile is decoded whole, however small the picture is.
     tile = sides[_TILE_WIDTH] * sides[_TILE_HEIGHT]
-    most = max(_TILE_PIXELS, 2 * sides[_WIDTH] * sides[_HEIGHT])
-    if tile > most:
-        raise _too_large(f"tiles of {tile} pixels in a TIFF", f"{most}")
+    limit = max(_TILE_PIXELS, 2 * sides[_WIDTH] * sides[_HEIGHT])
+    if tile > limit:
+        raise _too_large(f"tiles of {tile} pixels in a TIFF", f"{limit}")
 
 
-def _becomes_numbers(tag: int, kind: int) -> bool:
+def _is_unpacked(tag: int, kind: int) -> bool:
     return tag in (_STRIPS, _COLOURS, _TILES) or ((tag < _PRIVATE or tag == _PROFILE) and kind not in _TIFF_BYTES)

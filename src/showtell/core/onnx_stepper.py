@@ -3,8 +3,8 @@
     encoder.onnx   pixels [B, 3, H, W]                       -> memory.* [B, ...]
     decoder.onnx   tokens [B, K], memory.*, state.* [B, K, ...]  -> log_probs, attention, next.*
 
-A state begins as the memory of the same name (`state.hidden` as `memory.hidden`) or, where there is none, as a tensor
-without words: its unknown length is 0.
+The initial state is the memory of the same name (`state.hidden` is `memory.hidden`) or, where there is none, an empty
+cache: its dynamic length is 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from showtell.core.stepper import Floats, Ids, Step
 from showtell.errors import BadBundle
 
-ENCODED_TOGETHER = 4
+ENCODER_BATCH = 4
 """Images in one run of the encoder. Its first layers take some 25 MB for each, so that 32 at once would need 1.7 GB;
 and what fits the processor's cache runs faster: 4 beat 8 and 16 (`benchmarks/throughput.py`)."""
 
@@ -35,43 +35,46 @@ class OnnxStepper:
     def __init__(self, encoder: Path, decoder: Path, threads: int = 0) -> None:
         """`threads`: how many the network uses; 0: all cores. Raises BadBundle when a graph cannot be loaded."""
         self._encoder, self._decoder = _session(encoder, threads), _session(decoder, threads)
-        self._memories = [output.name for output in self._encoder.get_outputs()]
+        self._memory_names = [output.name for output in self._encoder.get_outputs()]
         inputs = {i.name: i.shape for i in self._decoder.get_inputs()}
-        self._wanted = [name for name in inputs if name.startswith("memory.")]
-        self._states = {name: shape for name, shape in inputs.items() if name.startswith("state.")}
+        self._decoder_memory = [name for name in inputs if name.startswith("memory.")]
+        self._state_shapes = {name: shape for name, shape in inputs.items() if name.startswith("state.")}
         self._outputs = [output.name for output in self._decoder.get_outputs()]
-        missing = [name for name in self._wanted if name not in self._memories]
+        missing = [name for name in self._decoder_memory if name not in self._memory_names]
         if missing or "tokens" not in inputs or "log_probs" not in self._outputs:
-            wrong = missing[0] if missing else "tokens or log_probs"
-            raise BadBundle(f"{decoder}: {wrong} does not fit {encoder.name}; export the model again")
-        self.vocabulary = next(o.shape[2] for o in self._decoder.get_outputs() if o.name == "log_probs")
+            name = missing[0] if missing else "tokens or log_probs"
+            raise BadBundle(f"{decoder}: {name} does not fit {encoder.name}; export the model again")
+        self.vocab_size = next(o.shape[2] for o in self._decoder.get_outputs() if o.name == "log_probs")
 
     def encode(self, pixels: Floats) -> Arrays:
-        blocks = [pixels[begin : begin + ENCODED_TOGETHER] for begin in range(0, len(pixels), ENCODED_TOGETHER)]
+        blocks = [pixels[begin : begin + ENCODER_BATCH] for begin in range(0, len(pixels), ENCODER_BATCH)]
         parts = [self._encoder.run(None, {"pixels": block}) for block in blocks]
-        return {name: np.concatenate(each) for name, each in zip(self._memories, zip(*parts, strict=True), strict=True)}
+        return {
+            name: np.concatenate(arrays)
+            for name, arrays in zip(self._memory_names, zip(*parts, strict=True), strict=True)
+        }
 
-    def start(self, memory: Arrays) -> State:
-        batch = len(memory[self._memories[0]])
+    def init_state(self, memory: Arrays) -> State:
+        batch = len(memory[self._memory_names[0]])
         rows: Arrays = {}
-        for name, shape in self._states.items():
-            known = memory.get(name.replace("state.", "memory.", 1))
-            if known is not None:
-                rows[name] = known[:, None]
+        for name, shape in self._state_shapes.items():
+            initial = memory.get(name.replace("state.", "memory.", 1))
+            if initial is not None:
+                rows[name] = initial[:, None]
             else:
                 lengths = [n if isinstance(n, int) else 0 for n in shape[2:]]
                 rows[name] = np.zeros((batch, 1, *lengths), np.float32)
         return State(memory, rows)
 
     def step(self, tokens: Ids, state: State) -> Step:
-        feed = {"tokens": tokens, **{name: state.memory[name] for name in self._wanted}, **state.rows}
+        feed = {"tokens": tokens, **{name: state.memory[name] for name in self._decoder_memory}, **state.rows}
         results = dict(zip(self._outputs, self._decoder.run(None, feed), strict=True))
-        rows = {name: results[name.replace("state.", "next.", 1)] for name in self._states}
+        rows = {name: results[name.replace("state.", "next.", 1)] for name in self._state_shapes}
         return Step(results["log_probs"], State(state.memory, rows), results.get("attention"))
 
-    def select(self, state: State, images: Ids, beams: Ids) -> State:
-        stays = len(images) == len(next(iter(state.memory.values())))
-        memory = state.memory if stays else {name: array[images] for name, array in state.memory.items()}
+    def reorder(self, state: State, images: Ids, beams: Ids) -> State:
+        none_left = len(images) == len(next(iter(state.memory.values())))
+        memory = state.memory if none_left else {name: array[images] for name, array in state.memory.items()}
         return State(memory, {name: array[images[:, None], beams] for name, array in state.rows.items()})
 
 

@@ -1,4 +1,4 @@
-"""The only code that turns an RGB image into a tensor: in training, in evaluation and in serving.
+"""The only code that turns an RGB image into a tensor, in training, evaluation and serving.
 
     RGB image -> resize -> uint8 [size, size, 3] -> normalise -> float32 [3, size, size]
 
@@ -29,7 +29,7 @@ def resize(image: Image.Image, settings: PixelSettings) -> NDArray[np.uint8]:
         raise ValueError(f"found an image of mode {image.mode}; expected RGB, as load_image gives it")
     width, height = image.size
     left, top = 0.0, 0.0
-    if settings.crop == "center":
+    if settings.crop_mode == "center":
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
     # One step, not resize and then crop: the cropped-off part costs nothing, and the centre is not rounded twice.
@@ -46,7 +46,7 @@ def normalise(pixels: NDArray[np.uint8], settings: PixelSettings) -> NDArray[np.
         raise ValueError(f"found {pixels.dtype} {list(pixels.shape)}; expected uint8 [..., H, W, 3]")
     mean = np.asarray(settings.mean, dtype=np.float32)[:, None, None]
     std = np.asarray(settings.std, dtype=np.float32)[:, None, None]
-    # A copy even where the layout is right already: what follows works in place.
+    # A copy even if the layout is already right: the following operations are in place.
     normal = np.array(np.moveaxis(pixels, -1, -3), dtype=np.float32, order="C")
     normal /= 255
     normal -= mean

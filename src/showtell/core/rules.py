@@ -1,8 +1,8 @@
-"""What a caption may not say: masks over log-probabilities.
+"""Constraints on search: masks over log-probabilities (Hugging Face: logits processors).
 
-A rule is called with the log-probabilities of the next word `[B, K, V]` and the words so far `[B, K, T]`, and sets to
-minus infinity what it forbids. The rest is not renormalised: a score stays the network's own. A word is an id here:
-where a vocabulary has pieces of words, lengths and n-grams count pieces.
+A rule is called with the log-probabilities of the next token `[B, K, V]` and the tokens so far `[B, K, T]`, and sets
+those of forbidden tokens to minus infinity. The others are not renormalised: a score stays the network's own. Lengths
+and n-grams count tokens, which are words or subwords.
 """
 
 from __future__ import annotations
@@ -18,55 +18,55 @@ FORBIDDEN = -np.inf
 
 
 class Rule(Protocol):
-    def __call__(self, log_probs: Floats, words: Ids) -> None: ...
+    def __call__(self, log_probs: Floats, tokens: Ids) -> None: ...
 
 
 class Ban:
-    """Ids that are never written, such as `<unk>`, `<pad>` and the start tokens."""
+    """Token ids that are never generated, such as `<unk>`, `<pad>` and the start tokens."""
 
     def __init__(self, ids: Sequence[int]) -> None:
         self.ids = list(ids)
 
-    def __call__(self, log_probs: Floats, words: Ids) -> None:
+    def __call__(self, log_probs: Floats, tokens: Ids) -> None:
         log_probs[:, :, self.ids] = FORBIDDEN
 
 
 class MinLength:
-    """No end before `length` words."""
+    """No end before `length` tokens."""
 
-    def __init__(self, length: int, end: int) -> None:
-        self.length, self.end = length, end
+    def __init__(self, length: int, eos: int) -> None:
+        self.length, self.eos = length, eos
 
-    def __call__(self, log_probs: Floats, words: Ids) -> None:
-        if words.shape[2] < self.length:
-            log_probs[:, :, self.end] = FORBIDDEN
+    def __call__(self, log_probs: Floats, tokens: Ids) -> None:
+        if tokens.shape[2] < self.length:
+            log_probs[:, :, self.eos] = FORBIDDEN
 
 
 class MaxLength:
-    """After `length` words nothing but the end, so that every caption is a sentence that the network has closed itself.
+    """Only the end token after `length` tokens, so that every caption is a sentence with an end.
 
-    The alternative, cutting the sentence off without the end's probability, ranks torsos above sentences.
+    Rejected: truncation without the end's probability, which ranks fragments above complete sentences.
     """
 
-    def __init__(self, length: int, end: int) -> None:
-        self.length, self.end = length, end
+    def __init__(self, length: int, eos: int) -> None:
+        self.length, self.eos = length, eos
 
-    def __call__(self, log_probs: Floats, words: Ids) -> None:
-        if words.shape[2] >= self.length:
-            log_probs[:, :, : self.end] = FORBIDDEN
-            log_probs[:, :, self.end + 1 :] = FORBIDDEN
+    def __call__(self, log_probs: Floats, tokens: Ids) -> None:
+        if tokens.shape[2] >= self.length:
+            log_probs[:, :, : self.eos] = FORBIDDEN
+            log_probs[:, :, self.eos + 1 :] = FORBIDDEN
 
 
 class NoBadEnding:
-    """No end after one of `ids` (a, the, of ...); none of them as the last word that `max_length` allows, either."""
+    """No end after one of `ids` (a, the, of ...); nor any of them as the last token that `max_length` allows."""
 
-    def __init__(self, ids: Sequence[int], end: int, max_length: int) -> None:
-        self.ids, self.end, self.max_length = np.asarray(ids, dtype=np.int64), end, max_length
+    def __init__(self, ids: Sequence[int], eos: int, max_length: int) -> None:
+        self.ids, self.eos, self.max_length = np.asarray(ids, dtype=np.int64), eos, max_length
 
-    def __call__(self, log_probs: Floats, words: Ids) -> None:
-        length = words.shape[2]
+    def __call__(self, log_probs: Floats, tokens: Ids) -> None:
+        length = tokens.shape[2]
         if length:
-            log_probs[np.isin(words[:, :, -1], self.ids), self.end] = FORBIDDEN
+            log_probs[np.isin(tokens[:, :, -1], self.ids), self.eos] = FORBIDDEN
         if length == self.max_length - 1:
             log_probs[:, :, self.ids] = FORBIDDEN
 
@@ -77,17 +77,17 @@ class NoRepeatNgram:
     def __init__(self, n: int) -> None:
         self.n = n
 
-    def __call__(self, log_probs: Floats, words: Ids) -> None:
-        length = words.shape[2]
+    def __call__(self, log_probs: Floats, tokens: Ids) -> None:
+        length = tokens.shape[2]
         if length < self.n:
             return
-        ngrams = np.lib.stride_tricks.sliding_window_view(words, self.n, axis=2)  # [B, K, T-n+1, n]
-        begun = words[:, :, None, length - self.n + 1 :]  # [B, K, 1, n-1]
-        seen = (ngrams[..., :-1] == begun).all(-1)  # [B, K, T-n+1]
-        image, beam, place = np.nonzero(seen)
-        log_probs[image, beam, ngrams[image, beam, place, -1]] = FORBIDDEN
+        ngrams = np.lib.stride_tricks.sliding_window_view(tokens, self.n, axis=2)  # [B, K, T-n+1, n]
+        prefix = tokens[:, :, None, length - self.n + 1 :]  # [B, K, 1, n-1]
+        repeated = (ngrams[..., :-1] == prefix).all(-1)  # [B, K, T-n+1]
+        image, beam, start = np.nonzero(repeated)
+        log_probs[image, beam, ngrams[image, beam, start, -1]] = FORBIDDEN
 
 
-def apply(rules: Sequence[Rule], log_probs: Floats, words: Ids) -> None:
+def apply(rules: Sequence[Rule], log_probs: Floats, tokens: Ids) -> None:
     for rule in rules:
-        rule(log_probs, words)
+        rule(log_probs, tokens)

@@ -1,7 +1,7 @@
-"""Greedy search and sampling over many images together; what every search returns.
+"""Greedy search and sampling over many images together, and the result type of every search.
 
-A search gets a Stepper and rules and knows nothing else: ONNX in production, torch in validation and a scripted fake in
-tests run the same code.
+A search depends only on a Stepper and rules: ONNX in production, torch in validation and a scripted fake in tests run
+the same code.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from showtell.core.rules import FORBIDDEN, Rule, apply
 from showtell.core.stepper import Floats, Ids, Stepper
 
 Choose = Callable[[Floats], Ids]
+"""From log-probabilities `[B, num, V]` to the next tokens `[B, num]`."""
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One finished sentence. `words` `[T]` are ids without start and end; `log_probs` `[T + 1]` has the end's, too."""
+    """A finished sentence. `tokens` `[T]` are ids without start and end; `log_probs` `[T + 1]` includes the end's."""
 
-    words: Ids
+    tokens: Ids
     log_probs: Floats
     attention: Floats | None = field(default=None, repr=False)
-    """`[T, S]`, when asked for and the network can say."""
+    """`[T, S]`, when requested and the network has attention."""
 
     @property
     def log_prob(self) -> float:
@@ -34,38 +35,38 @@ class Hypothesis:
 
     @property
     def score(self) -> float:
-        """Mean log-probability per word, the end counted as a word."""
+        """Mean log-probability per token, the end included."""
         return self.log_prob / len(self.log_probs)
 
 
 def greedy(
-    stepper: Stepper, memory: Any, starts: Ids, end: int, rules: Sequence[Rule], attention: bool = False
+    stepper: Stepper, memory: Any, bos: Ids, eos: int, rules: Sequence[Rule], attention: bool = False
 ) -> list[Hypothesis]:
-    """The most probable word at every step; one hypothesis for each of the B images.
+    """The most probable token at every step; one hypothesis for each of the B images.
 
-    `starts` `[B]`: the start token, that is the language, of each image.
+    `bos` `[B]`: the start token, that is the language, of each image.
     """
-    found = _follow(stepper, memory, starts, end, rules, 1, lambda scores: scores.argmax(-1), attention)
-    return [hypotheses[0] for hypotheses in found]
+    results = _decode_loop(stepper, memory, bos, eos, rules, 1, lambda log_probs: log_probs.argmax(-1), attention)
+    return [hypotheses[0] for hypotheses in results]
 
 
 def sample(
     stepper: Stepper,
     memory: Any,
-    starts: Ids,
-    end: int,
+    bos: Ids,
+    eos: int,
     rules: Sequence[Rule],
     num: int,
-    random: np.random.Generator,
+    rng: np.random.Generator,
     temperature: float = 1.0,
     top_p: float = 1.0,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
-    """`num` sentences per image, each word drawn from the network's distribution after the rules.
+    """`num` sentences per image, each token drawn from the network's distribution after the rules.
 
-    `temperature` > 0 divides the log-probabilities; `top_p` keeps the most probable words that together have this share
-    (nucleus sampling, Holtzman et al. 2020). `log_probs` of a hypothesis stay the network's own. Raises ValueError for
-    a temperature or share out of range.
+    `temperature` > 0 divides the log-probabilities; `top_p` keeps the most probable tokens that together have this
+    probability (nucleus sampling, Holtzman et al. 2020). `log_probs` of a hypothesis stay the network's own. Raises
+    ValueError for values out of range.
     """
     if temperature <= 0 or not 0 < top_p <= 1:
         raise ValueError(f"expected temperature > 0 and 0 < top_p <= 1, found {temperature} and {top_p}")
@@ -76,79 +77,78 @@ def sample(
         if top_p < 1:
             logits = np.where(_nucleus(logits, top_p), logits, -np.inf)
         # The Gumbel-max trick: the argmax of logits plus Gumbel noise is a draw from their softmax.
-        chosen: Ids = (logits + random.gumbel(size=logits.shape)).argmax(-1)
-        return chosen
+        tokens: Ids = (logits + rng.gumbel(size=logits.shape)).argmax(-1)
+        return tokens
 
-    return _follow(stepper, memory, starts, end, rules, num, draw, attention)
+    return _decode_loop(stepper, memory, bos, eos, rules, num, draw, attention)
 
 
-def _nucleus(logits: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
-    """Which words together just reach the share, the most probable first: [..., V] -> [..., V]."""
+def _nucleus(logits: NDArray[np.float64], top_p: float) -> NDArray[np.bool_]:
+    """Mask of the most probable tokens that together just reach the probability `top_p`: [..., V] -> [..., V]."""
     probabilities = np.exp(logits)
     probabilities /= probabilities.sum(-1, keepdims=True)
     order = np.argsort(-probabilities, axis=-1, kind="stable")
     ranked = np.take_along_axis(probabilities, order, -1)
-    inside = ranked.cumsum(-1) - ranked < share  # the word that crosses the share is still inside
-    kept: NDArray[np.bool_] = np.zeros_like(inside)
-    np.put_along_axis(kept, order, inside, -1)
-    return kept
+    is_inside = ranked.cumsum(-1) - ranked < top_p  # the token that crosses the threshold is still inside
+    nucleus: NDArray[np.bool_] = np.zeros_like(is_inside)
+    np.put_along_axis(nucleus, order, is_inside, -1)
+    return nucleus
 
 
-def _follow(
+def _decode_loop(
     stepper: Stepper,
     memory: Any,
-    starts: Ids,
-    end: int,
+    bos: Ids,
+    eos: int,
     rules: Sequence[Rule],
     num: int,
     choose: Choose,
     attention: bool,
 ) -> list[list[Hypothesis]]:
-    """Let `choose` pick one next word per row `[B, num, V] -> [B, num]` until every row has ended."""
-    state = stepper.start(memory)
-    step = stepper.step(starts[:, None], state)
-    batch = len(starts)
+    """Let `choose` select one token per row `[B, num, V] -> [B, num]` until every row has ended."""
+    step = stepper.step(bos[:, None], stepper.init_state(memory))
+    batch = len(bos)
     results: list[list[Hypothesis]] = [[] for _ in range(batch)]
     images = np.arange(batch)
+    state, log_probs, weights = step.state, step.log_probs, step.attention
     if num > 1:
-        state = stepper.select(step.state, images, np.zeros((batch, num), np.int64))
-        log_probs = np.repeat(step.log_probs, num, axis=1)
-        looked = None if step.attention is None else np.repeat(step.attention, num, axis=1)
-    else:
-        state, log_probs, looked = step.state, step.log_probs, step.attention
-    words = np.zeros((batch, num, 0), np.int64)
-    scores = np.zeros((batch, num, 0), np.float32)
+        state = stepper.reorder(state, images, np.zeros((batch, num), np.int64))
+        log_probs = np.repeat(log_probs, num, axis=1)
+        weights = None if weights is None else np.repeat(weights, num, axis=1)
+    tokens = np.zeros((batch, num, 0), np.int64)
+    token_log_probs = np.zeros((batch, num, 0), np.float32)
     maps: list[Floats] = []
     while True:
         allowed = log_probs.copy()
-        apply(rules, allowed, words)
-        # A row that has ended goes on writing the end until its image's last row is done; a row to which the rules
-        # leave no word ends there.
-        over = (words == end).any(-1) | ~np.isfinite(allowed).any(-1)
-        allowed[over] = FORBIDDEN
-        allowed[over, end] = 0
-        chosen = choose(allowed)
-        words = np.concatenate([words, chosen[:, :, None]], 2)
-        scores = np.concatenate([scores, np.take_along_axis(log_probs, chosen[:, :, None], 2)], 2)
-        if attention and looked is not None:
-            maps.append(looked)
-        done = (words == end).any(-1).all(-1)
-        for b in np.nonzero(done)[0]:
-            stack = np.stack([m[b] for m in maps], 1) if maps else None  # [num, T, S]
+        apply(rules, allowed, tokens)
+        # A row that has ended keeps writing the end until its image's last row is done; a row to which the rules leave
+        # no token ends there.
+        has_ended = (tokens == eos).any(-1) | ~np.isfinite(allowed).any(-1)
+        allowed[has_ended] = FORBIDDEN
+        allowed[has_ended, eos] = 0
+        newest = choose(allowed)[:, :, None]
+        tokens = np.concatenate([tokens, newest], 2)
+        token_log_probs = np.concatenate([token_log_probs, np.take_along_axis(log_probs, newest, 2)], 2)
+        if attention and weights is not None:
+            maps.append(weights)
+        is_done = (tokens == eos).any(-1).all(-1)
+        for b in np.nonzero(is_done)[0]:
+            stacked = np.stack([step_map[b] for step_map in maps], 1) if maps else None  # [num, T, S]
             results[images[b]] = [
-                _hypothesis(words[b, k], scores[b, k], None if stack is None else stack[k], end) for k in range(num)
+                _hypothesis(tokens[b, k], token_log_probs[b, k], None if stacked is None else stacked[k], eos)
+                for k in range(num)
             ]
-        if done.all():
+        if is_done.all():
             return results
-        keep = np.nonzero(~done)[0]
-        if done.any():
-            images, words, scores = images[keep], words[keep], scores[keep]
-            maps = [m[keep] for m in maps]
-            state = stepper.select(state, keep, np.tile(np.arange(num), (len(keep), 1)))
-        step = stepper.step(words[:, :, -1], state)
-        state, log_probs, looked = step.state, step.log_probs, step.attention
+        rows = np.nonzero(~is_done)[0]
+        if is_done.any():
+            images, tokens, token_log_probs = images[rows], tokens[rows], token_log_probs[rows]
+            maps = [step_map[rows] for step_map in maps]
+            state = stepper.reorder(state, rows, np.tile(np.arange(num), (len(rows), 1)))
+        step = stepper.step(tokens[:, :, -1], state)
+        state, log_probs, weights = step.state, step.log_probs, step.attention
 
 
-def _hypothesis(words: Ids, scores: Floats, attention: Floats | None, end: int) -> Hypothesis:
-    length = int(np.argmax(words == end))
-    return Hypothesis(words[:length], scores[: length + 1], None if attention is None else attention[:length])
+def _hypothesis(tokens: Ids, log_probs: Floats, attention: Floats | None, eos: int) -> Hypothesis:
+    length = int(np.argmax(tokens == eos))
+    return Hypothesis(tokens[:length], log_probs[: length + 1], None if attention is None else attention[:length])

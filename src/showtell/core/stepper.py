@@ -1,8 +1,7 @@
-"""What search sees of a network: one new word at a time, for many images and several sentences of each.
+"""The interface between search and network: one decoding step at a time, for many images and several hypotheses each.
 
-Rows stand in a grid `[B, K]`, images by beams, rather than in one list of `R = B*K`: the keys and values of an image
-are shared by its row of the grid without being copied per beam, and neither numpy nor an ONNX graph has to divide R by
-B.
+Rows form a grid `[B, K]`, images by beams. Rejected: one list of `R = B*K` rows. In the grid the keys and values of an
+image are shared by its beams without copies, and neither numpy nor an ONNX graph has to divide R by B.
 """
 
 from __future__ import annotations
@@ -19,34 +18,34 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Step:
-    """One word further."""
+    """The outcome of one decoding step."""
 
     log_probs: Floats
-    """`[B, K, V]`: natural logarithms of the probabilities of the next word. The search may write into it."""
+    """`[B, K, V]`: natural logarithms of the probabilities of the next token. The search may write into it."""
     state: Any
     attention: Floats | None
-    """`[B, K, S]`: where the network looked for this word; `None` when it cannot say."""
+    """`[B, K, S]`: attention over the image regions; `None` for a network without attention."""
 
 
 class Stepper(Protocol):
     """A captioning network, whatever runs it: ONNX Runtime, torch, or a script in a test."""
 
     def encode(self, pixels: Any) -> Any:
-        """`[B, 3, H, W]` float32 -> the memory of B images: all that is computed once per image."""
+        """`[B, 3, H, W]` float32 -> the memory of B images: everything that is computed once per image."""
         ...
 
-    def start(self, memory: Any) -> Any:
-        """The state before the first word: B images, one row each."""
+    def init_state(self, memory: Any) -> Any:
+        """The state before the first token: B images, one row each."""
         ...
 
     def step(self, tokens: Ids, state: Any) -> Step:
-        """Read `tokens` `[B, K]`, the newest word of every row (at first: the language's start token)."""
+        """Read `tokens` `[B, K]`, the newest token of every row (first the start token of the language)."""
         ...
 
-    def select(self, state: Any, images: Ids, beams: Ids) -> Any:
+    def reorder(self, state: Any, images: Ids, beams: Ids) -> Any:
         """The state whose row `[b, k]` is the old row `[images[b], beams[b, k]]`.
 
-        `images` `[B']` ascending, without repetition; `beams` `[B', K']`: one operation reorders beams, widens one row
-        to K, and lets finished images leave.
+        `images` `[B']` ascending, without repetition; `beams` `[B', K']`: one operation reorders beams, expands one row
+        to K, and drops finished images.
         """
         ...

@@ -1,0 +1,142 @@
+"""Captions to token ids and back: one `tokenizer.json` (Hugging Face tokenizers) per bundle.
+
+Captions are normalised by one rule for every language: NFKC, lower case, combining marks (Arabic diacritics among them)
+removed, straight apostrophes. A word is a run of letters and digits, with hyphens and apostrophes inside it;
+punctuation is dropped. `<unk>` in a caption, as in some data sets, is the unknown token. The language is a start token,
+`<en>` or `<ar>`.
+
+A token is a word or a subword. A subword that continues a word begins with `##`, as in WordPiece, so that one rule
+decodes any kind of vocabulary: words are joined with spaces, `##` subwords without. Rejected: a token for white space,
+which costs an id per word, or a rule about which tokens it goes between.
+
+`Tokenizer.build` makes a word-level vocabulary; `train/vocabulary` makes those with subwords. Encoding and decoding
+need only the file, whatever its kind.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import tokenizers
+from tokenizers import Regex, models, normalizers, pre_tokenizers
+
+from showtell.errors import BadBundle
+
+PAD, UNK, EOS = "<pad>", "<unk>", "<end>"
+CONTINUATION = "##"
+WORD = rf"{UNK}|[\p{{L}}\p{{N}}]+(?:[-'][\p{{L}}\p{{N}}]+)*"
+NORMALIZER = normalizers.Sequence(
+    [
+        normalizers.NFKC(),
+        normalizers.Lowercase(),
+        normalizers.Replace(Regex(r"\p{Mn}"), ""),
+        normalizers.Replace("’", "'"),
+    ]
+)
+SPLIT_WORDS = pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True)
+SPLIT_WORDS_AND_PIECES = pre_tokenizers.Split(Regex(rf"{CONTINUATION}\S+|{WORD}"), behavior="removed", invert=True)
+
+
+def split_words(caption: str) -> list[str]:
+    """The words of a caption, normalised."""
+    return [word for word, _ in SPLIT_WORDS.pre_tokenize_str(NORMALIZER.normalize_str(caption))]
+
+
+def special_tokens(languages: Sequence[str]) -> list[str]:
+    """The first entries of every vocabulary."""
+    return [PAD, UNK, EOS, *(f"<{language}>" for language in languages)]
+
+
+class Tokenizer:
+    """Ids: `<pad>` 0, `<unk>` 1, `<end>` 2, then one start token per language, then words and pieces."""
+
+    def __init__(self, backend: tokenizers.Tokenizer, languages: Sequence[str]) -> None:
+        """Raises BadBundle when a special token is missing."""
+        self.backend = backend
+        self.languages = tuple(languages)
+        self.pad_id, self.unk_id, self.eos_id = (self._special_id(token) for token in (PAD, UNK, EOS))
+        self.bos_ids = {language: self._special_id(f"<{language}>") for language in languages}
+
+    @classmethod
+    def build(
+        cls, captions: Iterable[str], languages: Sequence[str], min_frequency: int, vocab_size: int | None = None
+    ) -> Tokenizer:
+        """A word-level vocabulary of all words that occur at least `min_frequency` times, most frequent first, with at
+        most `vocab_size` entries, special tokens included. Any other word is `<unk>`."""
+        counts = Counter(word for caption in captions for word in split_words(caption) if word != UNK)
+        frequent = sorted((w for w, n in counts.items() if n >= min_frequency), key=lambda w: (-counts[w], w))
+        tokens = [*special_tokens(languages), *frequent][:vocab_size]
+        model = models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=UNK)
+        backend = tokenizers.Tokenizer(model)
+        backend.normalizer = NORMALIZER
+        backend.pre_tokenizer = SPLIT_WORDS
+        return cls(backend, languages)
+
+    @classmethod
+    def load(cls, path: Path, languages: Sequence[str]) -> Tokenizer:
+        """Raises BadBundle when the file is no tokenizer or lacks a special token."""
+        try:
+            backend = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:
+            raise BadBundle(f"{path}: no tokenizer ({error}); export the model again") from error
+        return cls(backend, languages)
+
+    def save(self, path: Path) -> None:
+        self.backend.save(str(path))
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.backend.get_vocab_size())
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids that never occur inside a caption: all special tokens but the end."""
+        return [self.pad_id, self.unk_id, *self.bos_ids.values()]
+
+    @property
+    def needs_pretokenization(self) -> bool:
+        """Whether captions have to be split into pieces by spaCy before `encode`; see `train/vocabulary`."""
+        probe = f"a {CONTINUATION}b"
+        return [piece for piece, _ in self.backend.pre_tokenizer.pre_tokenize_str(probe)] == probe.split()
+
+    def encode(self, caption: str, language: str, max_length: int | None = None) -> list[int]:
+        """Start, tokens, end: `[T + 2]` ids, T at most `max_length`. Truncation never cuts a word."""
+        encoding = self.backend.encode(caption)
+        length = len(encoding.ids)
+        if max_length is not None and length > max_length:
+            length = max_length
+            while length and encoding.tokens[length].startswith(CONTINUATION):
+                length -= 1
+        return [self.bos_ids[language], *encoding.ids[:length], self.eos_id]
+
+    def ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
+        return [str(self.backend.id_to_token(int(i))) for i in ids]
+
+    def tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
+        """The ids of those tokens that are in the vocabulary."""
+        ids = (self.backend.token_to_id(token) for token in tokens)
+        return [i for i in ids if i is not None]
+
+    def join_pieces(self, ids: Iterable[int]) -> list[tuple[str, int]]:
+        """The words that these ids spell, each with its number of tokens."""
+        words: list[tuple[str, int]] = []
+        for token in self.ids_to_tokens(ids):
+            piece = token.removeprefix(CONTINUATION)
+            if words and piece != token:
+                word, count = words[-1]
+                words[-1] = (word + piece, count + 1)
+            else:
+                words.append((piece, 1))  # a model may begin a caption with a continuation: then it is a word
+        return words
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The inverse of `encode` for ids without start and end, up to normalisation."""
+        return " ".join(word for word, _ in self.join_pieces(ids))
+
+    def _special_id(self, token: str) -> int:
+        token_id = self.backend.token_to_id(token)
+        if token_id is None:
+            raise BadBundle(f"the tokenizer has no {token}; the bundle's parts do not belong together; export it again")
+        return int(token_id)
