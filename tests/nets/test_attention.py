@@ -21,7 +21,7 @@ def causal(length: int) -> Tensor:
 @pytest.fixture(params=["relu", "tanh"])
 def additive(request: pytest.FixtureRequest) -> AdditiveAttention:
     torch.manual_seed(0)
-    return AdditiveAttention(channels=5, width=4, attention=7, energy=request.param).double()
+    return AdditiveAttention(channels=5, width=4, attention_dim=7, energy=request.param).double()
 
 
 @pytest.mark.parametrize("mask", [None, causal(6)], ids=["free", "causal"])
@@ -34,10 +34,11 @@ def test_dot_product_equals_torch(mask: Tensor | None) -> None:
 
 
 def test_dot_product_by_hand() -> None:
-    queries, keys = torch.tensor([[2.0, 0, 0, 0]]), torch.tensor([[math.log(3), 9, 9, 9], [0, 5, 5, 5]])
-    attended, weights = dot_product_attention(queries, keys, torch.tensor([[1.0], [5.0]]))
-    torch.testing.assert_close(weights, torch.tensor([[0.75, 0.25]]))  # softmax of log(3) and 0
-    torch.testing.assert_close(attended, torch.tensor([[2.0]]))
+    queries = torch.tensor([[2.0, 0, 0, 0]], dtype=torch.float64)
+    keys = torch.tensor([[math.log(3), 9, 9, 9], [0, 5, 5, 5]], dtype=torch.float64)
+    attended, weights = dot_product_attention(queries, keys, torch.tensor([[1.0], [5.0]], dtype=torch.float64))
+    torch.testing.assert_close(weights, torch.tensor([[0.75, 0.25]]).double())  # softmax of log(3) and 0
+    torch.testing.assert_close(attended, torch.tensor([[2.0]]).double())
 
 
 def test_masked_places_have_no_weight() -> None:
@@ -61,17 +62,17 @@ def test_additive_equals_loops_over_the_equations(additive: AdditiveAttention) -
     hidden, regions = random(2, 3, 4), random(2, 6, 5)
     context, weights, _ = additive(hidden, additive.keys(regions), regions)
     assert context.shape == (2, 3, 5) and weights.shape == (2, 3, 6)
-    own = {"of_hidden.bias": torch.zeros(7).double(), **dict(additive.named_parameters())}
+    own = {"decoder_att.bias": torch.zeros(7).double(), **dict(additive.named_parameters())}
     for b in range(2):
         for k in range(3):
             energies = torch.stack(
                 [
                     own["energy.weight"][0]
                     @ additive.activation(
-                        own["of_regions.weight"] @ region
-                        + own["of_regions.bias"]
-                        + own["of_hidden.weight"] @ hidden[b, k]
-                        + own["of_hidden.bias"]
+                        own["encoder_att.weight"] @ region
+                        + own["encoder_att.bias"]
+                        + own["decoder_att.weight"] @ hidden[b, k]
+                        + own["decoder_att.bias"]
                     )
                     + own["energy.bias"][0]
                     for region in regions[b]
@@ -93,12 +94,12 @@ def test_gradients_of_dot_product(mask: Tensor | None) -> None:
 def test_tanh_of_one_matrix_for_region_and_hidden_state() -> None:
     """e = v tanh(W [a; h] + b) + c, written with one W, as it is published."""
     torch.manual_seed(0)
-    additive = AdditiveAttention(channels=5, width=4, attention=7, energy="tanh").double()
+    additive = AdditiveAttention(channels=5, width=4, attention_dim=7, energy="tanh").double()
     hidden, regions = random(1, 1, 4), random(1, 6, 5)
     both = torch.nn.Linear(9, 7).double()
     with torch.no_grad():
-        both.weight.copy_(torch.cat([additive.of_regions.weight, additive.of_hidden.weight], 1))
-        both.bias.copy_(additive.of_regions.bias)
+        both.weight.copy_(torch.cat([additive.encoder_att.weight, additive.decoder_att.weight], 1))
+        both.bias.copy_(additive.encoder_att.bias)
     together = torch.cat([regions[0], hidden[0].expand(6, -1)], 1)
     expected = additive.energy(torch.tanh(both(together))).squeeze(-1).softmax(-1)
     torch.testing.assert_close(additive(hidden, additive.keys(regions), regions).weights[0, 0], expected)
@@ -109,7 +110,7 @@ def test_gradients_of_additive(additive: AdditiveAttention) -> None:
 
     def attend(hidden: Tensor, regions: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
         own = dict(zip(names, weights, strict=True))
-        keys = functional.linear(regions, own["of_regions.weight"], own["of_regions.bias"])
+        keys = functional.linear(regions, own["encoder_att.weight"], own["encoder_att.bias"])
         context, alphas, _ = torch.func.functional_call(additive, own, (hidden, keys, regions))
         return context, alphas
 

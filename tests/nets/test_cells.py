@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests.rounding import assert_rounding
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -79,16 +80,12 @@ def test_gradcheck(kind: str, biases: int) -> None:
 @pytest.fixture(params=CELLS)
 def layers(request: pytest.FixtureRequest, biases: int) -> Recurrence:
     torch.manual_seed(0)
-    return Recurrence(request.param, INPUTS, WIDTH, layers=3, dropout=0.0, biases=biases)
-
-
-def single(state: Tensors) -> Tensors:
-    return {name: row.float() for name, row in state.items()}
+    return Recurrence(request.param, INPUTS, WIDTH, layers=3, dropout=0.0, biases=biases).double()
 
 
 def test_steps_equal_torchs_layers(layers: Recurrence) -> None:
-    x, state = random(ROWS, LENGTH, INPUTS).float(), single(state_of(layers.kind, ROWS, 3, WIDTH))
-    theirs = TORCH_LAYERS[layers.kind](INPUTS, WIDTH, num_layers=3, batch_first=True)
+    x, state = random(ROWS, LENGTH, INPUTS), state_of(layers.kind, ROWS, 3, WIDTH)
+    theirs = TORCH_LAYERS[layers.kind](INPUTS, WIDTH, num_layers=3, batch_first=True).double()
     theirs.load_state_dict(
         {name: row for n, cell in enumerate(layers.layers) for name, row in torch_names(cell, f"_l{n}").items()}
     )
@@ -97,14 +94,14 @@ def test_steps_equal_torchs_layers(layers: Recurrence) -> None:
     for t in range(LENGTH):
         top, state = layers.step(x[:, t], state)
         tops.append(top)
-    torch.testing.assert_close(torch.stack(tops, 1), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(torch.stack(tops, 1), expected, rtol=0, atol=1e-12)
     for ours, other in zip(state.values(), last if isinstance(last, tuple) else (last,), strict=True):
-        torch.testing.assert_close(ours, other.transpose(0, 1), rtol=0, atol=1e-6)
+        torch.testing.assert_close(ours, other.transpose(0, 1), rtol=0, atol=1e-12)
 
 
 def test_a_whole_sentence_equals_its_steps(layers: Recurrence) -> None:
     """The fused kernels and the equations are one function, and have one gradient."""
-    x, state = random(ROWS, LENGTH, INPUTS).float(), single(state_of(layers.kind, ROWS, 3, WIDTH))
+    x, state = random(ROWS, LENGTH, INPUTS), state_of(layers.kind, ROWS, 3, WIDTH)
     wanted = [x.requires_grad_(), *(row.requires_grad_() for row in state.values()), *layers.parameters()]
     fused = layers.run(x, state)
     tops, reached = [], state
@@ -112,16 +109,29 @@ def test_a_whole_sentence_equals_its_steps(layers: Recurrence) -> None:
         top, reached = layers.step(x[:, t], reached)
         tops.append(top)
     plain = torch.stack(tops, 1)
-    torch.testing.assert_close(fused, plain, rtol=0, atol=1e-6)
-    direction = random(ROWS, LENGTH, WIDTH).float()
+    torch.testing.assert_close(fused, plain, rtol=0, atol=1e-12)
+    direction = random(ROWS, LENGTH, WIDTH)
     ours = torch.autograd.grad((fused * direction).sum(), wanted)
     other = torch.autograd.grad((plain * direction).sum(), wanted)
     for one, two in zip(ours, other, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
+
+
+@torch.no_grad()
+def test_the_float32_kernels_compute_the_same(layers: Recurrence) -> None:
+    """Which are others than those of float64: oneDNN's, where it has any."""
+    x, state = random(ROWS, LENGTH, INPUTS), state_of(layers.kind, ROWS, 3, WIDTH)
+    exact = layers.run(x, state)
+    reached, tops = {name: row.float() for name, row in state.items()}, []
+    fused = layers.float().run(x.float(), reached)
+    for t in range(LENGTH):
+        top, reached = layers.step(x[:, t].float(), reached)
+        tops.append(top)
+    assert_rounding(fused.numpy(), torch.stack(tops, 1).numpy(), exact.numpy())
 
 
 def test_rows_may_stand_in_a_grid(layers: Recurrence) -> None:
-    x, state = random(2, 3, INPUTS).float(), single(state_of(layers.kind, 2, 3, 3, WIDTH))
+    x, state = random(2, 3, INPUTS), state_of(layers.kind, 2, 3, 3, WIDTH)
     top, after = layers.step(x, state)
     flat, flat_after = layers.step(x.flatten(0, 1), {name: row.flatten(0, 1) for name, row in state.items()})
     torch.testing.assert_close(top.flatten(0, 1), flat)

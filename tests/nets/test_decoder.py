@@ -6,15 +6,15 @@ from tests.tiny_decoders import DECODERS
 from torch import Tensor, nn
 
 from showtell.nets.captioning_model import build_decoder
-from showtell.nets.decoder import Decoder, Tensors
-from showtell.nets.recurrent import RecurrentDecoder
+from showtell.nets.decoder import Decoder, Sizes, Tensors
+from showtell.nets.recurrent_decoder import RecurrentDecoder
 
 CHANNELS, REGIONS, VOCABULARY, LONGEST, PAD = 6, 5, 11, 8, 0
 
 
 @pytest.fixture(params=DECODERS)
 def decoder(request: pytest.FixtureRequest) -> Decoder:
-    decoder = build_decoder(DECODERS[request.param], CHANNELS, REGIONS, VOCABULARY, LONGEST)
+    decoder = build_decoder(DECODERS[request.param], Sizes(CHANNELS, REGIONS, VOCABULARY, LONGEST))
     decoder = decoder.double().eval().requires_grad_(False)
     torch.manual_seed(0)
     for parameter in decoder.parameters():
@@ -25,7 +25,7 @@ def decoder(request: pytest.FixtureRequest) -> Decoder:
 @pytest.fixture
 def memory(decoder: Decoder) -> Tensors:
     generator = torch.Generator().manual_seed(1)
-    return decoder.memory(torch.randn(3, REGIONS, CHANNELS, dtype=torch.float64, generator=generator))
+    return decoder.encode_memory(torch.randn(3, REGIONS, CHANNELS, dtype=torch.float64, generator=generator))
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def tokens() -> Tensor:
 
 
 def logits(decoder: Decoder, tokens: Tensor, memory: Tensors) -> Tensor:
-    return decoder.logits(decoder.teach(tokens, memory).hidden)
+    return decoder.logits(decoder(tokens, memory).hidden)
 
 
 def only(memory: Tensors, image: int) -> Tensors:
@@ -46,9 +46,9 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 def test_word_by_word_equals_all_at_once(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
-    taught = decoder.teach(tokens, memory)
+    taught = decoder(tokens, memory)
     expected = decoder.logits(taught.hidden)
-    state = {name: rows.expand(-1, 4, *rows.shape[2:]) for name, rows in decoder.start(memory).items()}
+    state = {name: rows.expand(-1, 4, *rows.shape[2:]) for name, rows in decoder.init_state(memory).items()}
     for t in range(LONGEST):
         found, state, attention = decoder.step(tokens[:, :, t], memory, state)
         close(found, expected[:, :, t])
@@ -84,9 +84,9 @@ def test_captions_do_not_see_each_other(decoder: Decoder, memory: Tensors, token
 
 def test_images_do_not_see_each_other(decoder: Decoder) -> None:
     regions = torch.randn(3, REGIONS, CHANNELS, dtype=torch.float64)
-    together = decoder.memory(regions)
+    together = decoder.encode_memory(regions)
     for image in range(3):
-        for name, tensor in decoder.memory(regions[image : image + 1]).items():
+        for name, tensor in decoder.encode_memory(regions[image : image + 1]).items():
             close(together[name][image], tensor[0])
 
 
@@ -96,7 +96,7 @@ def test_the_photo_matters(decoder: Decoder, memory: Tensors, tokens: Tensor) ->
 
 
 def test_attention_is_a_distribution_over_regions(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
-    attention = decoder.teach(tokens, memory).attention
+    attention = decoder(tokens, memory).attention
     if isinstance(decoder, RecurrentDecoder):
         assert attention is None
         return
@@ -106,22 +106,22 @@ def test_attention_is_a_distribution_over_regions(decoder: Decoder, memory: Tens
 
 def test_state_grows_where_it_says_so(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
     """The export marks these dimensions, and no others, as changing from word to word."""
-    state = decoder.start(memory)
+    state = decoder.init_state(memory)
     first = {name: tensor.shape for name, tensor in state.items()}
     for t in range(3):
         _, state, _ = decoder.step(tokens[:, :1, t], memory, state)
         assert list(state) == list(first)
         for name, tensor in state.items():
-            growing = decoder.growing.get(name, ())
-            expected = [t + 1 if d in growing else size for d, size in enumerate(first[name])]
+            cache_axes = decoder.cache_axes.get(name, ())
+            expected = [t + 1 if d in cache_axes else size for d, size in enumerate(first[name])]
             assert list(tensor.shape) == expected
-    assert set(decoder.growing) <= set(first)
-    assert all(tensor.shape[:2] == (3, 1) for tensor in decoder.start(memory).values())
+    assert set(decoder.cache_axes) <= set(first)
+    assert all(tensor.shape[:2] == (3, 1) for tensor in decoder.init_state(memory).values())
     assert all(len(tensor) == 3 for tensor in memory.values())
 
 
 def test_a_step_leaves_the_old_state_as_it_was(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
-    _, state, _ = decoder.step(tokens[:, :1, 0], memory, decoder.start(memory))
+    _, state, _ = decoder.step(tokens[:, :1, 0], memory, decoder.init_state(memory))
     kept = {name: tensor.clone() for name, tensor in state.items()}
     decoder.step(tokens[:, :1, 1], memory, state)
     assert all(torch.equal(state[name], kept[name]) for name in kept)

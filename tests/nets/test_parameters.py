@@ -26,8 +26,8 @@ def table(name: str, vocabulary: int, *changes: str) -> list[Row]:
 def test_sizes_of_the_published_systems(name: str) -> None:
     vocabulary, trained, frozen = PUBLISHED[name]
     rows = table(name, vocabulary)
-    assert sum(row.trained for row in rows) == trained
-    assert rows[0].part == "encoder" and rows[0].trained == 0
+    assert sum(row.trainable for row in rows) == trained
+    assert rows[0].part == "encoder" and rows[0].trainable == 0
     assert sum(row.frozen for row in rows) == frozen
 
 
@@ -35,7 +35,7 @@ def test_flickr8k_lstm_by_hand() -> None:
     """ResNet-50's 2,048 channels to 256; 1,000 words; two layers of LSTM with torch's two biases."""
     image, words, output = 2048 * 256 + 256, 1000 * 256, 256 * 1000 + 1000
     layers = 2 * (4 * 256 * (256 + 256) + 8 * 256)
-    assert sum(row.trained for row in table("flickr8k-lstm", 1000)) == image + words + layers + output
+    assert sum(row.trainable for row in table("flickr8k-lstm", 1000)) == image + words + layers + output
 
 
 def test_flickr8k_attention_by_hand() -> None:
@@ -44,14 +44,14 @@ def test_flickr8k_attention_by_hand() -> None:
     states, gate = 2 * (2048 * 512 + 512), 512 * 2048 + 2048
     cell = 4 * 512 * (512 + 2048 + 512) + 8 * 512
     whole = attention + states + gate + cell + 1000 * 512 + (512 * 1000 + 1000)
-    assert sum(row.trained for row in table("flickr8k-attention", 1000)) == whole
+    assert sum(row.trainable for row in table("flickr8k-attention", 1000)) == whole
 
 
 def test_parts_and_trained_stages() -> None:
-    rows = {row.part: row for row in table("convnext-lstm", 9490, "train.encoder_stages=1")}
-    assert rows["encoder"].trained > 0 and rows["encoder"].trained + rows["encoder"].frozen == 49_453_152
-    assert rows["decoder.words"] == Row("decoder.words", 9490 * 512, 0)
-    assert rows["decoder.output"].trained == 512 * 9490 + 9490
+    rows = {row.part: row for row in table("convnext-lstm", 9490, "train.trainable_encoder_stages=1")}
+    assert rows["encoder"].trainable > 0 and rows["encoder"].trainable + rows["encoder"].frozen == 49_453_152
+    assert rows["decoder.token_embedding"] == Row("decoder.token_embedding", 9490 * 512, 0)
+    assert rows["decoder.output"].trainable == 512 * 9490 + 9490
 
 
 @pytest.mark.parametrize("name", names())

@@ -1,4 +1,4 @@
-"""Attention over image regions and over words, from its equations."""
+"""Additive and dot-product attention, from their equations."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def dot_product_attention(
 ) -> tuple[Tensor, Tensor]:
     """Scaled dot-product attention (Vaswani et al. 2017, equation 1): softmax(Q K^T / sqrt(d)) V.
 
-    queries [..., Q, d], keys and values [..., S, d], mask [Q, S] true where looking is allowed
-    -> [..., Q, d] and the weights [..., Q, S]. `dropout` is the rate at which weights are dropped, now.
+    queries [..., Q, d], keys and values [..., S, d], mask [Q, S] true where attending is allowed
+    -> [..., Q, d] and the weights [..., Q, S]. `dropout` is the rate on the weights; 0 outside training.
     """
     scores = queries @ keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])
     if mask is not None:
@@ -25,14 +25,12 @@ def dot_product_attention(
     return functional.dropout(weights, dropout, training=dropout > 0) @ values, weights
 
 
-class Look(NamedTuple):
-    """What attention saw."""
-
+class AttentionOutput(NamedTuple):
     context: Tensor
     """[B, K, C]"""
     weights: Tensor
     """[B, K, S]"""
-    chosen: Tensor | None
+    region_log_prob: Tensor | None
     """[B, K]: log-probability of the sampled region; None unless attention is hard and in training."""
 
 
@@ -40,38 +38,38 @@ class AdditiveAttention(nn.Module):
     """Bahdanau et al. 2015; Xu et al. 2015, equations 4 to 6.
 
     soft:  e_i = v . f(a_i, h),  alpha = softmax(e),  context = sum_i alpha_i a_i
-    hard:  context = a_s, with s sampled from alpha in training (their section 4.1), the likeliest region afterwards
+    hard:  context = a_s, with s sampled from alpha in training (their section 4.1), the argmax otherwise
     """
 
-    def __init__(self, channels: int, width: int, attention: int, energy: str = "relu", hard: bool = False) -> None:
-        """`energy`: f is relu(W_a a + b + W_h h + b'), or tanh(W [a; h] + b), where W = [W_a W_h] is kept in its two
-        parts because the first is the same for every word."""
+    def __init__(self, channels: int, width: int, attention_dim: int, energy: str = "relu", hard: bool = False) -> None:
+        """`energy`: f is relu(W_a a + b + W_h h + b'), or tanh(W [a; h] + b), where W = [W_a W_h] is kept in two parts
+        because W_a a is the same at every step."""
         super().__init__()
-        self.of_regions = nn.Linear(channels, attention)
-        self.of_hidden = nn.Linear(width, attention, bias=energy == "relu")
-        self.energy = nn.Linear(attention, 1)
+        self.encoder_att = nn.Linear(channels, attention_dim)
+        self.decoder_att = nn.Linear(width, attention_dim, bias=energy == "relu")
+        self.energy = nn.Linear(attention_dim, 1)
         self.activation = torch.relu if energy == "relu" else torch.tanh
         self.hard = hard
 
     def keys(self, regions: Tensor) -> Tensor:
         """[B, S, C] -> [B, S, A]: once per image."""
-        projected: Tensor = self.of_regions(regions)
-        return projected
+        keys: Tensor = self.encoder_att(regions)
+        return keys
 
-    def forward(self, hidden: Tensor, keys: Tensor, regions: Tensor) -> Look:
+    def forward(self, hidden: Tensor, keys: Tensor, regions: Tensor) -> AttentionOutput:
         """hidden [B, K, D], keys [B, S, A], regions [B, S, C]"""
-        queries = self.of_hidden(hidden).unsqueeze(2)  # [B, K, 1, A]
+        queries = self.decoder_att(hidden).unsqueeze(2)  # [B, K, 1, A]
         energies = self.energy(self.activation(queries + keys.unsqueeze(1))).squeeze(-1)  # [B, K, S]
         weights = energies.softmax(-1)
         if not self.hard:
-            return Look(weights @ regions, weights, None)
+            return AttentionOutput(weights @ regions, weights, None)
         if not self.training:
-            return Look(_pick(weights.argmax(-1), regions), weights, None)
-        place = torch.multinomial(weights.detach().flatten(0, 1), 1).view(weights.shape[:2])
-        chosen = energies.float().log_softmax(-1).gather(-1, place.unsqueeze(-1)).squeeze(-1)
-        return Look(_pick(place, regions), weights, chosen)
+            return AttentionOutput(_gather_regions(regions, weights.argmax(-1)), weights, None)
+        sampled = torch.multinomial(weights.detach().flatten(0, 1), 1).view(weights.shape[:2])
+        log_prob = energies.float().log_softmax(-1).gather(-1, sampled.unsqueeze(-1)).squeeze(-1)
+        return AttentionOutput(_gather_regions(regions, sampled), weights, log_prob)
 
 
-def _pick(place: Tensor, regions: Tensor) -> Tensor:
-    """place [B, K] of regions [B, S, C] -> [B, K, C]"""
-    return regions.gather(1, place.unsqueeze(-1).expand(-1, -1, regions.shape[-1]))
+def _gather_regions(regions: Tensor, index: Tensor) -> Tensor:
+    """regions [B, S, C], index [B, K] -> [B, K, C]"""
+    return regions.gather(1, index.unsqueeze(-1).expand(-1, -1, regions.shape[-1]))

@@ -1,58 +1,61 @@
-"""Encoder and decoder, put together from the settings of a recipe."""
+"""Encoder and decoder, assembled from the settings of a recipe."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
-from showtell.nets.attending import AttendingDecoder
-from showtell.nets.decoder import Decoder, Tensors
+from showtell.nets.attention_decoder import AttentionDecoder
+from showtell.nets.decoder import Decoder, Sizes, Tensors
 from showtell.nets.encoder import Encoder
-from showtell.nets.given import GivenFeatures
-from showtell.nets.recurrent import RecurrentDecoder
-from showtell.nets.transformer import TransformerDecoder
-from showtell.settings import (
-    GIVEN,
-    DecoderSettings,
-    EncoderSettings,
-    ModelSettings,
-    RecurrentSettings,
-    TransformerSettings,
-)
+from showtell.nets.precomputed import PrecomputedFeatures
+from showtell.nets.recurrent_decoder import RecurrentDecoder
+from showtell.nets.transformer_decoder import TransformerDecoder
+from showtell.settings import PRECOMPUTED, DecoderSettings, EncoderSettings, ModelSettings
+
+DECODERS: dict[str, Any] = {
+    "transformer": TransformerDecoder,
+    "recurrent": RecurrentDecoder,
+    "attention": AttentionDecoder,
+}
+"""By the `kind` of the decoder's settings; each class has a constructor `from_settings(settings, sizes)`."""
 
 
 class CaptioningModel(nn.Module):
-    """Pixels and the words so far -> the next word."""
+    """Pixels and the tokens so far -> the next token."""
 
     def __init__(
-        self, settings: ModelSettings, vocabulary: int, max_words: int, trained_stages: int = 0, load: bool = True
+        self,
+        settings: ModelSettings,
+        vocab_size: int,
+        max_positions: int | None,
+        trainable_stages: int = 0,
+        load: bool = True,
     ) -> None:
-        """`max_words` bounds a caption; `load=False` leaves the encoder random, for a caller that loads a whole
-        model."""
+        """`max_positions`: see `settings.max_positions`. `load=False` leaves the encoder random, for a caller that
+        loads a whole model."""
         super().__init__()
-        self.encoder = build_encoder(settings.encoder, trained_stages, load)
+        self.encoder = build_encoder(settings.encoder, trainable_stages, load)
         height, width = self.encoder.grid
+        max_length = None if max_positions is None else max_positions + 1  # the start token has a position, too
         self.decoder = build_decoder(
-            settings.decoder, self.encoder.channels, height * width, vocabulary, max_length=max_words + 1
+            settings.decoder, Sizes(self.encoder.channels, height * width, vocab_size, max_length)
         )
 
-    def memory(self, pixels: Tensor) -> Tensors:
+    def encode(self, pixels: Tensor) -> Tensors:
         """[B, 3, H, W] -> the decoder's memory of B images."""
-        return self.decoder.memory(self.encoder(pixels))
+        return self.decoder.encode_memory(self.encoder(pixels))
 
 
-def build_encoder(settings: EncoderSettings, trained_stages: int = 0, load: bool = True) -> Encoder:
-    """An encoder of photos, or what stands for it where there are only features."""
-    if settings.name == GIVEN:
-        return cast(Encoder, GivenFeatures(settings))
-    return Encoder(settings, trained_stages, load)
+def build_encoder(settings: EncoderSettings, trainable_stages: int = 0, load: bool = True) -> Encoder:
+    """A timm encoder, or its stand-in where features are precomputed."""
+    if settings.name == PRECOMPUTED:
+        return cast(Encoder, PrecomputedFeatures(settings))
+    return Encoder(settings, trainable_stages, load)
 
 
-def build_decoder(settings: DecoderSettings, channels: int, regions: int, vocabulary: int, max_length: int) -> Decoder:
-    """A decoder of features `[B, S, C]`; `max_length` is the longest sequence, start token included."""
-    if isinstance(settings, TransformerSettings):
-        return TransformerDecoder(settings, channels, regions, vocabulary, max_length)
-    if isinstance(settings, RecurrentSettings):
-        return RecurrentDecoder(settings, channels, vocabulary)
-    return AttendingDecoder(settings, channels, vocabulary)
+def build_decoder(settings: DecoderSettings, sizes: Sizes) -> Decoder:
+    """The decoder of these settings for features `[B, S, C]`."""
+    decoder: Decoder = DECODERS[settings.kind].from_settings(settings, sizes)
+    return decoder

@@ -1,8 +1,8 @@
 """Recurrent cells from their equations, and layers of them.
 
-One word at a time the equations do the work, which is what search and ONNX need. Over a whole sentence torch's fused
-kernels do it, on the same weights and tested to be the same function: on a CPU an LSTM is two and a half times as fast
-as a loop over its cells, the others by a third (`benchmarks/recurrence.py`).
+A single step follows the equations, as search and ONNX need it. Whole sequences use torch's fused kernels with the same
+weights, tested to be the same function: on a CPU 2.5 times as fast as a loop over LSTM cells, a third faster for the
+others (`benchmarks/recurrence.py`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from showtell.nets.decoder import Tensors
 
 
 class Cell(nn.Module):
-    """One step of a recurrence. Gates stand in torch's order, so that its modules' weights can be copied."""
+    """One step of a recurrence. Gates are in torch's order, so that weights of its modules can be copied."""
 
     gates: ClassVar[int]
     states: ClassVar[tuple[str, ...]] = ("hidden",)
 
     def __init__(self, inputs: int, width: int, biases: int = 2) -> None:
-        """`biases`: 1 as in the equations of the papers, 2 as in torch, where the second one is redundant."""
+        """`biases`: 1 as in the papers' equations, 2 as in torch, where the second is redundant."""
         super().__init__()
         self.input = nn.Linear(inputs, self.gates * width)
         self.hidden = nn.Linear(width, self.gates * width, bias=biases == 2)
@@ -60,7 +60,7 @@ class LSTMCell(Cell):
 
 
 class GRUCell(Cell):
-    """Gated recurrent unit (Cho et al. 2014), reset behind the product with U, as cuDNN and torch have it.
+    """Gated recurrent unit (Cho et al. 2014), reset gate after the product with U, as in cuDNN and torch.
 
     r, z = sigmoid(W x + U h + b),  n = tanh(W_n x + b_n + r (U_n h + b'_n)),  h' = (1 - z) n + z h
     """
@@ -90,21 +90,21 @@ class Recurrence(nn.Module):
         self.width = width
 
     def zeros(self, like: Tensor) -> Tensors:
-        """The state of nothing read yet, for rows as in `like` [..., any]: [..., L, D]."""
+        """The zero state, for rows as in `like` [..., any]: [..., L, D]."""
         return {name: like.new_zeros(*like.shape[:-1], len(self.layers), self.width) for name in self.states}
 
     def step(self, x: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
-        """x [..., I] -> the last layer's hidden state [..., D] and the state of all."""
-        after: list[Tensors] = []
+        """x [..., I] -> the last layer's hidden state [..., D] and the state of all layers."""
+        states: list[Tensors] = []
         for n, cell in enumerate(self.layers):
-            after.append(cell(self.dropout(x) if n else x, {name: row[..., n, :] for name, row in state.items()}))
-            x = after[-1]["hidden"]
-        return x, {name: torch.stack([each[name] for each in after], -2) for name in self.states}
+            states.append(cell(self.dropout(x) if n else x, {name: rows[..., n, :] for name, rows in state.items()}))
+            x = states[-1]["hidden"]
+        return x, {name: torch.stack([layer[name] for layer in states], -2) for name in self.states}
 
     def run(self, x: Tensor, state: Tensors) -> Tensor:
-        """A whole sentence: x [R, T, I], state [R, L, D] -> the last layer's hidden states [R, T, D]."""
+        """A whole sequence: x [R, T, I], state [R, L, D] -> the last layer's hidden states [R, T, D]."""
         cells = [cast(Cell, cell) for cell in self.layers]
-        # A bias that a cell does not have is zero; the kernels know only both or none.
+        # The kernels take both biases or none: a missing one is zero.
         weights = [
             tensor
             for cell in cells
@@ -115,12 +115,12 @@ class Recurrence(nn.Module):
                 torch.zeros_like(cell.input.bias) if cell.hidden.bias is None else cell.hidden.bias,
             )
         ]
-        first = [state[name].transpose(0, 1).contiguous() for name in self.states]  # [L, R, D]
-        rates = (True, len(cells), self.dropout.p, self.training, False, True)
-        # Mixed precision rounds some of these tensors and not others, which the kernels refuse.
+        initial = [state[name].transpose(0, 1).contiguous() for name in self.states]  # [L, R, D]
+        options = (True, len(cells), self.dropout.p, self.training, False, True)
+        # Autocast would round some of these tensors and not others, which the kernels refuse.
         with torch.autocast(x.device.type, enabled=False):
-            x, first = x.to(weights[0].dtype), [row.to(weights[0].dtype) for row in first]
+            x, initial = x.to(weights[0].dtype), [tensor.to(weights[0].dtype) for tensor in initial]
             if self.kind == "lstm":
-                return torch.lstm(x, first, weights, *rates)[0]
+                return torch.lstm(x, initial, weights, *options)[0]
             fused = torch.gru if self.kind == "gru" else torch.rnn_tanh
-            return fused(x, first[0], weights, *rates)[0]
+            return fused(x, initial[0], weights, *options)[0]

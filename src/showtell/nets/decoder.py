@@ -1,60 +1,81 @@
-"""What every decoder offers: the seam between a network, its training, its export and its search.
+"""The interface of all decoders to training, export and search.
 
-`Tensors` are named tensors whose first dimension is the image: a memory is computed once per image, a state has the
-rows `[B, K]` (images by beams) in front. A decoder sees memory and tokens and nothing else, so any encoder meets any
+`Tensors` are named tensors whose first dimension is the image. The memory is computed once per image; a decoder state
+has rows `[B, K]` (images by beams). A decoder sees memory and tokens and nothing else, so any encoder works with any
 decoder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from showtell.settings import AttentionSettings
+
 Tensors = dict[str, Tensor]
 
 
-class Advanced(NamedTuple):
-    """One word further, in every row."""
+class StepOutput(NamedTuple):
+    """The outcome of one decoding step, for every row."""
 
     hidden: Tensor
-    """[B, K, D]: `logits` makes words of it."""
+    """[B, K, D], the input of `logits`."""
     state: Tensors
     attention: Tensor | None
     """[B, K, S]"""
-    chosen: Tensor | None = None
-    """[B, K]: log-probability of the one region that hard attention looked at, in training."""
+    region_log_prob: Tensor | None = None
+    """[B, K]: log-probability of the region that hard attention sampled; in training only."""
 
 
-class Taught(NamedTuple):
+class DecoderOutput(NamedTuple):
     """The outcome of a pass over N captions of each image."""
 
     hidden: Tensor
-    """[B, N, T, D]: apart from `logits`, so that padding costs no vocabulary."""
+    """[B, N, T, D], the input of `logits`; kept apart so that padding is never multiplied by the vocabulary."""
     attention: Tensor | None
     """[B, N, T, S]"""
-    chosen: Tensor | None = None
-    """[B, N, T], as in `Advanced`."""
+    region_log_prob: Tensor | None = None
+    """[B, N, T], as in `StepOutput`."""
+
+
+class Sizes(NamedTuple):
+    """Sizes that a decoder is built for; see the shape letters in `showtell.records`."""
+
+    channels: int
+    """C"""
+    regions: int
+    """S"""
+    vocab_size: int
+    """V"""
+    max_length: int | None
+    """Longest sequence of tokens, start token included; None: no limit."""
 
 
 class Decoder(nn.Module):
     """Base of all decoders."""
 
-    growing: ClassVar[dict[str, tuple[int, ...]]] = {}
-    """Of each tensor of the state, the dimensions that count the words so far."""
+    cache_axes: ClassVar[dict[str, tuple[int, ...]]] = {}
+    """The dimensions of each state tensor that grow with the number of tokens."""
+    compiled_method: ClassVar[Literal["forward", "decode_step"]] = "decode_step"
+    """The method that torch.compile speeds up most (see `train/compilation`)."""
+    attention_settings: AttentionSettings | None = None
+    """Set by decoders with attention: the weights of its losses."""
+    reward_baseline: Tensor
+    """[], hard attention only: the moving average of a caption's log-probability."""
 
-    def memory(self, regions: Tensor) -> Tensors:
-        """[B, S, C] -> all that depends on the image alone."""
+    def encode_memory(self, regions: Tensor) -> Tensors:
+        """[B, S, C] -> everything that depends on the image alone."""
         raise NotImplementedError
 
-    def start(self, memory: Tensors) -> Tensors:
-        """The state before the first word: rows [B, 1]."""
+    def init_state(self, memory: Tensors) -> Tensors:
+        """The state before the first token, with rows [B, 1]."""
         raise NotImplementedError
 
-    def advance(self, tokens: Tensor, memory: Tensors, state: Tensors) -> Advanced:
-        """Read one word per row: tokens [B, K]."""
+    def decode_step(self, tokens: Tensor, memory: Tensors, state: Tensors) -> StepOutput:
+        """Read one token per row: tokens [B, K]."""
         raise NotImplementedError
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -62,37 +83,38 @@ class Decoder(nn.Module):
         raise NotImplementedError
 
     def step(self, tokens: Tensor, memory: Tensors, state: Tensors) -> tuple[Tensor, Tensors, Tensor | None]:
-        """One word per row: tokens [B, K] -> logits [B, K, V], the next state, attention [B, K, S] or None."""
-        after = self.advance(tokens, memory, state)
-        return self.logits(after.hidden), after.state, after.attention
+        """`decode_step` for search: tokens [B, K] -> logits [B, K, V], the next state, attention [B, K, S] or None."""
+        output = self.decode_step(tokens, memory, state)
+        return self.logits(output.hidden), output.state, output.attention
 
-    def teach(self, tokens: Tensor, memory: Tensors) -> Taught:
-        """The true words [B, N, T], padded behind their end. A decoder that can do it all at once overrides this."""
+    def forward(self, tokens: Tensor, memory: Tensors) -> DecoderOutput:
+        """Teacher forcing: read the reference tokens [B, N, T], padded at the end. Decoders that can process all
+        tokens at once override this."""
         return self.unroll(tokens, memory, [True] * tokens.shape[2])
 
-    def unroll(self, tokens: Tensor, memory: Tensors, forced: Sequence[bool]) -> Taught:
-        """Word by word. Where `forced[t]` is false, every row reads the word that it found likeliest itself, and not
-        the t-th of `tokens` [B, N, T] (scheduled sampling, Bengio et al. 2015, with the likeliest word for the sampled
-        one). The first word is always given."""
+    def unroll(self, tokens: Tensor, memory: Tensors, teacher_forced: Sequence[bool]) -> DecoderOutput:
+        """Step by step. Where `teacher_forced[t]` is false, every row reads its own most probable token in place of
+        `tokens[:, :, t]` of `[B, N, T]` (scheduled sampling, Bengio et al. 2015, with the argmax for their sample). The
+        first token is always the reference's."""
         rows = tokens.shape[1]
-        state = {name: row.expand(-1, rows, *row.shape[2:]) for name, row in self.start(memory).items()}
-        steps: list[Advanced] = []
-        for t, force in enumerate(forced):
-            if force or not steps:
-                newest = tokens[:, :, t]
+        state = {name: tensor.expand(-1, rows, *tensor.shape[2:]) for name, tensor in self.init_state(memory).items()}
+        steps: list[StepOutput] = []
+        for t, is_forced in enumerate(teacher_forced):
+            if is_forced or not steps:
+                inputs = tokens[:, :, t]
             else:
                 with torch.no_grad():
-                    newest = self.logits(steps[-1].hidden).argmax(-1)
-            steps.append(self.advance(newest, memory, state))
+                    inputs = self.logits(steps[-1].hidden).argmax(-1)
+            steps.append(self.decode_step(inputs, memory, state))
             state = steps[-1].state
-        return Taught(
+        return DecoderOutput(
             torch.stack([step.hidden for step in steps], 2),
-            _stacked([step.attention for step in steps]),
-            _stacked([step.chosen for step in steps]),
+            _stack_steps([step.attention for step in steps]),
+            _stack_steps([step.region_log_prob for step in steps]),
         )
 
 
-def _stacked(rows: Sequence[Tensor | None]) -> Tensor | None:
-    """[B, N, ...] of every word -> [B, N, T, ...], or None where there is nothing."""
-    there = [row for row in rows if row is not None]
-    return torch.stack(there, 2) if there else None
+def _stack_steps(steps: Sequence[Tensor | None]) -> Tensor | None:
+    """[B, N, ...] per step -> [B, N, T, ...], or None where the decoder returns None."""
+    tensors = [tensor for tensor in steps if tensor is not None]
+    return torch.stack(tensors, 2) if tensors else None

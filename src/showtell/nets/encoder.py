@@ -1,7 +1,7 @@
-"""Any timm backbone as a list of stages that give image regions, or one vector.
+"""Any timm backbone as a sequence of stages that outputs image regions, or one pooled vector.
 
-Splitting by stage lets the first ones stay frozen and their output be cached on disk, which is where nearly all time
-goes: three quarters of EfficientNet-B4's time, but a tenth of its weights, lie in its first four blocks.
+The first stages can stay frozen and their output be cached on disk. They take most of the time: the first four blocks
+of EfficientNet-B4 take three quarters of its time and have a tenth of its weights.
 """
 
 from __future__ import annotations
@@ -10,95 +10,97 @@ import torch
 from torch import Tensor, nn
 
 from showtell.errors import BadConfig
-from showtell.nets.backbone import create_backbone, first_line, pixel_settings, stages_of
-from showtell.nets.pca import PrincipalComponents
+from showtell.nets.backbone import create_backbone, first_line, pixel_settings, split_into_stages
+from showtell.nets.pca import PCA
 from showtell.settings import EncoderSettings
 
 
 class Encoder(nn.Module):
-    """Pixels `[B, 3, H, W]` -> regions `[B, S, C]`, in two parts: `early` (frozen, cached) and `late` (trained).
+    """Pixels `[B, 3, H, W]` -> regions `[B, S, C]`, in two parts: `frozen`, whose output is cached, and `trainable`.
 
-    Batch-norm statistics do not change: captioning batches are small, and the backbone's statistics come from a million
-    photos. Only an encoder that begins at random, which has none, gathers its own.
+    Batch-norm statistics are fixed: captioning batches are small, and the pretrained statistics come from a million
+    photos. Only a randomly initialised encoder updates them.
     """
 
-    def __init__(self, settings: EncoderSettings, trained_stages: int = 0, load: bool = True) -> None:
-        """`load=False` leaves the weights random, for a caller that brings its own.
+    def __init__(self, settings: EncoderSettings, trainable_stages: int = 0, load: bool = True) -> None:
+        """`load=False` leaves the weights random, for a caller that loads its own.
 
-        Raises BadConfig for an unknown backbone, block or count of stages, BadWeights for weights that cannot be had.
+        Raises BadConfig for an unknown backbone, block or number of stages, BadWeights for weights that cannot be
+        loaded.
         """
         super().__init__()
         self.pixels = pixel_settings(settings)
         backbone = create_backbone(settings, load)
-        stages, self.channels_last = stages_of(backbone)
+        stages, self.channels_last = split_into_stages(backbone)
         if settings.layer == "fc7":
             stages.append(_fc7(backbone, settings.name))
         if settings.layer != "regions":
-            stages[-1] = nn.Sequential(stages[-1], _Mean(self.channels_last))
-        if trained_stages > len(stages):
+            stages[-1] = nn.Sequential(stages[-1], _MeanPool(self.channels_last))
+        if trainable_stages > len(stages):
             raise BadConfig(
-                f"train.encoder_stages is {trained_stages}; {settings.name} has {len(stages)} stages at most"
+                f"train.trainable_encoder_stages is {trainable_stages}; {settings.name} has {len(stages)} stages at "
+                "most"
             )
-        self.fixed_statistics = not settings.random
-        cut = len(stages) - trained_stages
-        self.early = nn.Sequential(*stages[:cut]).requires_grad_(False)
-        self.late = nn.Sequential(*stages[cut:])
+        self.freeze_bn = settings.pretrained
+        cut = len(stages) - trainable_stages
+        self.frozen = nn.Sequential(*stages[:cut]).requires_grad_(False)
+        self.trainable = nn.Sequential(*stages[cut:])
         self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
         size = self.pixels.size
         try:
             with torch.no_grad():
-                features = self.early.eval()(torch.zeros(1, 3, size, size))
-                height, width, self.channels = self._grid(self.late.eval()(features)).shape[1:]
+                features = self.frozen.eval()(torch.zeros(1, 3, size, size))
+                height, width, self.channels = self._grid(self.trainable.eval()(features)).shape[1:]
         except Exception as error:
             raise BadConfig(
                 f"model.encoder: {settings.name} does not run in stages on {size} x {size} pixels "
-                f"({first_line(error)}); choose another backbone, pixels.size, or options.img_size={size}"
+                f"({first_line(error)}); choose another backbone, pixels.size, or timm_kwargs.img_size={size}"
             ) from error
         self.cached_shape = tuple(features.shape[1:])
-        """Shape of one image's output of `early`."""
+        """Shape of the output of `frozen` for one image."""
         self.grid = (int(height), int(width))
-        self.pca: PrincipalComponents | None = None
+        self.pca: PCA | None = None
         if settings.pca is not None:
-            if trained_stages:
+            if trainable_stages:
                 raise BadConfig(
-                    f"model.encoder.pca is {settings.pca}, train.encoder_stages {trained_stages}; principal components "
-                    "are those of a frozen encoder: expected train.encoder_stages=0"
+                    f"model.encoder.pca is {settings.pca}, train.trainable_encoder_stages {trainable_stages}; a PCA "
+                    "needs a frozen encoder: expected train.trainable_encoder_stages=0"
                 )
-            self.pca, self.channels = PrincipalComponents(self.channels, settings.pca), settings.pca
-        self.features_are_given = False
-        """Whether `finish` is given what it gives: regions that a file holds."""
+            self.pca, self.channels = PCA(self.channels, settings.pca), settings.pca
+        self.has_precomputed_features = False
+        """Whether `forward_trainable` is given regions from a file, which it returns unchanged."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, S, C]"""
-        return self._reduced(self.begin(pixels))
+        return self._with_pca(self.forward_frozen(pixels))
 
-    def begin(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] -> the output of `early`, [B, *cached_shape]"""
-        features: Tensor = self.early(pixels.contiguous(memory_format=torch.channels_last))
+    def forward_frozen(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> the output of `frozen`, [B, *cached_shape]"""
+        features: Tensor = self.frozen(pixels.contiguous(memory_format=torch.channels_last))
         return features
 
-    def finish(self, features: Tensor) -> Tensor:
-        """The output of `early` -> [B, S, C]"""
-        if self.features_are_given:
+    def forward_trainable(self, features: Tensor) -> Tensor:
+        """The output of `frozen` -> [B, S, C]"""
+        if self.has_precomputed_features:
             return features
-        return self._reduced(features)
+        return self._with_pca(features)
 
     def regions(self, features: Tensor) -> Tensor:
-        """The output of `early` -> [B, S, C], before principal components are taken."""
+        """The output of `frozen` -> [B, S, C], before the PCA."""
         if features.ndim == 4:
             features = features.contiguous(memory_format=torch.channels_last)
-        return self._grid(self.late(features)).flatten(1, 2)
+        return self._grid(self.trainable(features)).flatten(1, 2)
 
     def train(self, mode: bool = True) -> Encoder:
         super().train(mode)
-        self.early.eval()
-        for module in self.late.modules():
-            if self.fixed_statistics and isinstance(module, nn.modules.batchnorm._BatchNorm):
+        self.frozen.eval()
+        for module in self.trainable.modules():
+            if self.freeze_bn and isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
         return self
 
-    def _reduced(self, features: Tensor) -> Tensor:
-        """The output of `early` -> [B, S, C], as the decoder sees it."""
+    def _with_pca(self, features: Tensor) -> Tensor:
+        """The output of `frozen` -> [B, S, C], after the PCA."""
         regions = self.regions(features)
         return regions if self.pca is None else self.pca(regions)
 
@@ -107,9 +109,8 @@ class Encoder(nn.Module):
         return features if self.channels_last else features.permute(0, 2, 3, 1)
 
 
-class _Mean(nn.Module):
-    """A feature map -> the mean of its regions, as a map of one region: with everything frozen that is all that is
-    cached."""
+class _MeanPool(nn.Module):
+    """A feature map -> the mean of its regions, as a map of one region; this is what a frozen encoder caches."""
 
     def __init__(self, channels_last: bool) -> None:
         super().__init__()
@@ -121,9 +122,9 @@ class _Mean(nn.Module):
 
 
 def _fc7(backbone: nn.Module, name: str) -> nn.Module:
-    """VGG's two fully connected layers, fc6 and fc7, each with its ReLU, which timm keeps as convolutions."""
+    """VGG's two fully connected layers, fc6 and fc7, each with its ReLU; timm has them as convolutions."""
     layers = getattr(backbone, "pre_logits", None)
     if not hasattr(layers, "fc2"):
-        raise BadConfig(f"model.encoder.layer: {name} has no fc7, which is VGG's; expected regions or vector")
+        raise BadConfig(f"model.encoder.layer: {name} has no fc7, which is VGG's; expected regions or pooled")
     assert isinstance(layers, nn.Module)
     return layers

@@ -1,4 +1,4 @@
-"""How many numbers a recipe trains, and how many it leaves as they are; counted without weights or memory."""
+"""Parameter counts of a recipe's model, trainable and frozen, without allocating any weights."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ import torch
 from torch import nn
 
 from showtell.nets.captioning_model import CaptioningModel
-from showtell.settings import Recipe, longest
+from showtell.settings import Recipe, max_positions
 
 
 class Row(NamedTuple):
-    """A part of the network."""
+    """Parameter counts of one part of the model."""
 
     part: str
-    trained: int
+    trainable: int
     frozen: int
 
 
-def parameter_table(recipe: Recipe, vocabulary: int) -> list[Row]:
-    """The encoder, then the parts of the decoder. Principal components are fitted, not parameters, and not counted.
+def parameter_table(recipe: Recipe, vocab_size: int) -> list[Row]:
+    """The encoder, then the parts of the decoder. A PCA is fitted, not trained, and not counted.
 
-    Raises BadConfig for an encoder that there is not.
+    Raises BadConfig for an unknown encoder.
     """
-    with torch.device("meta"):  # shapes without numbers: no download, no memory, no time
-        model = CaptioningModel(recipe.model, vocabulary, longest(recipe), recipe.train.encoder_stages, load=False)
+    with torch.device("meta"):  # shapes only: no download, no memory, no initialisation
+        model = CaptioningModel(
+            recipe.model, vocab_size, max_positions(recipe), recipe.train.trainable_encoder_stages, load=False
+        )
     decoder = model.decoder
     parts = {f"decoder.{name}": list(child.parameters()) for name, child in decoder.named_children()}
-    parts["decoder, own"] = list(decoder.parameters(recurse=False))
+    parts["decoder (own)"] = list(decoder.parameters(recurse=False))
     rows = [_row("encoder", list(model.encoder.parameters()))]
     return [*rows, *(_row(name, parameters) for name, parameters in parts.items() if parameters)]
 
 
 def _row(part: str, parameters: list[nn.Parameter]) -> Row:
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
-    return Row(part, trained, sum(p.numel() for p in parameters) - trained)
+    trainable = sum(p.numel() for p in parameters if p.requires_grad)
+    return Row(part, trainable, sum(p.numel() for p in parameters) - trainable)

@@ -1,4 +1,4 @@
-"""Principal components of frozen features, as a part of the encoder: a bundle still takes photos."""
+"""PCA of frozen features as part of the encoder, so that a bundle still captions photos."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from torch import Tensor, nn
 from showtell.errors import BadConfig
 
 
-class PrincipalComponents(nn.Module):
-    """[..., C] -> [..., N]: (x - mean) W^T. Fitted, not trained: buffers, which `fill` sets."""
+class PCA(nn.Module):
+    """[..., C] -> [..., N]: (x - mean) W^T. Fitted, not trained: buffers, set by `fill`."""
 
     mean: Tensor
     components: Tensor
 
     def __init__(self, channels: int, count: int) -> None:
-        """Raises BadConfig when there are to be more components than channels."""
+        """Raises BadConfig for more components than channels."""
         super().__init__()
         if count > channels:
-            raise BadConfig(f"model.encoder.pca is {count}; expected at most {channels}, the encoder's channels")
+            raise BadConfig(
+                f"model.encoder.pca is {count}; expected at most {channels}, the encoder's number of channels"
+            )
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("components", torch.zeros(count, channels))
 

@@ -19,33 +19,33 @@ class State(NamedTuple):
 
 
 class TorchStepper:
-    """`look` turns what `encode` is given into a memory; training gives cached features instead of pixels."""
+    """`encode` replaces `model.encode`, for a caller that has cached features instead of pixels."""
 
-    def __init__(self, model: CaptioningModel, look: Callable[[Any], Tensors] | None = None) -> None:
+    def __init__(self, model: CaptioningModel, encode: Callable[[Any], Tensors] | None = None) -> None:
         self.model = model.eval()
-        self.look = look or (lambda pixels: model.memory(torch.as_tensor(pixels).to(self._device)))
+        self._encode = encode or (lambda pixels: model.encode(torch.as_tensor(pixels).to(self._device)))
 
     @torch.inference_mode()
     def encode(self, pixels: Any) -> Tensors:
-        return self.look(pixels)
+        return self._encode(pixels)
 
     @torch.inference_mode()
-    def start(self, memory: Tensors) -> State:
-        return State(memory, self.model.decoder.start(memory))
+    def init_state(self, memory: Tensors) -> State:
+        return State(memory, self.model.decoder.init_state(memory))
 
     @torch.inference_mode()
     def step(self, tokens: Ids, state: State) -> Step:
         logits, rows, attention = self.model.decoder.step(self._ids(tokens), state.memory, state.rows)
         log_probs = logits.float().log_softmax(-1).cpu().numpy()
-        looked = None if attention is None else attention.float().cpu().numpy()
-        return Step(log_probs, State(state.memory, rows), looked)
+        weights = None if attention is None else attention.float().cpu().numpy()
+        return Step(log_probs, State(state.memory, rows), weights)
 
     @torch.inference_mode()
-    def select(self, state: State, images: Ids, beams: Ids) -> State:
-        at, k = self._ids(images), self._ids(beams)
-        stays = len(images) == len(next(iter(state.memory.values())))
-        memory = state.memory if stays else {name: tensor[at] for name, tensor in state.memory.items()}
-        return State(memory, {name: tensor[at[:, None], k] for name, tensor in state.rows.items()})
+    def reorder(self, state: State, images: Ids, beams: Ids) -> State:
+        image_index, beam_index = self._ids(images), self._ids(beams)
+        none_left = len(images) == len(next(iter(state.memory.values())))
+        memory = state.memory if none_left else {name: tensor[image_index] for name, tensor in state.memory.items()}
+        return State(memory, {name: tensor[image_index[:, None], beam_index] for name, tensor in state.rows.items()})
 
     @property
     def _device(self) -> torch.device:

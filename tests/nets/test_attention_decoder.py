@@ -3,16 +3,17 @@ at a time; the cells themselves are held against torch's in `test_cells`."""
 
 import pytest
 import torch
+from tests.rounding import log_softmax_bound
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from showtell.nets.attending import AttendingDecoder
+from showtell.nets.attention_decoder import AttentionDecoder
 from showtell.settings import AttentionSettings
 
-SIZES = {"width": 9, "embedding": 8, "attention": 10, "dropout": 0.4}
+SIZES = {"width": 9, "embedding_dim": 8, "attention_dim": 10, "dropout": 0.4}
 FORMS = {
     "show, attend and tell": AttentionSettings(**SIZES),
-    "tanh, two layers": AttentionSettings(**SIZES, energy="tanh", gate=False, initial="zeros", layers=2),
+    "tanh, two layers": AttentionSettings(**SIZES, energy="tanh", gate=False, initial_state="zeros", layers=2),
     "gru": AttentionSettings(**SIZES, cell="gru", layers=2),
     "rnn, no gate": AttentionSettings(**SIZES, cell="rnn", gate=False),
     "hard": AttentionSettings(**SIZES, hard=True),
@@ -20,9 +21,9 @@ FORMS = {
 CHANNELS, REGIONS, VOCABULARY = 6, 5, 11
 
 
-def build(settings: AttentionSettings) -> AttendingDecoder:
+def build(settings: AttentionSettings) -> AttentionDecoder:
     torch.manual_seed(0)
-    decoder = AttendingDecoder(settings, CHANNELS, VOCABULARY).double()
+    decoder = AttentionDecoder(settings, CHANNELS, VOCABULARY).double()
     for parameter in decoder.parameters():
         nn.init.normal_(parameter, std=0.5)
     return decoder.eval()
@@ -34,12 +35,12 @@ def settings(request: pytest.FixtureRequest) -> AttentionSettings:
 
 
 @pytest.fixture
-def decoder(settings: AttentionSettings) -> AttendingDecoder:
+def decoder(settings: AttentionSettings) -> AttentionDecoder:
     return build(settings)
 
 
 @pytest.fixture
-def plain() -> AttendingDecoder:
+def plain() -> AttentionDecoder:
     return build(FORMS["show, attend and tell"])
 
 
@@ -53,12 +54,12 @@ def tokens() -> Tensor:
     return torch.randint(VOCABULARY, (2, 3, 6), generator=torch.Generator().manual_seed(2))
 
 
-def logits_of(decoder: AttendingDecoder, regions: Tensor, tokens: Tensor) -> Tensor:
-    return decoder.logits(decoder.teach(tokens, decoder.memory(regions)).hidden)
+def logits_of(decoder: AttentionDecoder, regions: Tensor, tokens: Tensor) -> Tensor:
+    return decoder.logits(decoder(tokens, decoder.encode_memory(regions)).hidden)
 
 
 def reference(
-    decoder: AttendingDecoder, settings: AttentionSettings, photo: Tensor, words: list[int]
+    decoder: AttentionDecoder, settings: AttentionSettings, photo: Tensor, words: list[int]
 ) -> tuple[list[Tensor], list[Tensor]]:
     """One caption of one image: the logits [V] and the weights [S] of every word."""
     w = dict(decoder.named_parameters())
@@ -69,15 +70,17 @@ def reference(
     mean = sum(photo) / len(photo)
     names = ("hidden", "cell") if settings.cell == "lstm" else ("hidden",)
     state = {
-        name: affine(f"first.{name}", mean).split(settings.width)  # section 3.1.2, "predicted by an average"
-        if settings.initial == "mean"
+        name: affine(f"state_projections.{name}", mean).split(
+            settings.width
+        )  # section 3.1.2, "predicted by an average"
+        if settings.initial_state == "mean"
         else [torch.zeros(settings.width).double()] * settings.layers
         for name in names
     }
     all_logits, all_alphas = [], []
     for word in words:
         h = state["hidden"][-1]
-        inside = [affine("attention.of_regions", a) + affine("attention.of_hidden", h) for a in photo]
+        inside = [affine("attention.encoder_att", a) + affine("attention.decoder_att", h) for a in photo]
         inside = [x.relu() if settings.energy == "relu" else x.tanh() for x in inside]
         e = torch.stack([affine("attention.energy", x) for x in inside]).squeeze(1)  # equation 4
         alpha = e.exp() / e.exp().sum()  # equation 5
@@ -86,7 +89,7 @@ def reference(
             z = photo[max(range(REGIONS), key=lambda s: float(alpha[s]))]
         if settings.gate:
             z = z / (1 + (-affine("gate", h)).exp())  # section 4.2.1
-        x = torch.cat([w["words.weight"][word], z])
+        x = torch.cat([w["token_embedding.weight"][word], z])
         after = []
         for layer, cell in enumerate(decoder.recurrence.layers):
             after.append(cell(x, {name: state[name][layer] for name in names}))
@@ -98,9 +101,9 @@ def reference(
 
 
 def test_equals_the_equations(
-    decoder: AttendingDecoder, settings: AttentionSettings, regions: Tensor, tokens: Tensor
+    decoder: AttentionDecoder, settings: AttentionSettings, regions: Tensor, tokens: Tensor
 ) -> None:
-    taught = decoder.teach(tokens, decoder.memory(regions))
+    taught = decoder(tokens, decoder.encode_memory(regions))
     logits = decoder.logits(taught.hidden)
     assert logits.shape == (2, 3, 6, VOCABULARY) and taught.attention.shape == (2, 3, 6, REGIONS)
     for b, photo in enumerate(regions):
@@ -111,7 +114,7 @@ def test_equals_the_equations(
 
 
 def test_gradients_equal_those_of_the_equations(
-    decoder: AttendingDecoder, settings: AttentionSettings, regions: Tensor, tokens: Tensor
+    decoder: AttentionDecoder, settings: AttentionSettings, regions: Tensor, tokens: Tensor
 ) -> None:
     regions.requires_grad_()
     # What hard attention looks at has no gradient; see `hard_attention_loss`.
@@ -128,9 +131,9 @@ def test_gradients_equal_those_of_the_equations(
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
-def test_without_attention_it_is_torchs_lstm(plain: AttendingDecoder, regions: Tensor, tokens: Tensor) -> None:
+def test_without_attention_it_is_torchs_lstm(plain: AttentionDecoder, regions: Tensor, tokens: Tensor) -> None:
     """A closed gate lets nothing of the photo in: an LSTM over the words alone is left."""
-    cell, width = plain.recurrence.layers[0], SIZES["embedding"]
+    cell, width = plain.recurrence.layers[0], SIZES["embedding_dim"]
     with torch.no_grad():
         plain.gate.weight.zero_()
         plain.gate.bias.fill_(-1e4)
@@ -143,13 +146,13 @@ def test_without_attention_it_is_torchs_lstm(plain: AttendingDecoder, regions: T
                 "bias_hh_l0": cell.hidden.bias,
             }
         )
-        memory = plain.memory(regions)
+        memory = plain.encode_memory(regions)
         first = [memory[name].repeat_interleave(3, 0).transpose(0, 1) for name in ("hidden", "cell")]
-        hidden, _ = lstm(plain.words(tokens.flatten(0, 1)), tuple(first))
-        torch.testing.assert_close(plain.teach(tokens, memory).hidden.flatten(0, 1), hidden, rtol=0, atol=1e-12)
+        hidden, _ = lstm(plain.token_embedding(tokens.flatten(0, 1)), tuple(first))
+        torch.testing.assert_close(plain(tokens, memory).hidden.flatten(0, 1), hidden, rtol=0, atol=1e-12)
 
 
-def test_gradcheck(plain: AttendingDecoder, regions: Tensor, tokens: Tensor) -> None:
+def test_gradcheck(plain: AttentionDecoder, regions: Tensor, tokens: Tensor) -> None:
     names, parameters = zip(*plain.named_parameters(), strict=True)
 
     class Whole(nn.Module):
@@ -168,27 +171,32 @@ def test_gradcheck(plain: AttendingDecoder, regions: Tensor, tokens: Tensor) -> 
     assert torch.autograd.gradcheck(lambda photo: logits(photo, *parameters), (photo,))
 
 
-def test_regions_have_no_places(decoder: AttendingDecoder, regions: Tensor, tokens: Tensor) -> None:
-    turned = decoder.teach(tokens, decoder.memory(regions.flip(1)))
-    straight = decoder.teach(tokens, decoder.memory(regions))
+def test_regions_have_no_places(decoder: AttentionDecoder, regions: Tensor, tokens: Tensor) -> None:
+    turned = decoder(tokens, decoder.encode_memory(regions.flip(1)))
+    straight = decoder(tokens, decoder.encode_memory(regions))
     torch.testing.assert_close(turned.hidden, straight.hidden)
     torch.testing.assert_close(turned.attention, straight.attention.flip(-1))
 
 
-def test_dropout_acts_in_training_only(decoder: AttendingDecoder, regions: Tensor, tokens: Tensor) -> None:
+def test_dropout_acts_in_training_only(decoder: AttentionDecoder, regions: Tensor, tokens: Tensor) -> None:
     assert torch.equal(logits_of(decoder, regions, tokens), logits_of(decoder, regions, tokens))
-    hidden = decoder.train().teach(tokens, decoder.memory(regions)).hidden
+    hidden = decoder.train()(tokens, decoder.encode_memory(regions)).hidden
     assert 0.2 < (hidden == 0).double().mean() < 0.6
 
 
 def test_hard_attention_looks_at_one_sampled_region(regions: Tensor, tokens: Tensor) -> None:
     decoder = build(FORMS["hard"]).train()
-    memory = decoder.memory(regions)
+    memory = decoder.encode_memory(regions)
     hidden = torch.randn(2, 2000, SIZES["width"], dtype=torch.float64)[:, :1].expand(-1, 2000, -1)
+    queries = decoder.attention.decoder_att(hidden[:, :1]).unsqueeze(2)
+    energies = decoder.attention.energy(decoder.attention.activation(queries + memory["keys"].unsqueeze(1)))
     look = decoder.attention(hidden, memory["keys"], memory["regions"])
     same = (look.context.unsqueeze(2) == regions.unsqueeze(1)).all(-1)  # [B, K, S]
     assert (same.sum(-1) == 1).all()
     torch.testing.assert_close(same.double().mean(1), look.weights[:, 0], rtol=0, atol=0.04)  # 3 sigma of 2000 draws
-    torch.testing.assert_close(look.chosen.double(), (look.weights * same).sum(-1).log(), rtol=1e-5, atol=1e-5)
-    assert decoder.teach(tokens, memory).chosen.shape == (2, 3, 6)
-    assert decoder.eval().teach(tokens, memory).chosen is None
+    # In float32, whatever the network computes in; a log-softmax does not change what it is taken of.
+    bound = log_softmax_bound(energies.squeeze(-1).detach().numpy())
+    expected = (look.weights.log() * same).sum(-1)
+    torch.testing.assert_close(look.region_log_prob.double(), expected, rtol=0, atol=bound)
+    assert decoder(tokens, memory).region_log_prob.shape == (2, 3, 6)
+    assert decoder.eval()(tokens, memory).region_log_prob is None

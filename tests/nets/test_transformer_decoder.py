@@ -5,25 +5,42 @@ import math
 
 import pytest
 import torch
+from tests.rounding import EXP_LOG, UNIT
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
 from showtell.errors import BadConfig
 from showtell.nets.attention import dot_product_attention
-from showtell.nets.transformer import DecoderLayer, EncoderLayer, MultiHeadAttention, TransformerDecoder
+from showtell.nets.transformer_decoder import (
+    DecoderLayer,
+    EncoderLayer,
+    MultiHeadAttention,
+    TransformerDecoder,
+    sinusoids,
+)
 from showtell.settings import TransformerSettings
 
-SIZES = {"width": 16, "heads": 4, "feed_forward": 24, "dropout": 0.25}
+SIZES = {"width": 16, "heads": 4, "ffn_dim": 24, "dropout": 0.25}
 SETTINGS = TransformerSettings(**SIZES, layers=3)
 FORMS = {
     "pre-norm": SETTINGS,
     "pre-norm, encoder": TransformerSettings(**SIZES, layers=1, encoder_layers=2, activation="relu"),
     "post-norm": TransformerSettings(
-        **SIZES, norm="post", positions="sinusoidal", region_positions="none", input_norm=False, final_norm=False
+        **SIZES,
+        norm="post",
+        position_embedding="sinusoidal",
+        region_position_embedding="none",
+        input_norm=False,
+        final_norm=False,
     ),
     "post-norm, encoder": TransformerSettings(
-        **SIZES, norm="post", encoder_layers=1, region_positions="sinusoidal", activation="relu", tied=False
+        **SIZES,
+        norm="post",
+        encoder_layers=1,
+        region_position_embedding="sinusoidal",
+        activation="relu",
+        tie_weights=False,
     ),
 }
 CHANNELS, REGIONS, VOCABULARY, LONGEST = 6, 5, 11, 7
@@ -40,7 +57,13 @@ def scrambled(module: nn.Module) -> nn.Module:
 
 
 def build(settings: TransformerSettings) -> TransformerDecoder:
-    return scrambled(TransformerDecoder(settings, CHANNELS, REGIONS, VOCABULARY, LONGEST)).eval()
+    """In float64, positions too; what their float32 table is worth has a test of its own."""
+    decoder = scrambled(TransformerDecoder(settings, CHANNELS, REGIONS, VOCABULARY, LONGEST)).double().eval()
+    if settings.position_embedding == "sinusoidal":
+        decoder.position_embedding = positions_by_hand(LONGEST, settings.width)
+    if settings.region_position_embedding == "sinusoidal":
+        decoder.region_position_embedding = positions_by_hand(REGIONS, settings.width)
+    return decoder
 
 
 @pytest.fixture
@@ -55,7 +78,7 @@ def form(request: pytest.FixtureRequest) -> TransformerSettings:
 
 @pytest.fixture
 def regions() -> Tensor:
-    return torch.randn(2, REGIONS, CHANNELS, generator=torch.Generator().manual_seed(1))
+    return torch.randn(2, REGIONS, CHANNELS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
@@ -76,13 +99,13 @@ def torch_attention(own: MultiHeadAttention) -> dict[str, Tensor]:
 
 def torch_layer(own: EncoderLayer | DecoderLayer) -> dict[str, Tensor]:
     """Our layer's parameters under the names of nn.TransformerEncoderLayer or nn.TransformerDecoderLayer."""
-    plain = {"norm1": own.self_norm, "linear1": own.inner, "linear2": own.outer}
+    plain = {"norm1": own.self_attention_norm, "linear1": own.fc1, "linear2": own.fc2}
     named = {f"self_attn.{name}": tensor for name, tensor in torch_attention(own.self_attention).items()}
     if isinstance(own, DecoderLayer):
-        plain |= {"norm2": own.image_norm, "norm3": own.think_norm}
-        named |= {f"multihead_attn.{name}": tensor for name, tensor in torch_attention(own.image_attention).items()}
+        plain |= {"norm2": own.cross_attention_norm, "norm3": own.ffn_norm}
+        named |= {f"multihead_attn.{name}": tensor for name, tensor in torch_attention(own.cross_attention).items()}
     else:
-        plain |= {"norm2": own.think_norm}
+        plain |= {"norm2": own.ffn_norm}
     return named | {f"{n}.{kind}": getattr(module, kind) for n, module in plain.items() for kind in ("weight", "bias")}
 
 
@@ -109,7 +132,7 @@ def reference_logits(
 
     def layer(kind: type, own_layer: EncoderLayer | DecoderLayer, *inputs: Tensor, **more: object) -> Tensor:
         theirs = kind(
-            *(settings.width, settings.heads, settings.feed_forward, settings.dropout, settings.activation),
+            *(settings.width, settings.heads, settings.ffn_dim, settings.dropout, settings.activation),
             batch_first=True,
             norm_first=settings.norm == "pre",
             dtype=regions.dtype,
@@ -117,24 +140,30 @@ def reference_logits(
         return functional_call(theirs, torch_layer(own_layer), inputs, more)
 
     fixed = positions_by_hand(9, settings.width).to(regions.dtype)
-    seen = functional.linear(normed("regions.0", regions), own["regions.1.weight"], own["regions.1.bias"])
-    places = {"learned": own.get("region_positions"), "sinusoidal": fixed[:REGIONS], "none": torch.zeros(1)}
-    seen = seen + places[settings.region_positions]
-    for each in decoder.region_layers:
+    seen = functional.linear(
+        normed("region_projection.0", regions), own["region_projection.1.weight"], own["region_projection.1.bias"]
+    )
+    places = {"learned": own.get("region_position_embedding"), "sinusoidal": fixed[:REGIONS], "none": torch.zeros(1)}
+    seen = seen + places[settings.region_position_embedding]
+    for each in decoder.encoder_layers:
         seen = layer(nn.TransformerEncoderLayer, each, seen)
-    seen = normed("region_norm", seen).repeat_interleave(captions, 0)
-    x = functional.embedding(tokens.flatten(0, 1), own["words.weight"])
-    x = x * 4 + fixed[:length] if settings.positions == "sinusoidal" else x + own["positions"][:length]
+    seen = normed("encoder_norm", seen).repeat_interleave(captions, 0)
+    x = functional.embedding(tokens.flatten(0, 1), own["token_embedding.weight"])
+    x = (
+        x * 4 + fixed[:length]
+        if settings.position_embedding == "sinusoidal"
+        else x + own["position_embedding"][:length]
+    )
     mask = nn.Transformer.generate_square_subsequent_mask(length, dtype=x.dtype)
     for each in decoder.layers:
         x = layer(nn.TransformerDecoderLayer, each, x, seen, tgt_mask=mask, tgt_is_causal=True)
-    bias = own["output_bias"] if settings.tied else own["output.bias"]
-    weight = own["words.weight"] if settings.tied else own["output.weight"]
+    bias = own["output_bias"] if settings.tie_weights else own["output.bias"]
+    weight = own["token_embedding.weight"] if settings.tie_weights else own["output.weight"]
     return functional.linear(normed("norm", x), weight, bias).unflatten(0, (-1, captions))
 
 
 def own_logits(decoder: TransformerDecoder, regions: Tensor, tokens: Tensor) -> Tensor:
-    return decoder.logits(decoder.teach(tokens, decoder.memory(regions)).hidden)
+    return decoder.logits(decoder(tokens, decoder.encode_memory(regions)).hidden)
 
 
 def test_forward_equals_torch(form: TransformerSettings, regions: Tensor, tokens: Tensor) -> None:
@@ -142,12 +171,21 @@ def test_forward_equals_torch(form: TransformerSettings, regions: Tensor, tokens
     with torch.no_grad():
         found, expected = own_logits(decoder, regions, tokens), reference_logits(decoder, form, regions, tokens)
     assert expected.std() > 0.5
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-11)
+
+
+def test_sinusoids_equal_the_formula() -> None:
+    """In float32: the exponent of a rate, at most ln(10000), has two roundings, exp is off by two ulp; a place times
+    its rate has one more, and sin or cos two ulp of at most 1."""
+    count, width = 9, 16
+    of_angle = UNIT * (count - 1) * (2 * math.log(10000) + EXP_LOG + 1)
+    bound = of_angle + EXP_LOG * UNIT
+    torch.testing.assert_close(sinusoids(count, width).double(), positions_by_hand(count, width), rtol=0, atol=bound)
 
 
 def test_gradients_equal_torch(form: TransformerSettings, regions: Tensor, tokens: Tensor) -> None:
-    decoder = build(form).double()
-    regions = regions.double().requires_grad_()
+    decoder = build(form)
+    regions = regions.requires_grad_()
     wanted = {"photo": regions, **dict(decoder.named_parameters())}
 
     def gradients(logits: Tensor) -> dict[str, Tensor]:
@@ -159,39 +197,37 @@ def test_gradients_equal_torch(form: TransformerSettings, regions: Tensor, token
     for name in wanted:
         # A key's bias shifts all scores of a query alike: its true gradient is 0.
         assert name.endswith("key.bias") or expected[name].abs().max() > 1e-6, name
-        # Sinusoids are kept in single precision.
-        rtol, atol = (1e-9, 1e-12) if "sinusoidal" not in (form.positions, form.region_positions) else (1e-5, 1e-6)
-        torch.testing.assert_close(found[name], expected[name], rtol=rtol, atol=atol, msg=name)
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-9, atol=1e-12, msg=name)
 
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_multi_head_attention_equals_torch_with_its_weights(causal: bool) -> None:
-    own = scrambled(MultiHeadAttention(16, 4))
-    theirs = nn.MultiheadAttention(16, 4, batch_first=True)
+    own = scrambled(MultiHeadAttention(16, 4)).double()
+    theirs = nn.MultiheadAttention(16, 4, batch_first=True).double()
     theirs.load_state_dict(torch_attention(own))
-    x, y = torch.randn(2, 6, 16), torch.randn(2, 6, 16)
+    x, y = torch.randn(2, 2, 6, 16, dtype=torch.float64)
     mask = torch.ones(6, 6, dtype=torch.bool).tril() if causal else None
     product, weights = dot_product_attention(own.queries(x), *own.keys_values(y), mask)
     # torch's masks are true where looking is forbidden.
     expected, expected_weights = theirs(x, y, y, attn_mask=None if mask is None else ~mask, average_attn_weights=False)
-    torch.testing.assert_close(own.merge(product), expected, rtol=0, atol=1e-5)
-    torch.testing.assert_close(weights, expected_weights, rtol=0, atol=1e-5)
+    torch.testing.assert_close(own.merge(product), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(weights, expected_weights, rtol=0, atol=1e-12)
 
 
 def test_attention_is_the_last_layers_mean_over_heads(
     decoder: TransformerDecoder, regions: Tensor, tokens: Tensor
 ) -> None:
     asked = []
-    decoder.layers[-1].image_attention.query.register_forward_hook(lambda module, inputs, output: asked.append(output))
-    memory = decoder.memory(regions)
-    attention = decoder.teach(tokens, memory).attention
+    decoder.layers[-1].cross_attention.query.register_forward_hook(lambda module, inputs, output: asked.append(output))
+    memory = decoder.encode_memory(regions)
+    attention = decoder(tokens, memory).attention
     queries = asked[0].unflatten(-1, (SETTINGS.heads, -1)).transpose(1, 2)  # [B, heads, N * T, d]
     scores = queries @ memory["keys"][:, -1].transpose(-1, -2) / 2  # the root of d = 4
     torch.testing.assert_close(attention.flatten(1, 2), scores.softmax(-1).mean(1))
 
 
 def test_gradcheck(form: TransformerSettings, regions: Tensor, tokens: Tensor) -> None:
-    decoder = build(form).double()
+    decoder = build(form)
     names, parameters = zip(*decoder.named_parameters(), strict=True)
 
     class Whole(nn.Module):
@@ -205,16 +241,16 @@ def test_gradcheck(form: TransformerSettings, regions: Tensor, tokens: Tensor) -
     def logits(photo: Tensor, *weights: Tensor) -> Tensor:
         return functional_call(Whole(), {f"decoder.{n}": w for n, w in zip(names, weights, strict=True)}, (photo,))
 
-    photo = regions[:1].double().requires_grad_()
+    photo = regions[:1].requires_grad_()
     assert torch.autograd.gradcheck(logits, (photo, *parameters), fast_mode=True)
     assert torch.autograd.gradcheck(lambda photo: logits(photo, *parameters), (photo,))
 
 
 def test_words_are_embedded_and_written_by_the_same_weights(decoder: TransformerDecoder) -> None:
     with_vocabulary = {name for name, tensor in decoder.named_parameters() if VOCABULARY in tensor.shape}
-    assert with_vocabulary == {"words.weight", "output_bias"}
-    hidden = torch.randn(2, 16)
-    torch.testing.assert_close(decoder.logits(hidden), hidden @ decoder.words.weight.T + decoder.output_bias)
+    assert with_vocabulary == {"token_embedding.weight", "output_bias"}
+    hidden = torch.randn(2, 16, dtype=torch.float64)
+    torch.testing.assert_close(decoder.logits(hidden), hidden @ decoder.token_embedding.weight.T + decoder.output_bias)
 
 
 def test_an_untrained_decoder_is_unsure_of_every_word() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from showtell.nets.recurrent import RecurrentDecoder
+from showtell.nets.recurrent_decoder import RecurrentDecoder
 from showtell.settings import RecurrentSettings
 
 CHANNELS, REGIONS, VOCABULARY, WIDTH, EMBEDDING = 6, 5, 11, 9, 8
@@ -13,7 +13,7 @@ TORCH_LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 @pytest.fixture
 def regions() -> Tensor:
-    return torch.randn(2, REGIONS, CHANNELS, generator=torch.Generator().manual_seed(1))
+    return torch.randn(2, REGIONS, CHANNELS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
@@ -23,16 +23,18 @@ def tokens() -> Tensor:
 
 def build(**settings: object) -> RecurrentDecoder:
     torch.manual_seed(0)
-    decoder = RecurrentDecoder(RecurrentSettings(width=WIDTH, embedding=EMBEDDING, **settings), CHANNELS, VOCABULARY)
+    decoder = RecurrentDecoder(
+        RecurrentSettings(width=WIDTH, embedding_dim=EMBEDDING, **settings), CHANNELS, VOCABULARY
+    )
     for parameter in decoder.parameters():
         nn.init.normal_(parameter, std=0.5)
-    return decoder.eval()
+    return decoder.double().eval()
 
 
 def torch_layers(decoder: RecurrentDecoder, cell: str) -> nn.RNNBase:
     """torch's module with the decoder's weights."""
     layers = decoder.recurrence.layers
-    theirs = TORCH_LAYERS[cell](EMBEDDING, WIDTH, num_layers=len(layers), batch_first=True)
+    theirs = TORCH_LAYERS[cell](EMBEDDING, WIDTH, num_layers=len(layers), batch_first=True).double()
     weights = {}
     for n, own in enumerate(layers):
         weights |= {f"weight_ih_l{n}": own.input.weight, f"weight_hh_l{n}": own.hidden.weight}
@@ -46,7 +48,7 @@ def torch_layers(decoder: RecurrentDecoder, cell: str) -> nn.RNNBase:
 
 
 def logits_of(decoder: RecurrentDecoder, regions: Tensor, tokens: Tensor) -> Tensor:
-    return decoder.logits(decoder.teach(tokens, decoder.memory(regions)).hidden)
+    return decoder.logits(decoder(tokens, decoder.encode_memory(regions)).hidden)
 
 
 @pytest.mark.parametrize("cell", TORCH_LAYERS)
@@ -57,10 +59,10 @@ def test_the_image_is_the_first_input(cell: str, regions: Tensor, tokens: Tensor
     for number in (0, 3):  # Linear, ReLU, Dropout, Linear, ReLU
         image = torch.relu(decoder.head[number](image))
     image = decoder.image(image).repeat_interleave(3, 0)[:, None]
-    sentence = torch.cat([image, decoder.words(tokens.flatten(0, 1))], 1)
+    sentence = torch.cat([image, decoder.token_embedding(tokens.flatten(0, 1))], 1)
     hidden, _ = torch_layers(decoder, cell)(sentence)
     expected = decoder.output(hidden[:, 1:]).unflatten(0, (2, 3))
-    torch.testing.assert_close(logits_of(decoder, regions, tokens), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits_of(decoder, regions, tokens), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("cell", "biases", "layers"), [("rnn", 1, 1), ("lstm", 1, 1), ("lstm", 2, 2), ("gru", 2, 3)])
@@ -68,9 +70,9 @@ def test_the_image_is_the_first_state(cell: str, biases: int, layers: int, regio
     decoder = build(cell=cell, image="initial_state", biases=biases, layers=layers)
     first = decoder.image(regions.mean(1)).view(2, layers, WIDTH).repeat_interleave(3, 0).transpose(0, 1).contiguous()
     state = (first, torch.zeros_like(first)) if cell == "lstm" else first
-    hidden, _ = torch_layers(decoder, cell)(decoder.words(tokens.flatten(0, 1)), state)
+    hidden, _ = torch_layers(decoder, cell)(decoder.token_embedding(tokens.flatten(0, 1)), state)
     expected = decoder.output(hidden).unflatten(0, (2, 3))
-    torch.testing.assert_close(logits_of(decoder, regions, tokens), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits_of(decoder, regions, tokens), expected, rtol=0, atol=1e-12)
 
 
 def test_a_vector_is_one_region(regions: Tensor, tokens: Tensor) -> None:
