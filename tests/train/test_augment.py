@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from timm.data.auto_augment import AugmentOp
@@ -67,7 +67,6 @@ def test_without_rand_augment_views_are_as_they_always_were() -> None:
         assert augment(photo(), 4, image, 1 + image % 3, RandAugment(2)).size == expected.size  # the same crop
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 10**6), st.sampled_from(RAND))
 def test_a_crop_has_half_to_all_of_the_area_in_about_the_same_shape(
     width: int, height: int, image: int, rand: RandAugment

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from showtell.core.text import Text
+from showtell.core.tokenizer import Tokenizer
 from showtell.records import Sample
 from showtell.train.augment import is_mirrored
-from showtell.train.batches import Batch, Photo, batches, photos
+from showtell.train.batches import Batch, Photo, batches, group_photos
 
 WORDS = ["a", "dog", "left", "of", "right", "cat", "the", "on", "and", "big", "small", "red", "blue", "runs"]
 
@@ -27,17 +27,17 @@ def samples() -> list[Sample]:
 
 
 @pytest.fixture(scope="module")
-def text(samples: list[Sample]) -> Text:
-    return Text.build((caption for s in samples for caption in s.captions), ["en", "ar"], 1)
+def text(samples: list[Sample]) -> Tokenizer:
+    return Tokenizer.build((caption for s in samples for caption in s.captions), ["en", "ar"], 1)
 
 
 @pytest.fixture(scope="module")
-def taken(samples: list[Sample], text: Text) -> list[Photo]:
-    return photos(samples, text, max_words=8)
+def taken(samples: list[Sample], text: Tokenizer) -> list[Photo]:
+    return group_photos(samples, text, max_length=8)
 
 
-def plan(taken: list[Photo], text: Text, **changes: int) -> list[Batch]:
-    return batches(taken, text, **{"size": 7, "views": 3, "seed": 5, "epoch": 2, **changes})
+def plan(taken: list[Photo], text: Tokenizer, **changes: int) -> list[Batch]:
+    return batches(taken, text, **{"batch_size": 7, "views": 3, "seed": 5, "epoch": 2, **changes})
 
 
 def equal(one: Batch, other: Batch) -> bool:
@@ -58,19 +58,19 @@ def captions(batch: Batch, row: int, pad: int) -> list[list[int]]:
 # --- photos
 
 
-def test_captions_in_several_languages_come_together(text: Text) -> None:
+def test_captions_in_several_languages_come_together(text: Tokenizer) -> None:
     both = [sample("1.jpg", ["a dog"]), sample("2.jpg", ["a cat"]), sample("1.jpg", ["a red"], "ar")]
-    first, second = photos(both, text, 8)
+    first, second = group_photos(both, text, 8)
     assert first.sample.name == "1.jpg" and second.sample.name == "2.jpg"
-    assert [ids[0] for ids in first.tokens] == [text.starts["en"], text.starts["ar"]]
+    assert [ids[0] for ids in first.tokens] == [text.bos_ids["en"], text.bos_ids["ar"]]
     assert [text.decode(ids[1:-1]) for ids in first.tokens] == ["a dog", "a red"]
 
 
-def test_captions_begin_and_end_and_are_cut_off(text: Text) -> None:
-    (photo,) = photos([sample("1.jpg", ["a dog runs left and right on and on", "left cat"])], text, 4)
+def test_captions_begin_and_end_and_are_cut_off(text: Tokenizer) -> None:
+    (photo,) = group_photos([sample("1.jpg", ["a dog runs left and right on and on", "left cat"])], text, 4)
     assert photo.tokens == [
-        [text.starts["en"], *text.ids(["a", "dog", "runs", "left"]), text.end],
-        [text.starts["en"], *text.ids(["left", "cat"]), text.end],
+        [text.bos_ids["en"], *text.tokens_to_ids(["a", "dog", "runs", "left"]), text.eos_id],
+        [text.bos_ids["en"], *text.tokens_to_ids(["left", "cat"]), text.eos_id],
     ]
     assert photo.length == 6 + 4
     assert [text.decode(ids[1:-1]) for ids in photo.mirrored] == ["a dog runs right", "right cat"]
@@ -80,14 +80,14 @@ def test_captions_begin_and_end_and_are_cut_off(text: Text) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 500])
-def test_every_photo_comes_once_in_an_epoch(taken: list[Photo], text: Text, size: int) -> None:
-    epoch = plan(taken, text, size=size)
+def test_every_photo_comes_once_in_an_epoch(taken: list[Photo], text: Tokenizer, size: int) -> None:
+    epoch = plan(taken, text, batch_size=size)
     assert sorted(np.concatenate([batch.images for batch in epoch])) == list(range(120))
     assert len(epoch) == -(-120 // size)  # what the schedule counts on
     assert all(0 < len(batch.images) <= size for batch in epoch)
 
 
-def test_an_epoch_depends_on_seed_and_number_alone(taken: list[Photo], text: Text) -> None:
+def test_an_epoch_depends_on_seed_and_number_alone(taken: list[Photo], text: Tokenizer) -> None:
     first = plan(taken, text)
     np.random.seed(1)
     torch.manual_seed(1)
@@ -99,18 +99,18 @@ def test_an_epoch_depends_on_seed_and_number_alone(taken: list[Photo], text: Tex
         assert len(company[0] & company[1]) < len(first) / 2
 
 
-def test_every_caption_is_there_mirrored_exactly_where_the_photo_is(taken: list[Photo], text: Text) -> None:
+def test_every_caption_is_there_mirrored_exactly_where_the_photo_is(taken: list[Photo], text: Tokenizer) -> None:
     seen, turned = 0, 0
     for batch in plan(taken, text):
         for row, (image, view) in enumerate(zip(batch.images, batch.views, strict=True)):
             mirrored = is_mirrored(5, int(image), int(view))
             wanted = taken[image].mirrored if mirrored else taken[image].tokens
-            assert sorted(captions(batch, row, text.pad)) == sorted(wanted)
+            assert sorted(captions(batch, row, text.pad_id)) == sorted(wanted)
             seen, turned = seen + 1, turned + (mirrored and taken[image].mirrored != taken[image].tokens)
     assert seen == 120 and turned > 20
 
 
-def test_all_views_are_used_and_no_others(taken: list[Photo], text: Text) -> None:
+def test_all_views_are_used_and_no_others(taken: list[Photo], text: Tokenizer) -> None:
     views = np.concatenate([batch.views for batch in plan(taken, text)])
     assert set(views) == {0, 1, 2} and np.bincount(views).min() > 20
     assert all((batch.views == 0).all() for batch in plan(taken, text, views=1))
@@ -118,31 +118,31 @@ def test_all_views_are_used_and_no_others(taken: list[Photo], text: Text) -> Non
     assert over_time == {0, 1, 2}
 
 
-def test_slots_are_padded_on_the_right_only(taken: list[Photo], text: Text) -> None:
+def test_slots_are_padded_on_the_right_only(taken: list[Photo], text: Tokenizer) -> None:
     for batch in plan(taken, text):
         for slot in batch.slots:
             assert slot.dtype == torch.int64 and slot.shape[:2] == (len(batch.images), 1)
-            real = slot[:, 0] != text.pad
+            real = slot[:, 0] != text.pad_id
             assert (real.long().diff(dim=1) <= 0).all()  # once padding begins, it goes on
             assert real.any(0).all()  # no column of nothing but padding
             for tokens, count in zip(slot[:, 0], real.sum(1), strict=True):
                 if count:
-                    assert tokens[0] == text.starts["en"] and tokens[count - 1] == text.end
-                    assert (tokens[1 : count - 1] > text.starts["ar"]).all()
+                    assert tokens[0] == text.bos_ids["en"] and tokens[count - 1] == text.eos_id
+                    assert (tokens[1 : count - 1] > text.bos_ids["ar"]).all()
 
 
-def test_slot_n_has_the_nth_shortest_caption_of_every_photo(taken: list[Photo], text: Text) -> None:
+def test_slot_n_has_the_nth_shortest_caption_of_every_photo(taken: list[Photo], text: Tokenizer) -> None:
     for batch in plan(taken, text):
         assert len(batch.slots) == max(len(taken[image].tokens) for image in batch.images)
         for row, image in enumerate(batch.images):
-            lengths = [int((slot[row] != text.pad).sum()) for slot in batch.slots]
+            lengths = [int((slot[row] != text.pad_id).sum()) for slot in batch.slots]
             count = len(taken[image].tokens)
             assert lengths[:count] == sorted(len(ids) for ids in taken[image].tokens)
             assert lengths[count:] == [0] * (len(batch.slots) - count)
 
 
-def test_photos_of_like_length_stand_together(taken: list[Photo], text: Text) -> None:
-    epoch = batches(taken, text, size=7, views=1, seed=0, epoch=0)
+def test_photos_of_like_length_stand_together(taken: list[Photo], text: Tokenizer) -> None:
+    epoch = batches(taken, text, batch_size=7, views=1, seed=0, epoch=0)
     spread = [max(lengths) - min(lengths) for lengths in ([taken[i].length for i in b.images] for b in epoch)]
     lengths = [photo.length for photo in taken]
     assert np.mean(spread) < (max(lengths) - min(lengths)) / 3  # seven photos at random span more than half of it
@@ -150,8 +150,8 @@ def test_photos_of_like_length_stand_together(taken: list[Photo], text: Text) ->
     assert order != sorted(order)  # but not the short ones first
 
 
-def test_a_small_set_makes_other_batches_in_every_epoch(taken: list[Photo], text: Text) -> None:
+def test_a_small_set_makes_other_batches_in_every_epoch(taken: list[Photo], text: Tokenizer) -> None:
     """Not one pool, in which the same photos of like length would meet again and again."""
-    epochs = [batches(taken[:56], text, size=7, views=1, seed=0, epoch=e) for e in range(2)]
+    epochs = [batches(taken[:56], text, batch_size=7, views=1, seed=0, epoch=e) for e in range(2)]
     first, second = ({frozenset(map(int, b.images)) for b in epoch} for epoch in epochs)
     assert len(first & second) <= 2

@@ -1,7 +1,9 @@
-import hashlib
-import json
 import os
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -11,27 +13,28 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from tests.clocks import HANG_SECONDS
 from torch import Tensor
 
 from showtell.core.image import load_image
 from showtell.core.pixels import normalise, resize, to_pixels
 from showtell.errors import BadData, BadImage
-from showtell.nets.backbone import pixel_settings, settle
+from showtell.nets.backbone import pixel_settings, resolve
 from showtell.nets.encoder import Encoder
 from showtell.records import Sample
-from showtell.settings import EncoderSettings, PixelChoices
+from showtell.settings import EncoderSettings, PixelOverrides
 from showtell.train import features as room
 from showtell.train.augment import RandAugment, augment
-from showtell.train.features import Features, cache_folder, extract, fingerprint
+from showtell.train.features import Features, cache_folder, extract_features
 
-SETTINGS = settle(EncoderSettings(name="test_resnet", random=True, pixels=PixelChoices(size=32)))
+SETTINGS = resolve(EncoderSettings(name="test_resnet", pretrained=False, pixels=PixelOverrides(size=32)))
 PIXELS = pixel_settings(SETTINGS)
-PHOTOS, BLOCK, STAGES, SEED = 10, 4, 5, 7
+PHOTOS, BATCH, STAGES, SEED = 10, 4, 5, 7
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "BLOCK", BLOCK)
+    monkeypatch.setattr(room, "BATCH", BATCH)
 
 
 @pytest.fixture
@@ -49,11 +52,11 @@ def samples(tmp_path: Path) -> list[Sample]:
 class Counted(Encoder):
     """An encoder that counts the photos its frozen part sees."""
 
-    def __init__(self, settings: EncoderSettings = SETTINGS, trained_stages: int = 1, seed: int = 0) -> None:
+    def __init__(self, settings: EncoderSettings = SETTINGS, trainable_stages: int = 1, seed: int = 0) -> None:
         torch.manual_seed(seed)
-        super().__init__(settings, trained_stages)
+        super().__init__(settings, trainable_stages)
         self.seen = 0
-        self.early.register_forward_pre_hook(self._count)
+        self.frozen.register_forward_pre_hook(self._count)
 
     def _count(self, module: torch.nn.Module, inputs: tuple[Tensor]) -> None:
         self.seen += len(inputs[0])
@@ -66,7 +69,7 @@ Extract = Callable[..., Features]
 def extracted(tmp_path: Path, samples: list[Sample]) -> Extract:
     def run(encoder: Encoder, settings: EncoderSettings = SETTINGS, views: int = 2, **changes: object) -> Features:
         defaults = {"samples": samples, "seed": SEED, "advance": lambda n: None, "folder": tmp_path / "cache"}
-        return extract(encoder, settings, views=views, **{**defaults, **changes})
+        return extract_features(encoder, settings, views=views, **{**defaults, **changes})
 
     return run
 
@@ -84,7 +87,7 @@ def test_equal_to_direct_computation(extracted: Extract, samples: list[Sample]) 
     with torch.no_grad():
         direct = torch.cat(
             [
-                encoder.early(
+                encoder.frozen(
                     torch.from_numpy(to_pixels(augment(load_image(samples[i].image), SEED, int(i), int(v)), PIXELS))[
                         None
                     ]
@@ -96,7 +99,9 @@ def test_equal_to_direct_computation(extracted: Extract, samples: list[Sample]) 
         assert found.dtype == torch.float32 and direct.std() > 0.01
         close(found, direct)
         close(features.batch(images), features.batch(images, np.zeros(4, int)))
-        close(encoder.finish(features.batch(images[1:2])), encoder(torch.from_numpy(photo(samples[9]))[None]))
+        close(
+            encoder.forward_trainable(features.batch(images[1:2])), encoder(torch.from_numpy(photo(samples[9]))[None])
+        )
 
 
 def photo(sample: Sample) -> np.ndarray:
@@ -104,7 +109,7 @@ def photo(sample: Sample) -> np.ndarray:
 
 
 def test_with_nothing_frozen_it_is_the_pixels(extracted: Extract, samples: list[Sample]) -> None:
-    encoder = Counted(trained_stages=STAGES)
+    encoder = Counted(trainable_stages=STAGES)
     features = extracted(encoder)
     assert encoder.seen == 0 and features.views[0].dtype == np.uint8
     images, views = np.array([2, 5]), np.array([0, 1])
@@ -116,9 +121,9 @@ def test_with_nothing_frozen_it_is_the_pixels(extracted: Extract, samples: list[
 
 
 def test_with_all_frozen_it_is_what_the_decoder_sees(extracted: Extract, samples: list[Sample]) -> None:
-    encoder = Counted(trained_stages=0)
+    encoder = Counted(trainable_stages=0)
     with torch.no_grad():
-        regions = encoder.finish(extracted(encoder).batch(np.array([4])))
+        regions = encoder.forward_trainable(extracted(encoder).batch(np.array([4])))
         close(regions, encoder(torch.from_numpy(photo(samples[4]))[None]))
 
 
@@ -156,13 +161,13 @@ def test_an_interrupted_extraction_goes_on(extracted: Extract, tmp_path: Path, b
         if calls > blocks or (blocks == 0 and n == 0):
             raise Stop
 
-    expected = extracted(Counted(trained_stages=trained), folder=tmp_path / "whole")
-    first = Counted(trained_stages=trained)
+    expected = extracted(Counted(trainable_stages=trained), folder=tmp_path / "whole")
+    first = Counted(trainable_stages=trained)
     if blocks < 6:
         with pytest.raises(Stop):
             extracted(first, advance=stop)
     advanced: list[int] = []
-    second = Counted(trained_stages=trained)
+    second = Counted(trainable_stages=trained)
     features = extracted(second, advance=advanced.append)
     assert sum(advanced) == 2 * PHOTOS
     assert first.seen + second.seen == (2 * PHOTOS if trained == 1 else 0)  # no photo twice
@@ -201,15 +206,15 @@ def test_other_settings_seeds_stages_or_random_weights_make_another_cache(extrac
             ({"rand": RandAugment(1, 5)}, Counted(), SETTINGS),
             ({"rand": RandAugment(2, 5)}, Counted(), SETTINGS),
             ({"rand": RandAugment(2, 6)}, Counted(), SETTINGS),
-            ({}, Counted(trained_stages=2), SETTINGS),
+            ({}, Counted(trainable_stages=2), SETTINGS),
             ({}, Counted(seed=1), SETTINGS),
             *(
                 ({}, Counted(other), other)
                 for other in (
-                    SETTINGS.model_copy(update={"pixels": PixelChoices(size=64)}),
-                    SETTINGS.model_copy(update={"pixels": PixelChoices(size=32, crop="center")}),
-                    SETTINGS.model_copy(update={"options": {"output_stride": 8}}),
-                    EncoderSettings(name="test_convnext", random=True, pixels=SETTINGS.pixels),
+                    SETTINGS.model_copy(update={"pixels": PixelOverrides(size=64)}),
+                    SETTINGS.model_copy(update={"pixels": PixelOverrides(size=32, crop_mode="center")}),
+                    SETTINGS.model_copy(update={"timm_kwargs": {"output_stride": 8}}),
+                    EncoderSettings(name="test_convnext", pretrained=False, pixels=SETTINGS.pixels),
                 )
             ),
         ],
@@ -232,35 +237,9 @@ def test_where_only_photos_themselves_are_wanted_no_seed_makes_another_cache(
     assert np.array_equal(first.views[0], second.views[0])
 
 
-@pytest.mark.parametrize(("views", "seed"), [(2, SEED), (2, 0), (1, 0)])
-def test_a_cache_is_called_what_it_was_before_there_was_rand_augment(
-    extracted: Extract, samples: list[Sample], tmp_path: Path, views: int, seed: int
-) -> None:
-    encoder = Counted()
-    extracted(encoder, views=views, seed=seed)
-    stats = [(sample, sample.image.stat()) for sample in samples]
-    description = {
-        "encoder": {
-            "name": "test_resnet",
-            "random": True,
-            "without": [],
-            "options": {},
-            "pixels": PIXELS.model_dump(mode="json"),
-        },
-        "format": 1,
-        "frozen stages": STAGES - 1,
-        "photos": [[s.name, str(s.image.resolve()), stat.st_size, stat.st_mtime_ns] for s, stat in stats],
-        "random weights": fingerprint(encoder),
-        "seed": seed,
-        "weights": None,
-    }
-    name = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:24]
-    assert [path.name for path in (tmp_path / "cache" / "features").iterdir()] == [name]
-
-
 def test_rand_augment_changes_the_further_views_alone(extracted: Extract, samples: list[Sample]) -> None:
     rand = RandAugment(2, 5)
-    plain, changed = (extracted(Counted(trained_stages=STAGES), rand=each) for each in (RandAugment(), rand))
+    plain, changed = (extracted(Counted(trainable_stages=STAGES), rand=each) for each in (RandAugment(), rand))
     assert np.array_equal(plain.views[0], changed.views[0])
     for i, sample in enumerate(samples):
         expected = resize(augment(load_image(sample.image), SEED, i, 1, rand), PIXELS)
@@ -289,12 +268,12 @@ def test_other_photos_or_another_order_make_another_cache(
 def from_file(tmp_path: Path) -> Callable[..., tuple[Counted, EncoderSettings]]:
     """An encoder whose weights come from a file of the given name, with its settings."""
 
-    def make(name: str, seed: int = 0, trained_stages: int = 1) -> tuple[Counted, EncoderSettings]:
+    def make(name: str, seed: int = 0, trainable_stages: int = 1) -> tuple[Counted, EncoderSettings]:
         torch.manual_seed(seed)
         weights = timm.create_model(SETTINGS.name, num_classes=0).state_dict()
         save_file({key: tensor.contiguous() for key, tensor in weights.items()}, tmp_path / name)
-        settings = SETTINGS.model_copy(update={"random": False, "weights": tmp_path / name})
-        return Counted(settings, trained_stages), settings
+        settings = SETTINGS.model_copy(update={"pretrained": True, "weights": tmp_path / name})
+        return Counted(settings, trainable_stages), settings
 
     return make
 
@@ -313,7 +292,7 @@ def test_a_changed_weights_file_makes_another_cache_and_a_copied_one_does_not(
 def test_another_cut_of_the_same_weights_makes_another_cache(
     extracted: Extract, from_file: Callable[..., tuple[Counted, EncoderSettings]]
 ) -> None:
-    shapes = {extracted(*from_file("w", trained_stages=n), views=1).views[0].shape for n in range(STAGES + 1)}
+    shapes = {extracted(*from_file("w", trainable_stages=n), views=1).views[0].shape for n in range(STAGES + 1)}
     assert len(shapes) == STAGES + 1
 
 
@@ -323,7 +302,7 @@ def drawn(colour: str) -> Image.Image:
 
 def test_photos_may_be_drawn(extracted: Extract) -> None:
     samples = [Sample(c, partial(drawn, c), ("a",), "train", "en") for c in ("red", "blue")]
-    features = extracted(Counted(trained_stages=STAGES), views=1, samples=samples)
+    features = extracted(Counted(trainable_stages=STAGES), views=1, samples=samples)
     assert features.views[0][:, 0, 0].tolist() == [[255, 0, 0], [0, 0, 255]]
 
 
@@ -342,3 +321,36 @@ def test_the_cache_folder_is_the_default(monkeypatch: pytest.MonkeyPatch, extrac
     monkeypatch.setenv("SHOWTELL_CACHE", str(tmp_path / "own"))
     extracted(Counted(), views=1, folder=None)
     assert len(list((tmp_path / "own" / "features").glob("*/view-0.npy"))) == 1
+
+
+def test_a_process_waits_while_another_one_extracts(extracted: Extract, tmp_path: Path) -> None:
+    """The other process only holds the lock, and ends when its input does."""
+    told = threading.Event()
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from filelock import FileLock\n"
+        "with FileLock(Path(sys.argv[1]) / 'lock'):\n"
+        "    print('locked', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    extracted(Counted(), views=1)  # makes the folder
+    (cache,) = (tmp_path / "cache" / "features").iterdir()
+    (cache / "view-0.npy").unlink()
+    command = [sys.executable, "-c", program, str(cache)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdin is not None
+        assert other.stdout.readline() == "locked\n"
+        messages: list[str] = []
+
+        def say(message: str) -> None:
+            messages.append(message)
+            told.set()
+
+        with ThreadPoolExecutor(1) as pool:
+            encoder = Counted()
+            features = pool.submit(extracted, encoder, views=1, say=say)
+            assert told.wait(HANG_SECONDS) and encoder.seen == 0 and not features.done()
+            other.stdin.close()
+            assert len(features.result(HANG_SECONDS)) == PHOTOS and encoder.seen == PHOTOS
+    assert len(messages) == 1 and "waiting" in messages[0] and str(cache) in messages[0]

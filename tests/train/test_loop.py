@@ -7,46 +7,51 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from tests.rounding import gamma, network_bound
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from showtell.config import apply_overrides, parse_recipe
 from showtell.data.spec import read_samples
 from showtell.errors import BadConfig, BadData
 from showtell.metrics.reward import CiderReward
+from showtell.progress import ProgressReporter
 from showtell.recipes import find_recipe
 from showtell.settings import Recipe
 from showtell.train.batches import Batch, batches
-from showtell.train.loop import Interrupted, Trainer
-from showtell.train.progress import Reporter
+from showtell.train.loop import Trainer
 from showtell.train.run_folder import RunFolder
-from showtell.train.start import start
-from showtell.train.state import Position
+from showtell.train.setup import build_trainer
+from showtell.train.stop_signal import Interrupted
 
 TINY = [
     "data=shapes:48",
     "model.encoder.pixels.size=32",
-    "model.encoder.options={output_stride: 16}",
+    "model.encoder.timm_kwargs={output_stride: 16}",
     "model.decoder.width=16",
     "train.epochs=2",
     "train.batch_size=16",
     "train.views=2",
-    "train.average=0.9",
-    "train.encoder_from_epoch=1",
-    "decode.beam=1",
+    "train.ema_decay=0.9",
+    "train.unfreeze_encoder_at_epoch=1",
+    "decode.beam_size=1",
     "decode.max_length=6",
 ]
 
 
-SHORT = ["train.encoder_stages=0", "train.encoder_from_epoch=0", "train.average=0", "train.views=1", "train.warmup=0"]
+SHORT = [
+    "train.trainable_encoder_stages=0",
+    "train.unfreeze_encoder_at_epoch=0",
+    "train.ema_decay=0",
+    "train.views=1",
+    "train.warmup_ratio=0",
+]
 """No encoder, no average, no augmentation: what is left is quick."""
 
 
@@ -72,7 +77,7 @@ def count_words(
     return {"CIDEr": sum(len(c.split()) for c in captions.values()) / len(captions), "BLEU-4": 0.0}
 
 
-class Sayings(Reporter):
+class Sayings(ProgressReporter):
     def __init__(self) -> None:
         super().__init__()
         self.said: list[str] = []
@@ -85,7 +90,7 @@ def trainer(folder: Path, settings: Recipe, score: object = count_words) -> Trai
     run = RunFolder(folder)
     run.open(settings)
     samples = read_samples(settings.data, settings.text.languages)
-    return start(settings, run, samples, score, Sayings(), lambda done: None, CiderReward)
+    return build_trainer(settings, run, samples, score, Sayings(), lambda done: None, CiderReward)
 
 
 def log(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -105,10 +110,10 @@ CHOICES: dict[str, list[str]] = {
     "attention": ["model.decoder.kind=attention", DROPOUT],
     "hard attention": ["model.decoder.kind=attention", "model.decoder.hard=true", *SHORT],
     "recurrent, sgd": ["model.decoder.kind=recurrent", DROPOUT, "train.optimizer=sgd", "train.lr=0.1"],
-    "adam, plateau": ["train.optimizer=adam", "train.schedule=plateau", *SHORT, "train.plateau_from=0"],
-    "two batches a step": ["train.batch_size=8", "train.accumulate=2", DROPOUT, *SHORT],
+    "adam, plateau": ["train.optimizer=adam", "train.schedule=plateau", *SHORT, "train.plateau_start_epoch=0"],
+    "two batches a step": ["train.batch_size=8", "train.accumulate_grad_batches=2", DROPOUT, *SHORT],
     "scheduled sampling": ["train.teacher_forcing=0.8", "train.teacher_forcing_end=0.2", DROPOUT, *SHORT],
-    "self-critical": ["train.self_critical.from_epoch=1", "train.self_critical.samples=3", *SHORT],
+    "self-critical": ["train.self_critical.start_epoch=1", "train.self_critical.num_samples=3", *SHORT],
     "sampling per batch": ["train.teacher_forcing=0.5", "train.teacher_forcing_per=batch", *SHORT],
 }
 STOPS = [("transformer", 1), ("transformer", 3), ("attention", 4), *((choice, 4) for choice in list(CHOICES)[2:])]
@@ -129,7 +134,7 @@ def stop_after(run: Trainer, steps: int, monkeypatch: pytest.MonkeyPatch) -> Non
 
     def step_then_stop(group: Sequence[Batch]) -> float:
         entropy = step(group)
-        if run.position.step == steps:
+        if run.progress.step == steps:
             os.kill(os.getpid(), signal.SIGINT)
         return entropy
 
@@ -151,18 +156,18 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     if "plateau" in choice:
         steps_before_the_stop = 7  # behind the first fall
     stop_after(stopped, steps_before_the_stop, monkeypatch)
-    assert stopped.position.step == steps_before_the_stop
+    assert stopped.progress.step == steps_before_the_stop
     resumed = trainer(tmp_path / "parts", settings, score)
-    assert resumed.position.step == steps_before_the_stop
+    assert resumed.progress.step == steps_before_the_stop
     resumed.fit()
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert whole.keys() == parts.keys()
     assert [name for name in whole if not torch.equal(whole[name], parts[name])] == []
-    assert resumed.position.step == uninterrupted.position.step == 3 * settings.train.epochs
+    assert resumed.progress.step == uninterrupted.progress.step == 3 * settings.train.epochs
     if "plateau" in choice:
-        assert resumed.position.drops == uninterrupted.position.drops == 2
+        assert resumed.progress.drops == uninterrupted.progress.drops == 2
     if "hard" in choice:
-        assert whole["model.decoder.baseline"] < 0
+        assert whole["model.decoder.reward_baseline"] < 0
 
 
 def test_the_handler_of_ctrl_c_is_put_back(tmp_path: Path) -> None:
@@ -196,16 +201,16 @@ def test_the_best_epoch_is_kept_not_the_last(tmp_path: Path) -> None:
 def test_the_averaged_weights_are_what_is_kept(tmp_path: Path) -> None:
     run = trainer(tmp_path / "run", recipe("train.epochs=1"))
     run.fit()
-    assert run.average is not None
+    assert run.ema is not None
     best = load_file(str(RunFolder(tmp_path / "run").best))
-    average, own = run.average.module.state_dict(), run.model.state_dict()
+    average, own = run.ema.module.state_dict(), run.model.state_dict()
     assert all(torch.equal(best[name], average[name]) for name in best)
-    assert not torch.equal(average["decoder.words.weight"], own["decoder.words.weight"])
+    assert not torch.equal(average["decoder.token_embedding.weight"], own["decoder.token_embedding.weight"])
 
 
 def test_the_encoder_waits_for_its_epoch(tmp_path: Path) -> None:
     run = trainer(tmp_path / "run", recipe())
-    convolution = next(run.model.encoder.late.parameters())
+    convolution = next(run.model.encoder.trainable.parameters())
     history = [convolution.detach().clone()]
     run.after_epoch = lambda folder: history.append(convolution.detach().clone())
     run.fit()
@@ -224,7 +229,7 @@ def test_data_without_a_dev_split_is_refused(tmp_path: Path) -> None:
     run.open(recipe())
     train_only = [s for s in read_samples("shapes:48", ("en",)) if s.split == "train"]
     with pytest.raises(BadData, match="'dev'"):
-        start(recipe(), run, train_only, count_words, Reporter(), lambda done: None)
+        build_trainer(recipe(), run, train_only, count_words, ProgressReporter(), lambda done: None)
 
 
 # --- which epoch is best, and what follows
@@ -234,46 +239,6 @@ def values(name: str, *each: float) -> Callable[..., dict[str, float]]:
     """A score function that gives these, one after the other."""
     queue = iter(each)
     return lambda captions, references, language: {"CIDEr": 0.5, "BLEU-4": 0.1} | {name: next(queue)}
-
-
-def judged(scores: Sequence[dict[str, float]], *changes: str) -> tuple[list[bool], list[float], SimpleNamespace]:
-    """Whether each epoch was the best so far, the learning rate of the next one, and the run."""
-    run = SimpleNamespace(recipe=recipe(*changes), position=Position(), reporter=Sayings())
-    best, rates = [], []
-    for score in scores:
-        if run.position.stopped:
-            break
-        best.append(Trainer._judge(run, score))
-        rates.append(run.recipe.train.decay**run.position.drops)
-        run.position.epoch += 1
-    return best, rates, run
-
-
-def test_more_is_better_but_of_a_loss_less() -> None:
-    scores = [{"loss": value, "BLEU-4": value, "CIDEr": 0.0} for value in (2.0, 1.5, 1.7, 1.5, 1.4)]
-    best, _, run = judged(scores, "train.monitor=loss")
-    assert best == [True, True, False, False, True]
-    assert (run.position.best_score, run.position.best_epoch) == (-1.4, 5)
-    best, _, run = judged(scores, "train.monitor=BLEU-4")
-    assert best == [True, False, False, False, False]
-    assert (run.position.best_score, run.position.best_epoch) == (2.0, 1)
-
-
-@pytest.mark.parametrize("patience", [1, 2, 8])
-@pytest.mark.parametrize("monitor", ["CIDEr", "loss"])
-def test_a_plateau_equals_torchs(monitor: str, patience: int) -> None:
-    """Whose patience counts the epochs that are forgiven: one less."""
-    random = np.random.default_rng(patience).random(80).round(2)
-    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
-    mode = "min" if monitor == "loss" else "max"
-    scheduler = ReduceLROnPlateau(optimizer, mode, factor=0.8, patience=patience - 1, threshold=0.0, eps=0.0)
-    expected = []
-    for value in random:
-        scheduler.step(value)
-        expected.append(scheduler.get_last_lr()[0])
-    changes = ["train.schedule=plateau", "train.decay=0.8", f"train.patience={patience}", f"train.monitor={monitor}"]
-    _, rates, _ = judged([{monitor: value} for value in random], *changes)
-    assert rates == pytest.approx(expected) and rates[-1] < 0.8**2
 
 
 def test_the_chosen_figure_decides_in_a_run(tmp_path: Path) -> None:
@@ -293,29 +258,29 @@ def test_a_figure_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_run_stops_when_nothing_is_gained(tmp_path: Path) -> None:
-    settings = recipe(*SHORT, "train.epochs=9", "train.stop_after=2", "train.max_images=16")
+    settings = recipe(*SHORT, "train.epochs=9", "train.early_stopping_patience=2", "train.max_images=16")
     scores = values("CIDEr", 0.2, 0.1, 0.3, 0.3, 0.2)  # as good as the best is no gain
     run = trainer(tmp_path, settings, scores)
     run.fit()
-    assert run.position.epoch == 5 and run.reporter.said[-2] == "no gain in 2 epochs: stopped"
+    assert run.progress.epoch == 5 and run.reporter.said[-2] == "no improvement in 2 epochs: stopped"
     again = trainer(tmp_path, settings, scores)
     before = weights(tmp_path)
     again.fit()  # asks for no further score
-    assert again.position == run.position and len(log(tmp_path, "dev")) == 5
+    assert again.progress == run.progress and len(log(tmp_path, "dev")) == 5
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(tmp_path).items())
 
 
 def test_a_plateau_lowers_the_learning_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("showtell.train.loop.LOG_EVERY", 1)
-    changes = ["train.schedule=plateau", "train.decay=0.2", "train.lr=0.5", "train.epochs=6", "train.max_images=16"]
+    changes = ["train.schedule=plateau", "train.lr_factor=0.2", "train.lr=0.5", "train.epochs=6", "train.max_images=16"]
     run = trainer(tmp_path, recipe(*SHORT, *changes), values("CIDEr", 0.2, 0.1, 0.3, 0.2, 0.1, 0.1))
     run.fit()
     assert [entry["lr"] for entry in log(tmp_path, "train")] == pytest.approx([0.5, 0.5, 0.1, 0.1, 0.02, 0.004])
-    assert [line for line in run.reporter.said if "no gain" in line] == [
-        "no gain in 1 epochs: learning rate x 0.2",
-        "no gain in 1 epochs: learning rate x 0.2",
-        "no gain in 2 epochs: learning rate x 0.2",
-        "no gain in 3 epochs: learning rate x 0.2",
+    assert [line for line in run.reporter.said if "no improvement" in line] == [
+        "no improvement in 1 epochs: lr x 0.2",
+        "no improvement in 1 epochs: lr x 0.2",
+        "no improvement in 2 epochs: lr x 0.2",
+        "no improvement in 3 epochs: lr x 0.2",
     ]
 
 
@@ -335,7 +300,7 @@ def together(one: Batch, other: Batch, pad: int) -> Batch:
         for n in range(max(map(len, rows)))
     ]
     images, views = (np.concatenate([getattr(each, name) for each in (one, other)]) for name in ("images", "views"))
-    return Batch(images, views, [slot.unsqueeze(1) for slot in slots], one.words + other.words)
+    return Batch(images, views, [slot.unsqueeze(1) for slot in slots], one.tokens + other.tokens)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -343,47 +308,50 @@ def together(one: Batch, other: Batch, pad: int) -> Batch:
 def test_gradients_add_up_to_those_of_one_batch(
     tmp_path: Path, kind: str, smoothing: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = ["train.batch_size=13", f"train.label_smoothing={smoothing}", "train.clip=null"]
+    changes = ["train.batch_size=13", f"train.label_smoothing={smoothing}", "train.max_grad_norm=null"]
     run = trainer(tmp_path, recipe(*SHORT, *changes, f"model.decoder.kind={kind}", "model.decoder.dropout=0"))
     monkeypatch.setattr(run.optimizer, "step", lambda: None)
-    plan = batches(run.photos, run.text, 13, 1, 0, 0)
+    plan = batches(run.train_set.photos, run.train_set.tokenizer, 13, 1, 0, 0)
     first, second = plan[0], min(plan, key=lambda batch: len(batch.images))
-    assert len(first.images) > len(second.images) > 0 and first.words != second.words
+    assert len(first.images) > len(second.images) > 0 and first.tokens != second.tokens
 
     def gradients(group: list[Batch]) -> tuple[float, dict[str, Tensor]]:
         entropy = run._step(group)
         return entropy, {name: p.grad.clone() for name, p in run.model.named_parameters() if p.grad is not None}
 
     entropy, found = gradients([first, second])
-    expected_entropy, expected = gradients([together(first, second, run.text.pad)])
-    assert entropy == pytest.approx(expected_entropy, rel=1e-6)
+    expected_entropy, expected = gradients([together(first, second, run.train_set.tokenizer.pad_id)])
+    assert entropy == pytest.approx(expected_entropy, rel=gamma(2 * (first.tokens + second.tokens)))
     assert found.keys() == expected.keys() == {n for n, p in run.model.named_parameters() if n.startswith("decoder.")}
+    largest = max(float(gradient.abs().max()) for gradient in expected.values())
+    bound = network_bound(layers=40, terms=first.tokens + second.tokens, magnitude=largest)  # forwards and backwards
+    assert bound < largest / 1000  # a batch that counts too much, or an image too little, is a matter of a tenth
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found[name], gradient, rtol=0, atol=bound)
 
 
 def test_accumulating_takes_fewer_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five batches, two a step: the third step has one."""
-    run = trainer(tmp_path, recipe(*SHORT, "train.batch_size=10", "train.accumulate=2", "train.epochs=1"))
+    run = trainer(tmp_path, recipe(*SHORT, "train.batch_size=10", "train.accumulate_grad_batches=2", "train.epochs=1"))
     groups: list[int] = []
     step = run._step
     monkeypatch.setattr(run, "_step", lambda group: [groups.append(len(group)), step(group)][1])
     run.fit()
-    assert len(run.photos) == 48 and groups == [2, 2, 1]
-    assert (run.position.step, run.steps_per_epoch) == (3, 3)
+    assert len(run.train_set.photos) == 48 and groups == [2, 2, 1]
+    assert (run.progress.step, run.steps_per_epoch) == (3, 3)
 
 
 @pytest.mark.parametrize("clip", ["1.0", "1e-3", "null"])
 def test_the_norm_of_the_gradient_is_that_before_clipping(tmp_path: Path, clip: str) -> None:
-    run = trainer(tmp_path, recipe(*SHORT, f"train.clip={clip}", "train.max_images=16", "train.epochs=1"))
+    run = trainer(tmp_path, recipe(*SHORT, f"train.max_grad_norm={clip}", "train.max_images=16", "train.epochs=1"))
     run.fit()
     norm = torch.cat([p.grad.flatten() for p in run.model.parameters() if p.grad is not None]).norm()
     (entry,) = log(tmp_path, "train")
     if clip == "null":
-        assert "gradient_norm" not in entry and norm > 0.01
+        assert "grad_norm" not in entry and norm > 0.01
     else:
-        assert entry["gradient_norm"] > 0.01
-        assert float(norm) == pytest.approx(min(float(clip), entry["gradient_norm"]), rel=1e-2)
+        assert entry["grad_norm"] > 0.01
+        assert float(norm) == pytest.approx(min(float(clip), entry["grad_norm"]), rel=1e-2)
 
 
 def test_teacher_forcing_falls_over_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,7 +368,7 @@ def test_a_compiled_run_is_the_same_run(
     tmp_path: Path, kind: str, average: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With torch's tracer and no code made of it; resumed as well."""
-    changes = [*SHORT, f"model.decoder.kind={kind}", f"train.average={average}"]
+    changes = [*SHORT, f"model.decoder.kind={kind}", f"train.ema_decay={average}", "train.optimizer=sgd"]
     trainer(tmp_path / "plain", recipe(*changes)).fit()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     settings = recipe(*changes, "train.compile=true")
@@ -422,18 +390,22 @@ def test_dev_figures_equal_a_loop_over_words(tmp_path: Path) -> None:
     surprise, hits = [], []
     decoder = run.model.decoder
     with torch.inference_mode():
-        for i, photo in enumerate(run.dev_photos):
-            memory = decoder.memory(run.model.encoder.finish(run.dev_features.batch(np.array([i]))))
+        for i, photo in enumerate(run.validator.photos):
+            memory = decoder.encode_memory(
+                run.model.encoder.forward_trainable(run.validator.features.batch(np.array([i])))
+            )
             for caption in photo.sample.captions:
-                ids = run.text.encode(caption, "en", run.recipe.text.max_words)
-                state = decoder.start(memory)
+                ids = run.train_set.tokenizer.encode(caption, "en", run.recipe.text.max_length)
+                state = decoder.init_state(memory)
                 for word, following in itertools.pairwise(ids):
                     logits, state, _ = decoder.step(torch.tensor([[word]]), memory, state)
                     chances = logits[0, 0].softmax(-1)
                     surprise.append(-float(chances[following].log()))
                     hits.append(int((chances > chances[following]).sum()) < 5)
-    assert len({photo.sample.name for photo in run.dev_photos}) == 50 and len(hits) > 200
-    assert entry["scores"]["loss"] == pytest.approx(np.mean(surprise), abs=1e-4)
+    assert len({photo.sample.name for photo in run.validator.photos}) == 50 and len(hits) > 200
+    assert entry["scores"]["loss"] == pytest.approx(
+        np.mean(surprise), abs=network_bound(layers=20, terms=100, magnitude=20)
+    )
     assert entry["scores"]["top-5"] == pytest.approx(np.mean(hits), abs=1e-4)
 
 
@@ -448,14 +420,14 @@ def test_a_signal_while_dev_is_captioned_is_not_forgotten(tmp_path: Path) -> Non
 
     with pytest.raises(Interrupted):
         trainer(tmp_path, recipe("train.epochs=1"), pressed).fit()
-    assert RunFolder(tmp_path).position().epoch == 1
+    assert RunFolder(tmp_path).progress().epoch == 1
     trainer(tmp_path, recipe("train.epochs=1")).fit()  # finished: nothing is left to do
 
 
 def test_self_critical_training_raises_its_reward(tmp_path: Path) -> None:
     """By the reward alone, from a model that cross-entropy has taught; what is sampled is logged all the while."""
     changes = ["train.epochs=60", "train.lr=0.003", "train.schedule=constant", "train.label_smoothing=0", *SHORT]
-    trainer(tmp_path, recipe(*changes, "train.self_critical.from_epoch=30", "train.self_critical.weight=1")).fit()
+    trainer(tmp_path, recipe(*changes, "train.self_critical.start_epoch=30", "train.self_critical.weight=1")).fit()
     lines = log(tmp_path, "train")
     assert [entry["epoch"] > 30 for entry in lines] == ["reward" in entry for entry in lines]
     sampled = [entry for entry in lines if "reward" in entry]
@@ -476,17 +448,21 @@ def test_a_student_learns_from_its_teachers_alone(tmp_path: Path) -> None:
 
 def divergence(student: Trainer) -> float:
     """Kullback and Leibler's, per word, from the teachers' words to the student's, written out."""
-    assert student.teachers is not None
+    assert student.train_set.teachers is not None
     total, words = 0.0, 0
     student.loss.eval()
-    for batch in batches(student.photos, student.text, 16, 1, 0, 0):
-        theirs = student.teachers.log_probs(batch).double()
+    for batch in batches(student.train_set.photos, student.train_set.tokenizer, 16, 1, 0, 0):
+        theirs = student.train_set.teachers.log_probs(batch).double()
         with torch.no_grad():
-            memory = student.model.decoder.memory(student.model.encoder.finish(student.features.batch(batch.images)))
+            memory = student.model.decoder.encode_memory(
+                student.model.encoder.forward_trainable(student.train_set.features.batch(batch.images))
+            )
             own = []
             for slot in batch.slots:
-                taught = student.model.decoder.teach(slot[:, :, :-1], memory)
-                own.append(student.model.decoder.logits(taught.hidden[slot[:, :, 1:] != student.text.pad]))
+                taught = student.model.decoder(slot[:, :, :-1], memory)
+                own.append(
+                    student.model.decoder.logits(taught.hidden[slot[:, :, 1:] != student.train_set.tokenizer.pad_id])
+                )
         mine = torch.cat(own).double().log_softmax(-1)
         total, words = total + float((theirs.exp() * (theirs - mine)).sum()), words + len(mine)
     return total / words
@@ -494,7 +470,7 @@ def divergence(student: Trainer) -> float:
 
 def test_a_teacher_of_other_words_is_refused(tmp_path: Path) -> None:
     trainer(tmp_path / "teacher", recipe("train.epochs=1", "data=shapes:16", "text.min_frequency=9", *SHORT)).fit()
-    with pytest.raises(BadConfig, match="writes other words than this run"):
+    with pytest.raises(BadConfig, match="has another vocabulary than this run"):
         trainer(tmp_path / "student", recipe(f"train.distillation.teachers=[{tmp_path / 'teacher'}]", *SHORT))
     with pytest.raises(BadConfig, match="no run folder"):
         trainer(tmp_path / "other", recipe(f"train.distillation.teachers=[{tmp_path / 'none'}]", *SHORT))
@@ -505,7 +481,7 @@ def test_a_run_begins_with_another_ones_weights_and_words(tmp_path: Path) -> Non
     first.fit()
     begin = f"train.start_from={tmp_path / 'first'}"
     second = trainer(tmp_path / "second", recipe(begin, "text.min_frequency=9", *SHORT))
-    assert second.text.size == first.text.size
+    assert second.train_set.tokenizer.vocab_size == first.train_set.tokenizer.vocab_size
     best = load_file(str(tmp_path / "first" / "best" / "model.safetensors"))
     assert all(torch.equal(tensor, best[name]) for name, tensor in second.model.state_dict().items())
     with pytest.raises(BadConfig, match="does not fit the settings"):
@@ -520,7 +496,7 @@ def test_the_mean_of_the_best_epochs_is_kept_only_if_it_is_better(tmp_path: Path
 
     for folder, mean_is_better in (("better", True), ("worse", False)):
         run = tmp_path / folder
-        trainer(run, recipe("train.epochs=3", "train.average_epochs=2", *SHORT), told).fit()
+        trainer(run, recipe("train.epochs=3", "train.average_checkpoints=2", *SHORT), told).fit()
         about = json.loads((run / "best" / "scores.json").read_text(encoding="utf-8"))
         assert (about.get("mean_of") == [2, 3]) is mean_is_better
         assert about["scores"]["CIDEr"] == (0.6 if mean_is_better else 0.5)

@@ -10,7 +10,7 @@ from showtell.recipes import find_recipe
 from showtell.settings import Recipe
 from showtell.train.other_runs import check_other_runs
 from showtell.train.run_folder import RunFolder
-from showtell.train.state import Position
+from showtell.train.state import TrainProgress
 
 
 def recipe(*changes: str) -> Recipe:
@@ -19,7 +19,7 @@ def recipe(*changes: str) -> Recipe:
 
 @pytest.fixture(autouse=True)
 def three_epochs_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RunFolder, "position", lambda run: Position(epoch=3))
+    monkeypatch.setattr(RunFolder, "progress", lambda run: TrainProgress(epoch=3))
 
 
 def other(folder: Path, *changes: str) -> str:
@@ -34,8 +34,12 @@ def other(folder: Path, *changes: str) -> str:
         (("model.decoder.kind=attention",), (), "model.decoder.kind is 'attention' in .*, 'transformer' here"),
         ((), ("model.encoder.pixels.size=96",), "model.encoder.pixels is .* here"),
         ((), ("text.languages=[en,ar]",), r"text.languages is \('en',\) in .*, \('en', 'ar'\) here"),
-        (("train.encoder_stages=1",), ("train.encoder_stages=2",), "train.encoder_stages is 1 in .*, 2 here"),
-        ((), ("text.max_words=77",), "greatest of text.max_words and decode.max_length is .*, 77 here"),
+        (
+            ("train.trainable_encoder_stages=1",),
+            ("train.trainable_encoder_stages=2",),
+            "train.trainable_encoder_stages is 1 in .*, 2 here",
+        ),
+        ((), ("text.max_length=77",), "larger of text.max_length and decode.max_length is .*, 77 here"),
         (("train.epochs=4",), (), "is not finished"),
     ],
     ids=str,
@@ -49,8 +53,12 @@ def test_a_run_to_begin_with(theirs: tuple[str, ...], ours: tuple[str, ...], mes
 @pytest.mark.parametrize(
     ("theirs", "ours", "message"),
     [
-        (("text.max_words=9", "decode.max_length=9"), ("text.max_words=12",), "at most 9 words, this run .*=12"),
-        (("model.encoder.name=features", "model.encoder.channels=4"), (), "do not both look at photos"),
+        (("text.max_length=9", "decode.max_length=9"), ("text.max_length=12",), "at most 9 tokens, this run .*=12"),
+        (
+            ("model.encoder.name=features", "model.encoder.channels=4"),
+            (),
+            "has an encoder, the other precomputed features",
+        ),
         (("train.epochs=4",), (), "is not finished"),
     ],
     ids=str,

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from showtell.config import apply_overrides, parse_recipe
-from showtell.core.text import Text
+from showtell.core.tokenizer import Tokenizer
 from showtell.errors import BadBundle, BadConfig
 from showtell.settings import Recipe
 from showtell.train.run_folder import RunFolder
-from showtell.train.state import Position, save_state
+from showtell.train.state import TrainProgress, save_state
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -43,7 +43,7 @@ def test_the_same_recipe_goes_on(folder: RunFolder) -> None:
         ("train.epochs=3", "train.epochs is 10 there, 3 here"),
         ("data=flickr:DIR", "data is 'shapes:10' there, 'flickr:DIR' here"),
         ("text.languages=[en]", r"text.languages is \['en', 'ar'\] there, \['en'\] here"),
-        ("model.encoder.options.a=1", "model.encoder.options.a is None there, 1 here"),
+        ("model.encoder.timm_kwargs.a=1", "model.encoder.timm_kwargs.a is None there, 1 here"),
         ("model.encoder.weights=w", "model.encoder.weights is None there, 'w' here"),
         ("model.decoder.kind=attention", "model.decoder.kind is 'transformer' there, 'attention' here"),
     ],
@@ -57,7 +57,7 @@ def test_another_recipe_is_refused_and_the_difference_named(folder: RunFolder, o
 
 
 def test_a_run_of_which_nothing_is_saved_gives_way(folder: RunFolder) -> None:
-    Text.build(["a dog"], ["en", "ar"], 1).save(folder.tokenizer)
+    Tokenizer.build(["a dog"], ["en", "ar"], 1).save(folder.tokenizer)
     folder.open(recipe("train.lr=0.5"))
     assert folder.recipe().train.lr == 0.5 and not folder.tokenizer.exists()
 
@@ -94,32 +94,32 @@ def test_a_config_that_was_spoilt(folder: RunFolder) -> None:
 @pytest.mark.parametrize(
     ("position", "finished"),
     [
-        (Position(epoch=10), True),
-        (Position(epoch=9, batch=5), False),
-        (Position(epoch=4, stopped=True), True),
-        (Position(), False),
+        (TrainProgress(epoch=10), True),
+        (TrainProgress(epoch=9, batch=5), False),
+        (TrainProgress(epoch=4, stopped=True), True),
+        (TrainProgress(), False),
     ],
 )
-def test_how_far_a_run_is(folder: RunFolder, position: Position, finished: bool) -> None:
-    assert folder.position() == Position() and not folder.finished(recipe())
+def test_how_far_a_run_is(folder: RunFolder, position: TrainProgress, finished: bool) -> None:
+    assert folder.progress() == TrainProgress() and not folder.finished(recipe())
     model = torch.nn.Linear(1, 1)
     save_state(folder.state, position, model, torch.optim.SGD(model.parameters()), None, {})
-    assert folder.position() == position and folder.finished(recipe()) is finished
+    assert folder.progress() == position and folder.finished(recipe()) is finished
 
 
 def test_a_state_that_is_none(folder: RunFolder) -> None:
     folder.state.write_bytes(b"state")
     with pytest.raises(BadConfig, match="not a state of this run") as caught:
-        folder.position()
+        folder.progress()
     assert "\n" not in str(caught.value)
 
 
 def test_words(folder: RunFolder) -> None:
     with pytest.raises(BadBundle, match="no tokenizer"):
-        folder.text()
-    Text.build(["a dog"], ["en", "ar"], 1).save(folder.tokenizer)
-    text = folder.text()
-    assert text.languages == ("en", "ar") and text.ids(["dog"])
+        folder.load_tokenizer()
+    Tokenizer.build(["a dog"], ["en", "ar"], 1).save(folder.tokenizer)
+    text = folder.load_tokenizer()
+    assert text.languages == ("en", "ar") and text.tokens_to_ids(["dog"])
 
 
 def test_the_log_grows_line_by_line(folder: RunFolder) -> None:
@@ -130,3 +130,14 @@ def test_the_log_grows_line_by_line(folder: RunFolder) -> None:
     entries = [json.loads(line) for line in lines]
     assert entries[0].pop("time") <= entries[1].pop("time")
     assert entries == [{"kind": "train", "loss": 2.5}, {"kind": "dev", "caption": "كلب"}]
+
+
+def test_a_run_from_before_the_settings_were_renamed_is_refused_with_their_present_names(folder: RunFolder) -> None:
+    text = folder.config.read_text(encoding="utf-8")
+    folder.config.write_text(text.replace("beam_size:", "beam:").replace("max_grad_norm:", "clip:"), encoding="utf-8")
+    with pytest.raises(BadConfig) as raised:
+        folder.recipe()
+    message = str(raised.value)
+    assert message.startswith(f"{folder.config}: ") and "\n" not in message
+    assert "train.clip is now train.max_grad_norm" in message and "decode.beam is now decode.beam_size" in message
+    assert message.endswith("; an earlier version wrote this run: train it again")

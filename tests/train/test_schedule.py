@@ -22,17 +22,17 @@ def factors(steps_per_epoch: int, drops: int = 0, **settings: object) -> list[fl
 
 
 def test_cosine_by_hand() -> None:
-    found = factors(5, epochs=2, warmup=0.2)
+    found = factors(5, epochs=2, warmup_ratio=0.2)
     assert found[:3] == [0.5, 1, 1]
     assert found[4] == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
     assert found[6] == pytest.approx(0.5)  # half of the eight steps that fall
-    assert learning_factor(TrainSettings(epochs=2, warmup=0.2), 10, 5, 2, 0) == pytest.approx(0)
+    assert learning_factor(TrainSettings(epochs=2, warmup_ratio=0.2), 10, 5, 2, 0) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("warmup", [0, 0.05, 0.5, 0.999])
 @pytest.mark.parametrize("epochs, steps", [(1, 1), (2, 1), (1, 7), (10, 100)])
 def test_cosine_rises_once_to_1_and_falls_towards_0(epochs: int, steps: int, warmup: float) -> None:
-    found = factors(steps, epochs=epochs, warmup=warmup)
+    found = factors(steps, epochs=epochs, warmup_ratio=warmup)
     top = found.index(max(found))
     assert found[top] == 1 and all(0 < factor <= 1 for factor in found)
     assert found[: top + 1] == sorted(found[: top + 1])
@@ -41,13 +41,13 @@ def test_cosine_rises_once_to_1_and_falls_towards_0(epochs: int, steps: int, war
 
 
 def test_half_a_cosine_falls_as_much_before_its_middle_as_after() -> None:
-    found = factors(1001, epochs=1, warmup=0)
+    found = factors(1001, epochs=1, warmup_ratio=0)
     assert all(found[step] + found[1002 - step] == pytest.approx(1) for step in range(2, 1001))
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "exponential", "plateau", "constant"])
 def test_every_schedule_begins_with_the_same_warm_up(schedule: str) -> None:
-    found = factors(10, epochs=2, schedule=schedule, warmup=0.2, decay=0.5)
+    found = factors(10, epochs=2, schedule=schedule, warmup_ratio=0.2, lr_factor=0.5)
     assert found[:4] == [0.25, 0.5, 0.75, 1]
     assert (
         found[4:]
@@ -72,14 +72,16 @@ def test_exponential_equals_torchs_per_epoch(decay: float) -> None:
         expected += [scheduler.get_last_lr()[0]] * 3
         optimizer.step()
         scheduler.step()
-    assert factors(3, epochs=50, warmup=0, schedule="exponential", decay=decay) == pytest.approx(expected, rel=1e-12)
+    assert factors(3, epochs=50, warmup_ratio=0, schedule="exponential", lr_factor=decay) == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def test_only_plateau_falls_with_its_drops() -> None:
-    found = factors(3, drops=2, epochs=4, warmup=0, schedule="plateau", decay=0.2)
+    found = factors(3, drops=2, epochs=4, warmup_ratio=0, schedule="plateau", lr_factor=0.2)
     assert found == pytest.approx([1] + [0.04] * 11)  # the first step belongs to the warm-up, whatever that is
     for schedule in ("cosine", "exponential", "constant"):
-        settings = {"epochs": 4, "warmup": 0, "schedule": schedule, "decay": 0.2}
+        settings = {"epochs": 4, "warmup_ratio": 0, "schedule": schedule, "lr_factor": 0.2}
         assert factors(3, drops=2, **settings) == factors(3, **settings)
 
 
@@ -94,15 +96,15 @@ def test_a_plateau_of_one_epoch_is_every_epoch_without_gain() -> None:
 
 
 def test_a_longer_plateau_counts_anew_after_each_fall_and_each_gain() -> None:
-    assert falls([0, *range(1, 18)], patience=8) == [9, 17]
-    assert falls([0, *range(1, 8), 0, *range(1, 9)], patience=8) == [17]
+    assert falls([0, *range(1, 18)], plateau_patience=8) == [9, 17]
+    assert falls([0, *range(1, 8), 0, *range(1, 9)], plateau_patience=8) == [17]
 
 
 def test_no_fall_in_the_first_epochs() -> None:
     # Ten epochs run at the first rate; what the tenth does not gain slows the eleventh.
-    assert falls([0, *range(1, 13)], plateau_from=10) == [10, 11, 12, 13]
-    assert falls([0] * 9 + [1], plateau_from=10) == [10]
-    assert falls([0] * 8 + [1, 0], plateau_from=10) == []
+    assert falls([0, *range(1, 13)], plateau_start_epoch=10) == [10, 11, 12, 13]
+    assert falls([0] * 9 + [1], plateau_start_epoch=10) == [10]
+    assert falls([0] * 8 + [1, 0], plateau_start_epoch=10) == []
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "exponential", "constant"])

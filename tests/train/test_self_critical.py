@@ -8,21 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from showtell.core.stepper import Ids
-from showtell.core.text import Text
+from showtell.core.tokenizer import Tokenizer
 from showtell.metrics.reward import CiderReward
-from showtell.nets.decoder import Advanced, Decoder, Taught, Tensors
+from showtell.nets.decoder import Decoder, DecoderOutput, StepOutput, Tensors
 from showtell.records import Sample
-from showtell.settings import TrainSettings, TransformerSettings
+from showtell.settings import TrainSettings
 from showtell.train.augment import is_mirrored
-from showtell.train.batches import Batch, Photo, batches, photos
-from showtell.train.losses import CaptionLoss, Inputs
-from showtell.train.self_critical import Sampled, SelfCritic, mirrored_ids
+from showtell.train.batches import Batch, Photo, batches, group_photos
+from showtell.train.losses import CaptionLoss, LossInputs
+from showtell.train.self_critical import SampledCaptions, SelfCritic, mirrored_ids
 
 CAPTIONS = {
     "en": ["a dog on the left", "the dog runs right", "a cat sits"],
     "ar": ["كلب على يسار", "قطة", "كلب"],
 }
-TEXT = Text.build([c for each in CAPTIONS.values() for c in each], ["en", "ar"], min_frequency=1)
+TOKENIZER = Tokenizer.build([c for each in CAPTIONS.values() for c in each], ["en", "ar"], min_frequency=1)
 WORDS = 6
 
 
@@ -30,13 +30,13 @@ def sample(name: str, language: str, *captions: str) -> Sample:
     return Sample(name, Path(name), captions, "train", language)
 
 
-PHOTOS = photos(
+PHOTOS = group_photos(
     [
         sample("0", "en", "a dog on the left", "the dog runs right"),
         sample("0", "ar", "كلب على يسار"),
         sample("1", "en", "a cat sits"),
     ],
-    TEXT,
+    TOKENIZER,
     WORDS,
 )
 
@@ -48,42 +48,42 @@ class Fixed(Decoder):
         super().__init__()
         self.table = nn.Parameter(torch.zeros(vocabulary))
 
-    def memory(self, regions: Tensor) -> Tensors:
+    def encode_memory(self, regions: Tensor) -> Tensors:
         return {"regions": regions}
 
-    def start(self, memory: Tensors) -> Tensors:
+    def init_state(self, memory: Tensors) -> Tensors:
         return {"none": memory["regions"].new_zeros(len(memory["regions"]), 1, 1)}
 
-    def advance(self, tokens: Tensor, memory: Tensors, state: Tensors) -> Advanced:
-        return Advanced(torch.ones(*tokens.shape, 1), state, None)
+    def decode_step(self, tokens: Tensor, memory: Tensors, state: Tensors) -> StepOutput:
+        return StepOutput(torch.ones(*tokens.shape, 1), state, None)
 
     def logits(self, hidden: Tensor) -> Tensor:
         return hidden * self.table
 
-    def teach(self, tokens: Tensor, memory: Tensors) -> Taught:
-        return Taught(torch.ones(*tokens.shape, 1), None)
+    def forward(self, tokens: Tensor, memory: Tensors) -> DecoderOutput:
+        return DecoderOutput(torch.ones(*tokens.shape, 1), None)
 
 
 class Looking(nn.Module):
-    def finish(self, features: Tensor) -> Tensor:
+    def forward_trainable(self, features: Tensor) -> Tensor:
         return features
 
 
 class Model(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.encoder, self.decoder = Looking(), Fixed(TEXT.size)
+        self.encoder, self.decoder = Looking(), Fixed(TOKENIZER.vocab_size)
 
 
 def batch(views: int = 1, seed: int = 0) -> Batch:
-    return batches(PHOTOS, TEXT, 2, views, seed, 0)[0]
+    return batches(PHOTOS, TOKENIZER, 2, views, seed, 0)[0]
 
 
 def critic(samples: int = 4, seed: int = 0, reward: object = CiderReward, of: list[Photo] = PHOTOS) -> SelfCritic:
-    return SelfCritic(of, TEXT, samples, WORDS, seed, reward)
+    return SelfCritic(of, TOKENIZER, samples, WORDS, seed, reward)
 
 
-def drawn(critic: SelfCritic, of: Batch, step: int = 0, model: Model | None = None) -> Sampled:
+def drawn(critic: SelfCritic, of: Batch, step: int = 0, model: Model | None = None) -> SampledCaptions:
     return critic(model or Model(), torch.zeros(len(of.images), 1, 1), of, step)
 
 
@@ -96,7 +96,7 @@ def test_advantages_are_those_over_the_other_samples() -> None:
     found = drawn(critic(reward=length_reward), batch())
     position = 0
     for slot in found.slots:
-        lengths = ((slot > TEXT.end) & (slot != TEXT.pad)).sum(-1).double() - 1  # less the start
+        lengths = ((slot > TOKENIZER.eos_id) & (slot != TOKENIZER.pad_id)).sum(-1).double() - 1  # less the start
         for row in lengths.tolist():
             for k, own in enumerate(row):
                 others = [other for n, other in enumerate(row) if n != k]
@@ -120,10 +120,14 @@ def test_a_photo_without_captions_in_a_language_teaches_nothing_there() -> None:
 def test_rewards_are_those_of_the_photos_own_captions() -> None:
     """The reward of every sample is that of its words beside its photo's references, in its language."""
     of = batch()
-    rewards = CiderReward([[ids[1:-1] for ids in photo.tokens if ids[0] == TEXT.starts["en"]] for photo in PHOTOS], 2)
+    rewards = CiderReward(
+        [[ids[1:-1] for ids in photo.tokens if ids[0] == TOKENIZER.bos_ids["en"]] for photo in PHOTOS], 2
+    )
     found = drawn(critic(samples=2), of)
     for row, image in zip(found.slots[0].tolist(), of.images, strict=True):
-        one, other = (float(rewards(np.array([[i for i in ids[1:] if i != TEXT.pad]]), image[None])[0]) for ids in row)
+        one, other = (
+            float(rewards(np.array([[i for i in ids[1:] if i != TOKENIZER.pad_id]]), image[None])[0]) for ids in row
+        )
         place = 2 * of.images.tolist().index(image)
         assert found.advantages[place] == pytest.approx(one - other, abs=1e-6)
         assert found.advantages[place + 1] == pytest.approx(other - one, abs=1e-6)
@@ -132,15 +136,15 @@ def test_rewards_are_those_of_the_photos_own_captions() -> None:
 def test_nothing_special_is_drawn_and_an_end_that_was_forced_is_left_out() -> None:
     model = Model()
     with torch.no_grad():
-        model.decoder.table[TEXT.end] = -1.0
-        model.decoder.table[TEXT.unknown] = 9.0
+        model.decoder.table[TOKENIZER.eos_id] = -1.0
+        model.decoder.table[TOKENIZER.unk_id] = 9.0
     found = drawn(critic(samples=40), batch(), model=model)
-    for slot, start in zip(found.slots, TEXT.starts.values(), strict=True):
+    for slot, start in zip(found.slots, TOKENIZER.bos_ids.values(), strict=True):
         assert (slot[:, :, 0] == start).all()
         words = slot[:, :, 1:]
-        assert not torch.isin(words, torch.tensor([TEXT.unknown, *TEXT.starts.values()])).any()
-        ends = (words == TEXT.end).sum(-1)
-        whole = (words > TEXT.end).sum(-1) == WORDS
+        assert not torch.isin(words, torch.tensor([TOKENIZER.unk_id, *TOKENIZER.bos_ids.values()])).any()
+        ends = (words == TOKENIZER.eos_id).sum(-1)
+        whole = (words > TOKENIZER.eos_id).sum(-1) == WORDS
         assert whole.any() and not whole.all()
         assert (ends[whole] == 0).all() and (ends[~whole] == 1).all()
 
@@ -153,16 +157,16 @@ def test_draws_depend_on_seed_and_step_alone() -> None:
     assert torch.equal(one, again)
     assert not torch.equal(one, later) if one.shape == later.shape else True
     assert not torch.equal(one, other) if one.shape == other.shape else True
-    turned = Batch(of.images[::-1].copy(), of.views, of.slots, of.words)  # another batch of the same step
+    turned = Batch(of.images[::-1].copy(), of.views, of.slots, of.tokens)  # another batch of the same step
     another = drawn(critic(seed=3), turned, 5).slots[0]
     assert not torch.equal(one, another) if one.shape == another.shape else True
 
 
 def test_what_is_said_of_a_mirrored_photo_is_mirrored_back() -> None:
-    ids = mirrored_ids(TEXT)
-    left, right, dog = TEXT.ids(["left", "right", "dog"])
+    ids = mirrored_ids(TOKENIZER)
+    left, right, dog = TOKENIZER.tokens_to_ids(["left", "right", "dog"])
     assert ids[left] == right and ids[right] == left and ids[dog] == dog
-    assert sorted(ids) == list(range(TEXT.size))
+    assert sorted(ids) == list(range(TOKENIZER.vocab_size))
     seen: list[Ids] = []
 
     def remember(references: object, end: int) -> object:
@@ -178,7 +182,7 @@ def test_what_is_said_of_a_mirrored_photo_is_mirrored_back() -> None:
     for image, (mirrored, given) in enumerate(zip(_mirrored(of, seed), seen[0].reshape(2, 4, -1), strict=True)):
         written = slot[image].numpy()
         expected = ids[written] if mirrored else written
-        words = written > TEXT.end
+        words = written > TOKENIZER.eos_id
         np.testing.assert_array_equal(given[:, : written.shape[1]][words], expected[words])
 
 
@@ -187,8 +191,8 @@ def _mirrored(of: Batch, seed: int) -> list[bool]:
 
 
 def loss_of(model: Model, weight: float) -> CaptionLoss:
-    settings = TrainSettings.model_validate({"self_critical": {"from_epoch": 0, "weight": weight}})
-    return CaptionLoss(model, TransformerSettings(), settings, TEXT.pad, TEXT.unknown, TEXT.special_ids)
+    settings = TrainSettings.model_validate({"self_critical": {"start_epoch": 0, "weight": weight}})
+    return CaptionLoss(model, settings, TOKENIZER.pad_id, TOKENIZER.unk_id, TOKENIZER.special_ids)
 
 
 def test_the_gradient_is_that_of_the_expected_reward() -> None:
@@ -196,7 +200,7 @@ def test_the_gradient_is_that_of_the_expected_reward() -> None:
     model = Model()
     with torch.no_grad():
         model.decoder.table.uniform_(-1, 1, generator=torch.Generator().manual_seed(0))
-    better = TEXT.ids(["dog"])[0]
+    better = TOKENIZER.tokens_to_ids(["dog"])[0]
     with torch.no_grad():
         model.decoder.table[better] = 2
 
@@ -205,16 +209,16 @@ def test_the_gradient_is_that_of_the_expected_reward() -> None:
 
     samples = 4000
     one = [Photo(PHOTOS[1].sample, PHOTOS[1].tokens, PHOTOS[1].mirrored)]
-    of = batches(one, TEXT, 1, 1, 0, 0)[0]
+    of = batches(one, TOKENIZER, 1, 1, 0, 0)[0]
     sampled = drawn(critic(samples, reward=first_word, of=one), of, model=model)
-    inputs = Inputs(torch.zeros(1, 1, 1), of.slots, None, sampled)
-    words = sum(int((slot[:, :, 1:] != TEXT.pad).sum()) for slot in sampled.slots)
+    inputs = LossInputs(torch.zeros(1, 1, 1), of.slots, None, sampled)
+    words = sum(int((slot[:, :, 1:] != TOKENIZER.pad_id).sum()) for slot in sampled.slots)
     loss_of(model, 1.0)(lambda: inputs, True)[0].backward()
     found = -model.decoder.table.grad * words / samples
 
     table = model.decoder.table.detach().clone().requires_grad_()
     allowed = table.clone()
-    allowed[TEXT.special_ids] = -torch.inf
+    allowed[TOKENIZER.special_ids] = -torch.inf
     allowed.log_softmax(-1)[better].exp().backward()
     torch.testing.assert_close(found, table.grad, atol=0.02, rtol=0)
     assert table.grad.abs().max() > 0.2
@@ -225,8 +229,8 @@ def test_the_weight_mixes_reward_and_cross_entropy() -> None:
     sampled = drawn(critic(), of, model=model)
     features = torch.zeros(2, 1, 1)
 
-    def loss(weight: float, sampled: Sampled | None) -> float:
-        return loss_of(model, weight)(lambda: Inputs(features, of.slots, None, sampled), True)[0].item()
+    def loss(weight: float, sampled: SampledCaptions | None) -> float:
+        return loss_of(model, weight)(lambda: LossInputs(features, of.slots, None, sampled), True)[0].item()
 
     plain, reward = loss(0.3, None), loss(1.0, sampled)
     assert loss(0.3, sampled) == pytest.approx(0.7 * plain + 0.3 * reward, rel=1e-5)

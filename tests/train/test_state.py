@@ -13,13 +13,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from showtell.errors import BadConfig
 from showtell.train import state
-from showtell.train.state import Position, load_state, save_state, save_weights
+from showtell.train.state import TrainProgress, load_state, save_state, save_weights
 
 
 class Run(NamedTuple):
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    average: AveragedModel | None
+    ema: AveragedModel | None
 
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -49,14 +49,14 @@ def train(run: Run, steps: int) -> None:
         run.optimizer.zero_grad()
         loss.backward()
         run.optimizer.step()
-        if run.average is not None:
-            run.average.update_parameters(run.model)
+        if run.ema is not None:
+            run.ema.update_parameters(run.model)
 
 
 def tensors(run: Run) -> dict[str, Tensor]:
     found = {f"model.{name}": tensor for name, tensor in run.model.state_dict().items()}
-    if run.average is not None:
-        found |= {f"average.{name}": tensor for name, tensor in run.average.state_dict().items()}
+    if run.ema is not None:
+        found |= {f"ema.{name}": tensor for name, tensor in run.ema.state_dict().items()}
     for index, entry in run.optimizer.state_dict()["state"].items():
         found |= {f"optimizer.{index}.{name}": tensor for name, tensor in entry.items() if tensor is not None}
     return found
@@ -72,7 +72,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state.safetensors"
 
 
-POSITION = Position(epoch=2, batch=7, step=345, best_score=-0.8125, best_epoch=1, drops=3, stopped=True, seconds=12.5)
+POSITION = TrainProgress(
+    epoch=2, batch=7, step=345, best_score=-0.8125, best_epoch=1, drops=3, stopped=True, seconds=12.5
+)
 NO_SCALER: dict[str, Any] = {}
 
 
@@ -141,9 +143,9 @@ def test_saving_changes_nothing(path: Path) -> None:
 
 
 def test_a_run_that_has_not_begun_is_saved_too(path: Path) -> None:
-    save_state(path, Position(), *run(), NO_SCALER)
+    save_state(path, TrainProgress(), *run(), NO_SCALER)
     fresh = run(seed=1)
-    assert load_state(path, *fresh) == (Position(), NO_SCALER)
+    assert load_state(path, *fresh) == (TrainProgress(), NO_SCALER)
     assert same(fresh, run())
 
 
@@ -151,7 +153,7 @@ def test_shared_weights_are_saved(path: Path) -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     model[1].weight = model[0].weight
     optimizer = torch.optim.AdamW(model.parameters())
-    save_state(path, Position(), model, optimizer, None, NO_SCALER)
+    save_state(path, TrainProgress(), model, optimizer, None, NO_SCALER)
     load_state(path, model, optimizer, None)
     assert model[1].weight is model[0].weight
 
@@ -170,7 +172,7 @@ def test_an_interrupted_save_leaves_the_old_state(monkeypatch: pytest.MonkeyPatc
     later = run()
     train(later, 1)
     with pytest.raises(KeyboardInterrupt):
-        save_state(path, Position(epoch=9), *later, NO_SCALER)
+        save_state(path, TrainProgress(epoch=9), *later, NO_SCALER)
     assert list(path.parent.iterdir()) == [path]
     fresh = run(seed=1)
     assert load_state(path, *fresh) == (POSITION, NO_SCALER) and same(fresh, saved)
@@ -181,7 +183,7 @@ def rewrite(path: Path, metadata: dict[str, str] | None, without: str | None = N
     save_file(kept, path, metadata)
 
 
-POSITION_TEXT = {"position": '{"epoch": 1}', "scaler": "{}"}
+PROGRESS_TEXT = {"position": '{"epoch": 1}', "scaler": "{}"}
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "gone": Path.unlink,
     "empty": lambda path: path.write_bytes(b""),
@@ -189,14 +191,14 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "text": lambda path: path.write_text("no tensors" * 50),
     "no metadata": lambda path: rewrite(path, None),
     "no position": lambda path: rewrite(path, {"scaler": "{}"}),
-    "position no JSON": lambda path: rewrite(path, POSITION_TEXT | {"position": "{"}),
+    "position no JSON": lambda path: rewrite(path, PROGRESS_TEXT | {"position": "{"}),
     "another version's position": lambda path: rewrite(
-        path, POSITION_TEXT | {"position": '{"epoch": 1, "phase": "moon"}'}
+        path, PROGRESS_TEXT | {"position": '{"epoch": 1, "phase": "moon"}'}
     ),
     "no scaler": lambda path: rewrite(path, {"position": '{"epoch": 1}'}),
-    "a weight missing": lambda path: rewrite(path, POSITION_TEXT, without="model.0.weight"),
-    "the average missing": lambda path: rewrite(path, POSITION_TEXT, without="average.module.0.weight"),
-    "the generator missing": lambda path: rewrite(path, POSITION_TEXT, without="random.cpu"),
+    "a weight missing": lambda path: rewrite(path, PROGRESS_TEXT, without="model.0.weight"),
+    "the average missing": lambda path: rewrite(path, PROGRESS_TEXT, without="ema.module.0.weight"),
+    "the generator missing": lambda path: rewrite(path, PROGRESS_TEXT, without="random.cpu"),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from showtell.config import parse_recipe
 from showtell.train.run_folder import RunFolder
 from showtell.train.sweep import Combination
-from showtell.train.sweep_table import Result, State, best_of, compared_by, read_curve, write_tables
+from showtell.train.sweep_table import Result, State, best_of, comparison_metric, read_curve, write_tables
 
 
 def result(lr: str, state: State, scores: dict[str, float], monitor: str = "CIDEr") -> Result:
@@ -30,8 +30,8 @@ def test_the_best_of_those_that_are_done() -> None:
 
 
 def test_what_they_are_compared_by() -> None:
-    assert compared_by([result("1", "done", {}, "loss"), result("2", "done", {}, "loss")]) == "loss"
-    assert compared_by([result("1", "done", {}, "loss"), result("2", "done", {}, "BLEU-4")]) == "CIDEr"
+    assert comparison_metric([result("1", "done", {}, "loss"), result("2", "done", {}, "loss")]) == "loss"
+    assert comparison_metric([result("1", "done", {}, "loss"), result("2", "done", {}, "BLEU-4")]) == "CIDEr"
 
 
 def test_languages_have_columns_where_there_are_several(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Augmented views of a training photo, made ahead of the one preprocessing, and what a mirror does to words.
+"""Augmentation of training photos, before the shared preprocessing, and mirrored captions.
 
-View 0 is the photo itself. Further views are crops of half to all of its area, mildly distorted, their colours shifted,
-and in half of the cases mirrored; RandAugment, if asked for, comes before the mirror. A view depends on the seed, the
-photo's number and the view's number only, so that views can be cached, made in threads, and a run repeated.
+View 0 is the photo itself. Further views are random resized crops of half to all of its area with colour jitter, and in
+half of the cases a horizontal flip; RandAugment, if enabled, comes before the flip. A view depends only on the seed,
+the photo's index and the view's index, so that views can be cached, made in threads, and reproduced.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-# Whole words, each of which becomes the other; Arabic with its article and the forms "to the left" takes.
+# Whole words that are exchanged; Arabic with its article and the forms of "to the left".
 MIRRORED_WORDS = {
     "en": {"left": "right", "lefthand": "righthand"},
     "ar": {"يسار": "يمين", "اليسار": "اليمين", "أيسر": "أيمن", "الأيسر": "الأيمن", "يسرى": "يمنى", "اليسرى": "اليمنى"},
@@ -23,13 +23,13 @@ CROP_AREA = (0.5, 1.0)
 CROP_ASPECT = (0.8, 1.25)
 COLOUR = 0.25
 GREY = (128, 128, 128)
-"""What comes in from beyond the edges."""
+"""Fill colour beyond the edges."""
 
-# The RandAugment operations that leave a caption true: none mirrors, and none changes the colours that it names. ALBEF
-# and BLIP (Li et al. 2021, 2022) have these and equalize, which gives nearly half of Flickr8k's photos other colours;
-# contrast is stretched in all channels alike. The level is -1 to 1; the ranges are timm's, but for the shift, which is
-# small, as crops shift already. They are written out here because timm and torchvision draw from the whole process's
-# random generators: views made in two threads would not repeat.
+# The RandAugment operations that keep a caption correct: none flips, and none changes the colours that it names. ALBEF
+# and BLIP (Li et al. 2021, 2022) use these and equalize, which changes the colours of nearly half of Flickr8k's photos;
+# autocontrast here stretches all channels alike. The level is -1 to 1; the ranges are timm's, except for the small
+# shift, as crops shift already. Rejected: timm's and torchvision's own, which draw from the process's global random
+# generators: views made in two threads would not be reproducible.
 OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = {
     "identity": lambda photo, level: photo,
     "autocontrast": lambda photo, level: ImageOps.autocontrast(photo, preserve_tone=True),
@@ -44,10 +44,9 @@ OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = {
 
 
 class RandAugment(NamedTuple):
-    """RandAugment (Cubuk et al. 2020): so many operations, drawn with replacement, all of one magnitude and either
-    sign."""
+    """RandAugment (Cubuk et al. 2020): operations drawn with replacement, with one magnitude and a random sign."""
 
-    operations: int = 0
+    num_ops: int = 0
     magnitude: float = 5.0
     """0 to 10."""
 
@@ -60,7 +59,7 @@ def is_mirrored(seed: int, image: int, view: int) -> bool:
 
 
 def augment(photo: Image.Image, seed: int, image: int, view: int, rand: RandAugment = OFF) -> Image.Image:
-    """The numbered view of an RGB photo."""
+    """View `view` of the RGB photo with index `image`."""
     if view == 0:
         return photo
     random = _random(seed, image, view)
@@ -74,7 +73,7 @@ def augment(photo: Image.Image, seed: int, image: int, view: int, rand: RandAugm
     )
     for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         photo = change(photo).enhance(random.uniform(1 - COLOUR, 1 + COLOUR))
-    for _ in range(rand.operations):
+    for _ in range(rand.num_ops):
         operation = list(OPERATIONS)[random.integers(len(OPERATIONS))]
         sign = 1 if random.random() < 0.5 else -1
         photo = OPERATIONS[operation](photo, sign * rand.magnitude / 10)
@@ -82,7 +81,7 @@ def augment(photo: Image.Image, seed: int, image: int, view: int, rand: RandAugm
 
 
 def mirror_words(caption: str, language: str) -> str:
-    """The caption of the mirrored photo: left and right exchanged."""
+    """The caption of the mirrored photo, left and right exchanged."""
     pairs = MIRRORED_WORDS.get(language, {})
     swaps = {**pairs, **{b: a for a, b in pairs.items()}}
     return re.sub(r"\w+", lambda word: swaps.get(word[0].lower(), word[0]), caption)

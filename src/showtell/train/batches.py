@@ -1,4 +1,4 @@
-"""Which photos and captions meet in a step: a function of seed and epoch alone, so that a run resumes in mid-epoch."""
+"""Batches of an epoch, a function of seed and epoch alone, so that a run resumes in mid-epoch."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from showtell.core.text import Text
+from showtell.core.tokenizer import Tokenizer
 from showtell.records import Sample
 from showtell.train.augment import is_mirrored, mirror_words
-from showtell.train.vocabulary import prepare
+from showtell.train.vocabulary import pretokenize
 
-POOL = 16
-"""Batches, at most, that are sorted by length together: more wastes less padding, fewer mixes better."""
+BUCKET = 16
+"""Batches, at most, that are sorted by length together: more of them waste less padding, fewer shuffle better."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One training image with the token ids of all its captions, as they are and mirrored."""
+    """One training image with the token ids of all its captions, for the photo and for its mirror image."""
 
     sample: Sample
     tokens: list[list[int]]
@@ -28,25 +28,28 @@ class Photo:
 
     @property
     def length(self) -> int:
-        """Of all captions together."""
+        """Tokens of all captions."""
         return sum(len(ids) for ids in self.tokens)
 
 
-def photos(samples: Sequence[Sample], text: Text, max_words: int) -> list[Photo]:
-    """One Photo per image; the captions of its samples in several languages come together."""
+def group_photos(samples: Sequence[Sample], tokenizer: Tokenizer, max_length: int) -> list[Photo]:
+    """One Photo per image, with its captions in all languages."""
     by_name: dict[str, list[Sample]] = {}
     for sample in samples:
         by_name.setdefault(sample.name, []).append(sample)
-    return [_photo(group, text, max_words) for group in by_name.values()]
+    return [_photo(group, tokenizer, max_length) for group in by_name.values()]
 
 
-def _photo(group: list[Sample], text: Text, max_words: int) -> Photo:
+def _photo(group: list[Sample], tokenizer: Tokenizer, max_length: int) -> Photo:
     pairs = [(caption, sample.language) for sample in group for caption in sample.captions]
     return Photo(
         group[0],
-        [text.encode(prepare(caption, language, text), language, max_words) for caption, language in pairs],
         [
-            text.encode(prepare(mirror_words(caption, language), language, text), language, max_words)
+            tokenizer.encode(pretokenize(caption, language, tokenizer), language, max_length)
+            for caption, language in pairs
+        ],
+        [
+            tokenizer.encode(pretokenize(mirror_words(caption, language), language, tokenizer), language, max_length)
             for caption, language in pairs
         ],
     )
@@ -55,42 +58,43 @@ def _photo(group: list[Sample], text: Text, max_words: int) -> Photo:
 @dataclass(frozen=True)
 class Batch:
     images: np.ndarray
-    """`[B]` numbers of photos."""
+    """`[B]` indices of photos."""
     views: np.ndarray
     """`[B]`"""
     slots: list[Tensor]
-    """`[B, 1, T]` int64 each, padded: start, words, end. Slot n has the n-th shortest caption of every photo, so that
-    captions of like length stand together though those of a photo share its memory; one block `[B, N, T]` of them all
-    would be two fifths padding on Flickr8k."""
-    words: int
+    """`[B, 1, T]` int64 each, padded: start, tokens, end. Slot n has the n-th shortest caption of every photo, so that
+    captions of similar length are computed together while those of a photo share its memory. Rejected: one block
+    `[B, N, T]`, two fifths of which would be padding on Flickr8k."""
+    tokens: int
     """To be predicted, ends included."""
 
 
-def batches(photos: Sequence[Photo], text: Text, size: int, views: int, seed: int, epoch: int) -> list[Batch]:
-    """All batches of an epoch: every photo once, in a random view, with all its captions, beside photos of like
-    length."""
-    random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(photos))
-    chosen = random.integers(views, size=len(photos))
+def batches(
+    photos: Sequence[Photo], tokenizer: Tokenizer, batch_size: int, views: int, seed: int, epoch: int
+) -> list[Batch]:
+    """All batches of an epoch: every photo once, in a random view, with all its captions, batched by length."""
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(photos))
+    view = rng.integers(views, size=len(photos))
     lengths = np.array([photo.length for photo in photos])
     groups = []
-    # At least four pools, or a small set would make the same batches in every epoch.
-    length = size * max(1, min(POOL, len(photos) // (4 * size)))
-    for begin in range(0, len(order), length):
-        pool = order[begin : begin + length]
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        groups += [pool[i : i + size] for i in range(0, len(pool), size)]
-    return [_batch(photos, groups[g], chosen, text, seed) for g in random.permutation(len(groups))]
+    # At least four buckets, or a small set would have the same batches in every epoch.
+    bucket_size = batch_size * max(1, min(BUCKET, len(photos) // (4 * batch_size)))
+    for begin in range(0, len(order), bucket_size):
+        bucket = order[begin : begin + bucket_size]
+        bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
+        groups += [bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size)]
+    return [_batch(photos, groups[g], view, tokenizer, seed) for g in rng.permutation(len(groups))]
 
 
-def _batch(photos: Sequence[Photo], images: np.ndarray, views: np.ndarray, text: Text, seed: int) -> Batch:
+def _batch(photos: Sequence[Photo], images: np.ndarray, views: np.ndarray, tokenizer: Tokenizer, seed: int) -> Batch:
     rows = [photos[i].mirrored if is_mirrored(seed, int(i), int(views[i])) else photos[i].tokens for i in images]
     slots = [
         [row[n] if n < len(row) else [] for row in (sorted(row, key=len) for row in rows)]
         for n in range(max(map(len, rows)))
     ]
-    words = sum(len(ids) - 1 for row in rows for ids in row)
-    return Batch(images, views[images], [_padded(slot, text.pad) for slot in slots], words)
+    tokens = sum(len(ids) - 1 for row in rows for ids in row)
+    return Batch(images, views[images], [_padded(slot, tokenizer.pad_id) for slot in slots], tokens)
 
 
 def _padded(captions: list[list[int]], pad: int) -> Tensor:

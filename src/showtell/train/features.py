@@ -1,16 +1,18 @@
-"""What the frozen part of the encoder makes of each photo, computed once and memory-mapped.
+"""The feature cache: the output of the encoder's frozen stages for each photo, computed once and memory-mapped.
 
-With a frozen encoder these are its regions; with some trained stages, the output of the last frozen one; with none
-frozen, the resized pixels as bytes. The cache's folder is named by a hash of all that they depend on, so that a stale
-one is never found, and extraction goes on where it was interrupted.
+With a frozen encoder these are its regions; with some trainable stages, the output of the last frozen one; with none
+frozen, the resized pixels as bytes. The cache's folder is named by a hash of everything that they depend on, so that a
+stale one is never used. Interrupted extraction resumes, and of several runs that need the same features one extracts
+while the others wait.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -25,12 +28,13 @@ from showtell.core.image import load_image
 from showtell.core.pixels import normalise, resize
 from showtell.errors import BadData, BadImage
 from showtell.files import sha256, write_text
+from showtell.loading import LOADER_THREADS
 from showtell.nets.encoder import Encoder
 from showtell.records import FeatureRow, Sample
 from showtell.settings import EncoderSettings, PixelSettings
 from showtell.train.augment import OFF, RandAugment, augment
 
-BLOCK = 32
+BATCH = 32
 Advance = Callable[[int], None]
 
 
@@ -51,32 +55,32 @@ class Features:
     """One memory map `[N, *shape]` per view: float16 features, or uint8 pixels `[N, H, W, 3]` when nothing is
     frozen."""
     pixels: PixelSettings | None = None
-    """Needed for pixels alone."""
+    """How to normalise, where the views are pixels."""
     rows: NDArray[np.int64] | None = None
-    """Where each photo stands in the maps, if not in its own place."""
+    """The row of each photo in the maps, if not its own index."""
 
     def __len__(self) -> int:
         return len(self.views[0] if self.rows is None else self.rows)
 
     def batch(self, images: np.ndarray, views: np.ndarray | int = 0) -> Tensor:
-        """`images` `[B]`, `views` `[B]` -> what `Encoder.finish` takes, float32 `[B, ...]`."""
-        places = images if self.rows is None else self.rows[images]
-        chosen = np.broadcast_to(views, images.shape)
-        stored = np.stack([self.views[v][i] for i, v in zip(places, chosen, strict=True)])
+        """`images` `[B]`, `views` `[B]` -> the input of `Encoder.forward_trainable`, float32 `[B, ...]`."""
+        rows = images if self.rows is None else self.rows[images]
+        view = np.broadcast_to(views, images.shape)
+        stored = np.stack([self.views[v][i] for i, v in zip(rows, view, strict=True)])
         if stored.dtype == np.uint8 and self.pixels is not None:
             return torch.from_numpy(normalise(stored, self.pixels))
         return torch.from_numpy(stored.astype(np.float32))
 
 
-def one_each(samples: Sequence[Sample]) -> list[Sample]:
-    """One sample per photo, in the order in which they first come, whatever the number of languages."""
+def unique_photos(samples: Sequence[Sample]) -> list[Sample]:
+    """One sample per photo, in order of first occurrence, whatever the number of languages."""
     first: dict[str, Sample] = {}
     for sample in samples:
         first.setdefault(sample.name, sample)
     return list(first.values())
 
 
-def extract(
+def extract_features(
     encoder: Encoder,
     settings: EncoderSettings,
     samples: Sequence[Sample],
@@ -85,31 +89,48 @@ def extract(
     advance: Advance,
     folder: Path | None = None,
     rand: RandAugment = OFF,
+    say: Callable[[str], None] = lambda message: None,
 ) -> Features:
-    """Compute, or find, the features of `samples`; `advance(n)` is told of every n photos done, or found.
+    """The features of `samples`, from the cache or computed now; `advance(n)` is called for every n photos, `say` when
+    another process is computing them and this one waits.
 
     Raises BadData, naming the photo, for one that cannot be read.
     """
     if views == 1:  # the photo itself: nothing is drawn, and runs with any seed share it
         seed, rand = 0, OFF
-    place = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed, rand)
-    place.mkdir(parents=True, exist_ok=True)
-    return Features(
-        [_view(place, encoder, samples, view, seed, rand, advance) for view in range(views)], encoder.pixels
-    )
+    cache = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed, rand)
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache, say):
+        maps = [_view(cache, encoder, samples, view, seed, rand, advance) for view in range(views)]
+    return Features(maps, encoder.pixels)
+
+
+@contextlib.contextmanager
+def _locked(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """An exclusive lock on the folder; the system releases it when its holder dies."""
+    lock = FileLock(cache / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"another process is computing these features ({cache}); waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _key(encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample], seed: int, rand: RandAugment) -> str:
-    own = settings.model_dump(mode="json", include={"name", "random", "without", "options"})
+    own = settings.model_dump(mode="json", include={"name", "pretrained", "remove_blocks", "timm_kwargs"})
     layer = {} if settings.layer == "regions" else {"layer": settings.layer}
     description = {
-        "format": 1,
+        "format": 2,
         "encoder": {**own, **layer, "pixels": encoder.pixels.model_dump(mode="json")},
-        "weights": None if settings.weights is None or settings.random else sha256(settings.weights),
-        "frozen stages": len(encoder.early),
-        "random weights": fingerprint(encoder) if settings.random else None,
+        "weights": None if settings.weights is None or not settings.pretrained else sha256(settings.weights),
+        "frozen stages": len(encoder.frozen),
+        "random weights": None if settings.pretrained else fingerprint(encoder),
         "seed": seed,
-        **({"rand augment": rand} if rand.operations else {}),
+        **({"rand augment": rand} if rand.num_ops else {}),
         "photos": [[s.name, *_stamp(s)] for s in samples],
     }
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:24]
@@ -125,13 +146,13 @@ def _stamp(sample: Sample) -> list[object]:
 def fingerprint(encoder: Encoder) -> str:
     """A hash of the frozen weights."""
     digest = hashlib.sha256()
-    for tensor in encoder.early.state_dict().values():
+    for tensor in encoder.frozen.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
 def _view(
-    place: Path,
+    cache: Path,
     encoder: Encoder,
     samples: Sequence[Sample],
     view: int,
@@ -139,16 +160,17 @@ def _view(
     rand: RandAugment,
     advance: Advance,
 ) -> NDArray[Any]:
-    """One view's memory map. While it is made it is called `.part`, with the number of finished photos beside it."""
-    path, part, progress = (place / f"view-{view}{suffix}" for suffix in (".npy", ".part.npy", ".done"))
+    """One view's memory map. Until it is complete it is called `.part`, with the number of finished photos in a file
+    beside it."""
+    path, part, progress = (cache / f"view-{view}{suffix}" for suffix in (".npy", ".part.npy", ".done"))
     if path.exists():
         advance(len(samples))
         return _open(path)
-    frozen = len(encoder.early) > 0
+    has_frozen_stages = len(encoder.frozen) > 0
     size = encoder.pixels.size
-    shape = (len(samples), *(encoder.cached_shape if frozen else (size, size, 3)))
+    shape = (len(samples), *(encoder.cached_shape if has_frozen_stages else (size, size, 3)))
     done = int(progress.read_text()) if progress.exists() and part.exists() else 0
-    dtype = np.float16 if frozen else np.uint8
+    dtype = np.float16 if has_frozen_stages else np.uint8
     store = np.lib.format.open_memmap(part, mode="r+" if done else "w+", dtype=dtype, shape=None if done else shape)
     advance(done)
 
@@ -158,20 +180,20 @@ def _view(
             assert not isinstance(source, FeatureRow)
             photo = load_image(source)
         except BadImage as error:
-            found, wanted = f"{error.code} ({error.detail})", "an image; `showtell data check` lists all that are not"
-            raise BadData(samples[i].name, found, wanted) from error
+            problem = f"{error.code} ({error.detail})"
+            raise BadData(samples[i].name, problem, "an image; `showtell data check` lists all that are not") from error
         return resize(augment(photo, seed, i, view, rand), encoder.pixels)
 
     device = next(encoder.parameters()).device
-    with ThreadPoolExecutor(2) as pool, torch.inference_mode():
-        for begin in range(done, len(samples), BLOCK):
-            stop = min(begin + BLOCK, len(samples))
-            block = np.stack(list(pool.map(pixels, range(begin, stop))))
-            if frozen:
-                tensor = torch.from_numpy(normalise(block, encoder.pixels)).to(device)
-                store[begin:stop] = encoder.begin(tensor).half().cpu().numpy()
+    with ThreadPoolExecutor(LOADER_THREADS) as pool, torch.inference_mode():
+        for begin in range(done, len(samples), BATCH):
+            stop = min(begin + BATCH, len(samples))
+            images = np.stack(list(pool.map(pixels, range(begin, stop))))
+            if has_frozen_stages:
+                tensor = torch.from_numpy(normalise(images, encoder.pixels)).to(device)
+                store[begin:stop] = encoder.forward_frozen(tensor).half().cpu().numpy()
             else:
-                store[begin:stop] = block
+                store[begin:stop] = images
             store.flush()
             write_text(progress, str(stop))
             advance(stop - begin)

@@ -1,4 +1,4 @@
-"""What a run needs of the finished runs that it goes on from or learns from, checked before anything is computed."""
+"""Checks of the finished runs that a run starts from or is distilled from, before anything is computed."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from showtell.errors import BadConfig
-from showtell.settings import GIVEN, Recipe, TransformerSettings, longest
+from showtell.settings import PRECOMPUTED, Recipe, max_positions
 from showtell.train.run_folder import RunFolder
 
 
 def check_other_runs(recipe: Recipe) -> None:
-    """`recipe` is settled. Raises BadConfig for a run that is not there, not finished, or does not fit."""
-    if (first := recipe.train.start_from) is not None:
-        other = _finished(first, "train.start_from")
-        _check_equal(first, "model", _network(other), _network(recipe))
-        _check_equal(first, "text.languages", other.text.languages, recipe.text.languages)
-        _check_equal(first, "train.encoder_stages", other.train.encoder_stages, recipe.train.encoder_stages)
-        if isinstance(recipe.model.decoder, TransformerSettings):
-            _check_equal(first, "the greatest of text.max_words and decode.max_length", longest(other), longest(recipe))
+    """`recipe` is resolved. Raises BadConfig for a run that is missing, unfinished, or does not match."""
+    if (start_from := recipe.train.start_from) is not None:
+        other = _finished(start_from, "train.start_from")
+        _check_equal(start_from, "model", _network(other), _network(recipe))
+        _check_equal(start_from, "text.languages", other.text.languages, recipe.text.languages)
+        stages = other.train.trainable_encoder_stages, recipe.train.trainable_encoder_stages
+        _check_equal(start_from, "train.trainable_encoder_stages", *stages)
+        positions = "the larger of text.max_length and decode.max_length"
+        _check_equal(start_from, positions, max_positions(other), max_positions(recipe))
     for path in recipe.train.distillation.teachers:
         teacher = _finished(path, "train.distillation.teachers")
-        if (teacher.model.encoder.name == GIVEN) != (recipe.model.encoder.name == GIVEN):
+        if (teacher.model.encoder.name == PRECOMPUTED) != (recipe.model.encoder.name == PRECOMPUTED):
             raise BadConfig(
-                f"{path} and this run do not both look at photos; expected both to, or both to read the same features"
+                f"one of {path} and this run has an encoder, the other precomputed features; expected the same for both"
             )
-        if isinstance(teacher.model.decoder, TransformerSettings) and longest(teacher) < recipe.text.max_words:
+        limit = max_positions(teacher)
+        if limit is not None and limit < recipe.text.max_length:
             raise BadConfig(
-                f"{path} reads at most {longest(teacher)} words, this run text.max_words={recipe.text.max_words}; "
+                f"{path} reads at most {limit} tokens, this run text.max_length={recipe.text.max_length}; "
                 "expected no more than its teacher"
             )
 

@@ -1,4 +1,4 @@
-"""The folder that `train` writes: see DESIGN, section 4, for what is in it."""
+"""The folder that `train` writes; docs/training.md lists its files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import dump_recipe, parse_recipe, read_recipe
-from showtell.core.text import Text
+from showtell.core.tokenizer import Tokenizer
 from showtell.errors import BadConfig
 from showtell.files import write_text
 from showtell.settings import Recipe
-from showtell.train.state import Position, read_position
+from showtell.train.state import TrainProgress, read_progress
 
 
 class RunFolder:
@@ -26,10 +26,9 @@ class RunFolder:
         self.best_scores = path / "best" / "scores.json"
 
     def open(self, recipe: Recipe) -> None:
-        """Make the folder, or take up one that holds the same recipe. Raises BadConfig when it holds another.
+        """Create the folder, or open one with the same recipe. Raises BadConfig when it has another recipe.
 
-        A run of which nothing is saved yet (its first command may have had a wrong setting) gives way to another
-        recipe.
+        A run without saved state (its first command may have had a wrong setting) is replaced.
         """
         self.check(recipe)
         if self.state.exists():
@@ -39,33 +38,34 @@ class RunFolder:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise BadConfig(f"{folder}: cannot be made ({error.strerror}); give another folder") from error
-        # The captions may have been mended since, too.
+        # The captions may have been corrected since, too.
         self.tokenizer.unlink(missing_ok=True)
         write_text(self.config, dump_recipe(recipe))
 
     def check(self, recipe: Recipe) -> None:
-        """Raises BadConfig when a run with another recipe stands here; makes nothing."""
-        if self.state.exists() and (there := self.recipe()) != recipe:
+        """Raises BadConfig when the folder has a run with another recipe; writes nothing."""
+        if self.state.exists() and (existing := self.recipe()) != recipe:
             raise BadConfig(
-                f"{self.path} holds a run with other settings ({_difference(there, recipe)}); give the same ones to go "
-                "on, or another folder"
+                f"{self.path} holds a run with other settings ({_difference(existing, recipe)}); give the same ones to "
+                "resume, or another folder"
             )
 
-    def position(self) -> Position:
-        """How far the run is; at the beginning, when nothing is saved yet."""
-        return read_position(self.state) if self.state.exists() else Position()
+    def progress(self) -> TrainProgress:
+        """The progress of the run; that of a new run if nothing is saved yet."""
+        return read_progress(self.state) if self.state.exists() else TrainProgress()
 
     def finished(self, recipe: Recipe) -> bool:
-        position = self.position()
-        return position.stopped or position.epoch >= recipe.train.epochs
+        progress = self.progress()
+        return progress.stopped or progress.epoch >= recipe.train.epochs
 
     def recipe(self) -> Recipe:
         if not self.config.exists():
             raise BadConfig(f"{self.path}: no run folder (no config.yaml); `showtell train` makes one")
-        return parse_recipe(read_recipe(self.config), str(self.config))
+        outdated = "; an earlier version wrote this run: train it again"
+        return parse_recipe(read_recipe(self.config), str(self.config), outdated)
 
-    def text(self) -> Text:
-        return Text.load(self.tokenizer, self.recipe().text.languages)
+    def load_tokenizer(self) -> Tokenizer:
+        return Tokenizer.load(self.tokenizer, self.recipe().text.languages)
 
     def log(self, **entry: Any) -> None:
         """One line of `log.jsonl`."""
@@ -73,14 +73,14 @@ class RunFolder:
             file.write(json.dumps({"time": round(time.time(), 1), **entry}, ensure_ascii=False) + "\n")
 
 
-def _difference(there: Recipe, here: Recipe) -> str:
-    old, new = _flat(there.model_dump(mode="json")), _flat(here.model_dump(mode="json"))
-    key = next(k for k in [*old, *new] if old.get(k) != new.get(k))
-    return f"{key} is {old.get(key)!r} there, {new.get(key)!r} here"
+def _difference(existing: Recipe, new: Recipe) -> str:
+    old_values, new_values = _flatten(existing.model_dump(mode="json")), _flatten(new.model_dump(mode="json"))
+    key = next(k for k in [*old_values, *new_values] if old_values.get(k) != new_values.get(k))
+    return f"{key} is {old_values.get(key)!r} there, {new_values.get(key)!r} here"
 
 
-def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in section.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat

@@ -1,13 +1,13 @@
-"""Self-critical training: a model samples captions, and learns to prefer those that score higher.
+"""Self-critical training: REINFORCE on captions that the model samples, rewarded by a metric.
 
 Rennie et al. 2017 ("Self-critical Sequence Training for Image Captioning"), with the mean reward of an image's other
 samples as the baseline of each (Luo 2020, "A Better Variant of Self-Critical Sequence Training"; Kool, van Hoof &
-Welling 2019): it costs no greedy search, and its gradient is unbiased. Samples are drawn without gradients, by the same
-search as anywhere else, and then read again with the image's features at hand, which is many times cheaper than to
-remember how they came about. The loss of this reading is in `losses`, where it is mixed with cross-entropy: by the
-reward alone language soon becomes a list of likely phrases.
+Welling 2019): it needs no greedy search, and its gradient is unbiased. Samples are drawn without gradients by the
+search of `core`, and then scored again by teacher forcing, which is many times cheaper than keeping the graph of the
+sampling. The loss is in `losses`, where it is mixed with cross-entropy: with the reward alone captions soon become
+lists of likely phrases.
 
-How a sample is rewarded is a function that comes from outside; training knows nothing of metrics.
+The reward is a function passed in by the caller; training does not import metrics.
 """
 
 from __future__ import annotations
@@ -23,113 +23,126 @@ from torch import Tensor
 from showtell.core.rules import Ban, MaxLength, Rule
 from showtell.core.search import sample
 from showtell.core.stepper import Ids
-from showtell.core.text import Text
+from showtell.core.tokenizer import Tokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
 from showtell.train.augment import MIRRORED_WORDS, is_mirrored
 from showtell.train.batches import Batch, Photo
 
 Reward = Callable[[Ids, Ids], NDArray[np.float64]]
-"""Samples `[R, T]` and the images `[R]` they are of -> `[R]`. Behind its end a sample goes on with ends; one that was
-cut off has none."""
+"""From samples `[R, T]` and their images `[R]` to rewards `[R]`. A sample is padded with ends; a truncated one has no
+end."""
 MakeReward = Callable[[Sequence[Sequence[Sequence[int]]], int], Reward]
-"""From the captions of each image, as ids without start and end, and from the id of the end."""
+"""From the captions of each image, as ids without start and end, and the id of the end, to a `Reward`."""
 
 
-class Sampled(NamedTuple):
-    """Captions that a model has written in training, K of every image in each language."""
+class SampledCaptions(NamedTuple):
+    """Captions that a model has sampled in training, K of every image in each language."""
 
     slots: list[Tensor]
-    """`[B, K, T]` of each language: start, words, end, padding. One that was cut off has no end."""
+    """`[B, K, T]` of each language: start, tokens, end, padding. A truncated caption has no end."""
     advantages: Tensor
-    """`[captions]`, in the order of `losses.read`: how much better than the image's other samples."""
+    """`[captions]`, in the order of `losses.forward_packed`: reward less the mean of the image's other samples."""
     reward: float
-    """Their mean."""
+    """Mean reward."""
     length: float
-    """Their mean, in words."""
+    """Mean length, in tokens."""
 
 
 class SelfCritic:
-    """Draws samples of training photos and rewards them."""
+    """Samples captions of training photos and computes their rewards."""
 
     def __init__(
-        self, photos: Sequence[Photo], text: Text, samples: int, max_words: int, seed: int, make_reward: MakeReward
+        self,
+        photos: Sequence[Photo],
+        tokenizer: Tokenizer,
+        num_samples: int,
+        max_length: int,
+        seed: int,
+        make_reward: MakeReward,
     ) -> None:
-        self.text, self.samples, self.max_words, self.seed = text, samples, max_words, seed
-        self.rules: list[Rule] = [Ban(text.special_ids), MaxLength(max_words, text.end)]
-        self.mirrored = mirrored_ids(text)
+        self.tokenizer, self.num_samples, self.max_length, self.seed = tokenizer, num_samples, max_length, seed
+        self.rules: list[Rule] = [Ban(tokenizer.special_ids), MaxLength(max_length, tokenizer.eos_id)]
+        self.mirrored = mirrored_ids(tokenizer)
         self.rewards = {
-            language: _Rewarded(photos, start, text.end, make_reward) for language, start in text.starts.items()
+            language: _LanguageReward(photos, bos_id, tokenizer.eos_id, make_reward)
+            for language, bos_id in tokenizer.bos_ids.items()
         }
 
-    def __call__(self, model: CaptioningModel, features: Tensor, batch: Batch, step: int) -> Sampled:
-        """Sample captions of a batch whose cached `features` are at hand. What is drawn depends on the seed, `step` and
-        the batch only, so that a run resumes."""
-        # Batches whose gradients are added up are of one step; the first photo tells them apart.
-        random = np.random.default_rng([self.seed, step, int(batch.images[0])])
-        training = model.training
-        stepper = TorchStepper(model, lambda given: model.decoder.memory(model.encoder.finish(given)))
+    def __call__(self, model: CaptioningModel, features: Tensor, batch: Batch, step: int) -> SampledCaptions:
+        """Sample captions of a batch with these cached `features`. The draw depends on the seed, `step` and the batch
+        only, so that a run resumes."""
+        # Accumulated batches have the same step; the first photo tells them apart.
+        rng = np.random.default_rng([self.seed, step, int(batch.images[0])])
+        was_training = model.training
+        stepper = TorchStepper(
+            model, lambda inputs: model.decoder.encode_memory(model.encoder.forward_trainable(inputs))
+        )
         memory = stepper.encode(features)
         pairs = zip(batch.images.tolist(), batch.views.tolist(), strict=True)
         mirrored = np.array([is_mirrored(self.seed, image, view) for image, view in pairs])
         slots, advantages, rewards, lengths = [], [], [], []
-        for language, rewarded in self.rewards.items():
-            ids = self._sample(stepper, memory, len(batch.images), self.text.starts[language], random)  # [B, K, T]
-            seen = np.where(mirrored[:, None, None], self.mirrored[ids], ids)
-            reward = rewarded(seen, batch.images)  # [B, K]
-            others = (reward.sum(1, keepdims=True) - reward) / (self.samples - 1)
-            slots.append(self._slot(ids, self.text.starts[language]))
-            advantages.append(torch.from_numpy(reward - others).float().flatten())
+        for language, reward_function in self.rewards.items():
+            bos_id = self.tokenizer.bos_ids[language]
+            ids = self._sample(stepper, memory, len(batch.images), bos_id, rng)  # [B, K, T]
+            unmirrored = np.where(mirrored[:, None, None], self.mirrored[ids], ids)
+            reward = reward_function(unmirrored, batch.images)  # [B, K]
+            baseline = (reward.sum(1, keepdims=True) - reward) / (self.num_samples - 1)
+            slots.append(self._slot(ids, bos_id))
+            advantages.append(torch.from_numpy(reward - baseline).float().flatten())
             rewards.append(reward.mean())
-            lengths.append((ids != self.text.end).sum(-1).mean())
-        model.train(training)
-        return Sampled(slots, torch.cat(advantages), float(np.mean(rewards)), float(np.mean(lengths)))
+            lengths.append((ids != self.tokenizer.eos_id).sum(-1).mean())
+        model.train(was_training)
+        return SampledCaptions(slots, torch.cat(advantages), float(np.mean(rewards)), float(np.mean(lengths)))
 
-    def _sample(self, stepper: TorchStepper, memory: Any, count: int, start: int, random: np.random.Generator) -> Ids:
-        """[B, K, T]: words, then ends."""
-        starts = np.full(count, start)
-        found = sample(stepper, memory, starts, self.text.end, self.rules, self.samples, random)
-        ids = np.full((count, self.samples, self.max_words), self.text.end)
-        for b, hypotheses in enumerate(found):
+    def _sample(self, stepper: TorchStepper, memory: Any, batch: int, bos_id: int, rng: np.random.Generator) -> Ids:
+        """[B, K, T]: tokens, then ends."""
+        eos_id = self.tokenizer.eos_id
+        bos = np.full(batch, bos_id)
+        results = sample(stepper, memory, bos, eos_id, self.rules, self.num_samples, rng)
+        ids = np.full((batch, self.num_samples, self.max_length), eos_id)
+        for b, hypotheses in enumerate(results):
             for k, hypothesis in enumerate(hypotheses):
-                ids[b, k, : len(hypothesis.words)] = hypothesis.words
+                ids[b, k, : len(hypothesis.tokens)] = hypothesis.tokens
         return ids
 
-    def _slot(self, ids: Ids, start: int) -> Tensor:
-        """[B, K, T] words, then ends -> [B, K, T + 1 or 2]: start, words, one end, padding. An end that only the
-        greatest length has brought about was not chosen, and is not learned."""
-        length = (ids != self.text.end).sum(-1, keepdims=True)
-        place = np.arange(self.max_words)
-        ended = np.where(place < length, ids, np.where(place == length, self.text.end, self.text.pad))
-        whole = np.concatenate([np.full((*ids.shape[:2], 1), start), ended], 2)
-        return torch.from_numpy(whole[:, :, : min(int(length.max()) + 2, whole.shape[2])].copy())
+    def _slot(self, ids: Ids, bos_id: int) -> Tensor:
+        """[B, K, T] tokens, then ends -> [B, K, T + 1 or 2]: start, tokens, one end, padding. An end that `MaxLength`
+        forced was not sampled, and is not in the slot."""
+        eos_id, pad_id = self.tokenizer.eos_id, self.tokenizer.pad_id
+        length = (ids != eos_id).sum(-1, keepdims=True)
+        position = np.arange(self.max_length)
+        padded = np.where(position < length, ids, np.where(position == length, eos_id, pad_id))
+        tokens = np.concatenate([np.full((*ids.shape[:2], 1), bos_id), padded], 2)
+        return torch.from_numpy(tokens[:, :, : min(int(length.max()) + 2, tokens.shape[2])].copy())
 
 
-class _Rewarded:
-    """The reward in one language, for all photos: 0 for one that has no captions in it."""
+class _LanguageReward:
+    """The reward in one language; 0 for photos without captions in it."""
 
-    def __init__(self, photos: Sequence[Photo], start: int, end: int, make_reward: MakeReward) -> None:
-        captions = [[ids[1:-1] for ids in photo.tokens if ids[0] == start] for photo in photos]
-        there = np.array([bool(each) for each in captions])
-        self.number = np.where(there, there.cumsum() - 1, -1)
-        self.reward = make_reward([each for each in captions if each], end)
+    def __init__(self, photos: Sequence[Photo], bos_id: int, eos_id: int, make_reward: MakeReward) -> None:
+        captions = [[ids[1:-1] for ids in photo.tokens if ids[0] == bos_id] for photo in photos]
+        has_captions = np.array([bool(references) for references in captions])
+        self.index = np.where(has_captions, has_captions.cumsum() - 1, -1)
+        self.reward = make_reward([references for references in captions if references], eos_id)
 
     def __call__(self, ids: Ids, images: Ids) -> NDArray[np.float64]:
         """`ids` `[B, K, T]` of `images` `[B]` -> [B, K]"""
-        numbers, rewards = self.number[images], np.zeros(ids.shape[:2])
-        there = numbers >= 0
-        if there.any():
-            rows = ids[there].reshape(-1, ids.shape[2])
-            rewards[there] = self.reward(rows, numbers[there].repeat(ids.shape[1])).reshape(-1, ids.shape[1])
+        index, rewards = self.index[images], np.zeros(ids.shape[:2])
+        has_captions = index >= 0
+        if has_captions.any():
+            rows = ids[has_captions].reshape(-1, ids.shape[2])
+            row_rewards = self.reward(rows, index[has_captions].repeat(ids.shape[1]))
+            rewards[has_captions] = row_rewards.reshape(-1, ids.shape[1])
         return rewards
 
 
-def mirrored_ids(text: Text) -> Ids:
-    """`[V]`: what each id is in the mirrored photo's caption. Half of the views are mirrored; what a model says of one
-    is mirrored back, and compared with the captions as they were written."""
-    ids = np.arange(text.size)
-    for language in text.languages:
+def mirrored_ids(tokenizer: Tokenizer) -> Ids:
+    """`[V]`: each id's counterpart in the caption of the mirrored photo (left, right). A caption sampled for a mirrored
+    view is mirrored back before it is compared with the references."""
+    ids = np.arange(tokenizer.vocab_size)
+    for language in tokenizer.languages:
         for word, other in MIRRORED_WORDS.get(language, {}).items():
-            if len(pair := text.ids([word, other])) == 2:
+            if len(pair := tokenizer.tokens_to_ids([word, other])) == 2:
                 ids[pair] = pair[::-1]
     return ids

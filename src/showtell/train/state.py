@@ -1,7 +1,6 @@
-"""The full state of a run in one safetensors file: weights, optimiser, average, random generators, position, best
-score.
+"""The full state of a run in one safetensors file: weights, optimiser, moving average, random generators, progress.
 
-One file, so that replacing it is one rename: an interrupted save leaves the last state whole.
+One file, so that replacing it is one rename: an interrupted save leaves the previous state intact.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from showtell.files import replacing
 
 
 @dataclass
-class Position:
-    """Where a run stands."""
+class TrainProgress:
+    """The progress of a run."""
 
     epoch: int = 0
     batch: int = 0
@@ -30,59 +29,61 @@ class Position:
     step: int = 0
     """Optimiser steps in all."""
     best_score: float | None = None
-    """The largest so far of what the run monitors; a loss counts negative."""
+    """The highest monitored score so far; a loss counts negative."""
     best_epoch: int = 0
     """Counted from 1; 0: none yet."""
     drops: int = 0
-    """How often the learning rate fell on a plateau."""
+    """Number of times the learning rate was reduced on a plateau."""
     stopped: bool = False
-    """Nothing was gained for too long."""
+    """By early stopping."""
     seconds: float = 0.0
-    """Time spent training so far, over all sittings."""
+    """Training time so far, over all sessions of the run."""
 
 
 def save_state(
     path: Path,
-    position: Position,
+    progress: TrainProgress,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    average: nn.Module | None,
+    ema: nn.Module | None,
     scaler: dict[str, Any],
 ) -> None:
-    """`scaler`: the state of what scales the loss in half precision; plain numbers, none in other precisions."""
+    """`scaler`: the state of the loss scaler of half precision; empty in other precisions."""
     tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in model.state_dict().items()}
-    if average is not None:
-        tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
+    if ema is not None:
+        tensors |= {f"ema.{k}": v for k, v in ema.state_dict().items()}
     for index, entry in optimizer.state_dict()["state"].items():
-        # SGD has an entry without a value for what it never moved.
-        there = {name: value for name, value in entry.items() if value is not None}
-        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in there.items()}
+        # SGD has an entry without a value for a parameter that it never updated.
+        values = {name: value for name, value in entry.items() if value is not None}
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     with replacing(path) as temporary:
         # safetensors refuses tensors that share memory and wants them contiguous.
-        whole = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+        contiguous = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
         save_file(
-            whole, str(temporary), metadata={"position": json.dumps(asdict(position)), "scaler": json.dumps(scaler)}
+            contiguous,
+            str(temporary),
+            metadata={"progress": json.dumps(asdict(progress)), "scaler": json.dumps(scaler)},
         )
 
 
 def load_state(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None
-) -> tuple[Position, dict[str, Any]]:
-    """Put everything back; where the run stood, and the scaler's state. Raises BadConfig when the file is no state of
-    this run."""
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: nn.Module | None
+) -> tuple[TrainProgress, dict[str, Any]]:
+    """Restore everything; returns the run's progress and the scaler's state. Raises BadConfig when the file is no state
+    of this run."""
     try:
         with safe_open(str(path), "pt") as file:
-            position = Position(**json.loads(file.metadata()["position"]))
+            progress = TrainProgress(**json.loads(file.metadata()["progress"]))
             scaler: dict[str, Any] = json.loads(file.metadata()["scaler"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
-        model.load_state_dict(_below(tensors, "model."))
-        if average is not None:
-            average.load_state_dict(_below(tensors, "average."))
+        model.load_state_dict(_with_prefix(tensors, "model."))
+        if ema is not None:
+            ema.load_state_dict(_with_prefix(tensors, "ema."))
         entries: dict[int, dict[str, Any]] = {}
-        for key, tensor in _below(tensors, "optimizer.").items():
+        for key, tensor in _with_prefix(tensors, "optimizer.").items():
             index, name = key.split(".", 1)
             entries.setdefault(int(index), {})[name] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
@@ -90,30 +91,30 @@ def load_state(
         if torch.cuda.is_available() and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise _no_state(path, error) from error
-    return position, scaler
+        raise _bad_state(path, error) from error
+    return progress, scaler
 
 
-def read_position(path: Path) -> Position:
-    """Where the run stands, without reading a tensor. Raises BadConfig when the file is no state of a run."""
+def read_progress(path: Path) -> TrainProgress:
+    """The run's progress, without reading a tensor. Raises BadConfig when the file is no state of a run."""
     try:
         with safe_open(str(path), "pt") as file:
-            return Position(**json.loads(file.metadata()["position"]))
+            return TrainProgress(**json.loads(file.metadata()["progress"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise _no_state(path, error) from error
+        raise _bad_state(path, error) from error
 
 
 def save_weights(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
-    """Weights alone, with a note on where they come from."""
+    """Weights alone, with metadata on where they come from."""
     weights = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in model.state_dict().items()}
     with replacing(path) as temporary:
         save_file(weights, str(temporary), metadata={"about": json.dumps(about)})
 
 
-def _no_state(path: Path, error: Exception) -> BadConfig:
+def _bad_state(path: Path, error: Exception) -> BadConfig:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return BadConfig(f"{path}: not a state of this run ({first}); remove the folder to begin anew")
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}

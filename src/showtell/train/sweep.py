@@ -1,9 +1,8 @@
-"""The combinations of a sweep: `key=a,b other=c,d` as four runs, each with its settings, its recipe and its name.
+"""The combinations of a sweep: `key=a,b other=c,d` gives four runs, each with its recipe and its name.
 
 A value ends where it would in a YAML list, so that brackets, braces and quotes keep their commas. `data` is never
 split: commas belong to data specs (`karpathy:FILE.json,IMAGES`). A key that is given again adds its values, which is
-how several data sets are compared. The alternative, another sign between values, would have to be one that no shell, no
-path and no YAML value knows; there is none.
+how several data sets are compared. Rejected: another separator. There is none that no shell, path or YAML value uses.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from showtell.config import apply_overrides, parse_recipe
 from showtell.errors import BadConfig
 from showtell.settings import Recipe
 
-WHOLE = ("data",)
+UNSPLIT = ("data",)
 """Keys whose values are never split."""
-LONGEST_NAME = 120
-"""Of a folder; file systems allow 255 bytes."""
+MAX_NAME_LENGTH = 120
+"""Of a folder, in characters; file systems allow 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Combination:
 
 
 def combinations(raw: Mapping[str, Any], settings: Sequence[str], origin: str) -> list[Combination]:
-    """Every combination, the last key changing fastest. Raises BadConfig with every problem of every one."""
+    """Every combination, the last key changing fastest. Raises BadConfig with the problems of all of them."""
     grid = _grid(settings)
     varied = [key for key, values in grid.items() if len(values) > 1]
     if not varied:
@@ -48,7 +47,7 @@ def combinations(raw: Mapping[str, Any], settings: Sequence[str], origin: str) -
             "nothing to sweep; expected a setting with several values, such as train.lr=1e-3,1e-4 (one run: train)"
         )
     short = _short(varied)
-    found: list[Combination] = []
+    result: list[Combination] = []
     problems: list[str] = []
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
@@ -59,11 +58,11 @@ def combinations(raw: Mapping[str, Any], settings: Sequence[str], origin: str) -
             problems.append(str(error))
             continue
         settings_here = {short[key]: chosen[key] for key in varied}
-        found.append(Combination(_name(settings_here), settings_here, recipe))
-    problems += _repeated(found)
+        result.append(Combination(_name(settings_here), settings_here, recipe))
+    problems += _repeated(result)
     if problems:
         raise BadConfig("; ".join(dict.fromkeys(problems)))
-    return found
+    return result
 
 
 def split_values(text: str) -> list[str]:
@@ -86,11 +85,11 @@ def _grid(settings: Sequence[str]) -> dict[str, list[str]]:
         key, sign, text = setting.partition("=")
         if not sign or not key:
             raise BadConfig(f"found {setting!r}; expected key=value or key=value,value, such as train.lr=1e-3,1e-4")
-        grid.setdefault(key, []).extend([text] if key in WHOLE else split_values(text) or [""])
+        grid.setdefault(key, []).extend([text] if key in UNSPLIT else split_values(text) or [""])
     for key, values in grid.items():
-        twice = [value for value, count in Counter(values).items() if count > 1]
-        if twice:
-            raise BadConfig(f"{key}: found {twice[0]} more than once; expected different values")
+        repeated = [value for value, count in Counter(values).items() if count > 1]
+        if repeated:
+            raise BadConfig(f"{key}: found {repeated[0]} more than once; expected different values")
     return grid
 
 
@@ -101,26 +100,26 @@ def _short(keys: Sequence[str]) -> dict[str, str]:
 
 
 def _name(varied: Mapping[str, str]) -> str:
-    """Safe for any file system. Where that changes something (a slash, a capital, which some file systems take for the
-    small letter, or the length), a few digits of a hash keep apart what then looks the same."""
+    """A name that is safe on any file system. Where this changes it (a slash, a capital letter, since some file systems
+    ignore case, or the length), a few digits of a hash keep names distinct."""
     exact = ",".join(f"{key}={value}" for key, value in varied.items())
     safe = re.sub(r"[^a-z0-9_.=,+-]+", "-", exact.lower())
-    if safe == exact and len(safe) <= LONGEST_NAME and not safe.endswith("."):
+    if safe == exact and len(safe) <= MAX_NAME_LENGTH and not safe.endswith("."):
         return safe
     digest = hashlib.sha256(exact.encode()).hexdigest()[:8]
-    return f"{safe[: LONGEST_NAME - 9].rstrip('-.')}-{digest}"
+    return f"{safe[: MAX_NAME_LENGTH - 9].rstrip('-.')}-{digest}"
 
 
-def _repeated(found: Sequence[Combination]) -> list[str]:
-    """Combinations that say the same in other words, such as 1e-4 and 0.0001."""
+def _repeated(combinations: Sequence[Combination]) -> list[str]:
+    """Combinations with equal recipes, such as 1e-4 and 0.0001."""
     first: dict[str, Combination] = {}
     problems: list[str] = []
-    for each in found:
-        same = first.setdefault(each.recipe.model_dump_json(), each)
-        if same is not each:
-            problems.append(f"{_words(same.varied)} and {_words(each.varied)} are the same run")
+    for combination in combinations:
+        same = first.setdefault(combination.recipe.model_dump_json(), combination)
+        if same is not combination:
+            problems.append(f"{_describe(same.varied)} and {_describe(combination.varied)} are the same run")
     return problems
 
 
-def _words(varied: Mapping[str, str]) -> str:
+def _describe(varied: Mapping[str, str]) -> str:
     return " ".join(f"{key}={value}" for key, value in varied.items())

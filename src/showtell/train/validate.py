@@ -1,12 +1,13 @@
-"""Validation: the model captions the dev split reading its own words, as a user will see it.
+"""Validation: the model captions the dev split free-running (it reads its own tokens), as at inference.
 
-The cross-entropy and the top-5 accuracy on the true words are there as well, for comparison with systems that report
-them. They say how well a network continues a sentence that somebody else began.
+Teacher-forced loss and top-5 accuracy on reference captions are computed as well, for comparison with systems that
+report them. They do not measure the quality of generated captions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,73 +17,106 @@ from torch import Tensor
 from torch.nn import functional
 
 from showtell.core.decode import decode
-from showtell.core.text import Text
+from showtell.core.tokenizer import Tokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
+from showtell.progress import ProgressReporter
 from showtell.records import Sample
-from showtell.settings import DecodeSettings
-from showtell.train.batches import Batch
+from showtell.settings import DecodeSettings, Recipe
+from showtell.train.batches import Batch, Photo, batches
 from showtell.train.features import Features
-from showtell.train.losses import read
+from showtell.train.losses import forward_packed
 
+BATCH = 64
 Score = Callable[[Mapping[str, str], Mapping[str, Sequence[str]], str], dict[str, float]]
+"""From the captions and references of images by name, and their language, to scores by name."""
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Captions and scores the dev split."""
+
+    recipe: Recipe
+    tokenizer: Tokenizer
+    samples: Sequence[Sample]
+    photos: Sequence[Photo]
+    features: Features
+    score: Score
+    reporter: ProgressReporter
+
+    def __call__(self, model: CaptioningModel, title: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """All scores on dev, and the predictions as rows."""
+        names = list(dict.fromkeys(sample.name for sample in self.samples))
+
+        def caption(language: str) -> dict[str, str]:
+            with self.reporter.stage(f"{title}: captioning dev ({language})", len(names)) as advance:
+                return caption_features(
+                    model, self.features, names, self.tokenizer, language, self.recipe.decode, BATCH, advance
+                )
+
+        scores, predictions = score_languages(caption, self.samples, self.recipe.text.languages, self.score)
+        plan = batches(self.photos, self.tokenizer, BATCH, views=1, seed=0, epoch=0)
+        return scores | teacher_forced_scores(model, self.features, plan, self.tokenizer.pad_id), predictions
 
 
 def caption_features(
     model: CaptioningModel,
     features: Features,
     names: Sequence[str],
-    text: Text,
+    tokenizer: Tokenizer,
     language: str,
     settings: DecodeSettings,
     batch_size: int,
     advance: Callable[[int], None],
 ) -> dict[str, str]:
-    """The best caption of every photo whose features are cached, by name."""
-    stepper = TorchStepper(model, lambda batch: model.decoder.memory(model.encoder.finish(batch)))
+    """The best caption of every photo with cached features, by name."""
+    stepper = TorchStepper(model, lambda inputs: model.decoder.encode_memory(model.encoder.forward_trainable(inputs)))
     device = next(model.parameters()).device
     captions: dict[str, str] = {}
     for begin in range(0, len(names), batch_size):
         images = np.arange(begin, min(begin + batch_size, len(names)))
-        batch: Tensor = features.batch(images).to(device)
-        found = decode(stepper, stepper.encode(batch), len(images), text, language, settings)
+        inputs: Tensor = features.batch(images).to(device)
+        results = decode(stepper, stepper.encode(inputs), len(images), tokenizer, language, settings)
         batch_names = names[begin : begin + batch_size]
-        captions |= {name: text.decode(best.words) for name, (best, *_) in zip(batch_names, found, strict=True)}
+        captions |= {name: tokenizer.decode(best.tokens) for name, (best, *_) in zip(batch_names, results, strict=True)}
         advance(len(images))
     return captions
 
 
 @torch.inference_mode()
-def taught_scores(model: CaptioningModel, features: Features, plan: Sequence[Batch], pad: int) -> dict[str, float]:
-    """`loss`, the cross-entropy per true word in nats, and `top-5`, how often it is among the five likeliest."""
+def teacher_forced_scores(
+    model: CaptioningModel, features: Features, plan: Sequence[Batch], pad_id: int
+) -> dict[str, float]:
+    """`loss`, the cross-entropy per reference token in nats, and `top-5`, the share of reference tokens among the five
+    most probable."""
     model.eval()
     device = next(model.parameters()).device
-    total, hits, words = 0.0, 0, 0
+    total, hits, tokens = 0.0, 0, 0
     for batch in plan:
-        regions = model.encoder.finish(features.batch(batch.images).to(device))
-        memory = model.decoder.memory(regions)
+        regions = model.encoder.forward_trainable(features.batch(batch.images).to(device))
+        memory = model.decoder.encode_memory(regions)
         slots = [slot.to(device) for slot in batch.slots]
-        found = read(slots, pad, partial(model.decoder.teach, memory=memory), lambda tokens: tokens)
-        log_probs = model.decoder.logits(found.hidden).log_softmax(-1)
-        total += float(functional.nll_loss(log_probs, found.targets, reduction="sum"))
-        hits += int((log_probs.topk(5).indices == found.targets.unsqueeze(-1)).sum())
-        words += len(found.targets)
-    return {"loss": round(total / words, 5), "top-5": round(hits / words, 5)}
+        output = forward_packed(slots, pad_id, partial(model.decoder, memory=memory))
+        log_probs = model.decoder.logits(output.hidden).log_softmax(-1)
+        total += float(functional.nll_loss(log_probs, output.targets, reduction="sum"))
+        hits += int((log_probs.topk(5).indices == output.targets.unsqueeze(-1)).sum())
+        tokens += len(output.targets)
+    return {"loss": round(total / tokens, 5), "top-5": round(hits / tokens, 5)}
 
 
-def validate(
+def score_languages(
     caption: Callable[[str], dict[str, str]], samples: Sequence[Sample], languages: Sequence[str], score: Score
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Scores by language, with the mean over languages of each, and the predictions as rows."""
+    """Scores by language with their means over languages, and the predictions as rows."""
     scores: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
     for language in languages:
         references = {s.name: s.captions for s in samples if s.language == language}
         captions = {name: text for name, text in caption(language).items() if name in references}
         scores[language] = {name: round(value, 5) for name, value in score(captions, references, language).items()}
-        rows += [
+        predictions += [
             {"image": name, "language": language, "caption": text, "references": list(references[name])}
             for name, text in captions.items()
         ]
-    means = {name: float(np.mean([scores[each][name] for each in languages])) for name in scores[languages[0]]}
-    return {**scores, **means}, rows
+    means = {name: float(np.mean([scores[language][name] for language in languages])) for name in scores[languages[0]]}
+    return {**scores, **means}, predictions

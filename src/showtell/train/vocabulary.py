@@ -1,13 +1,13 @@
-"""The vocabulary of a training run, and what a caption goes through before it is encoded.
+"""The tokenizer of a training run, and the pre-tokenization of its captions.
 
 - `words`: all frequent words; a rare one is `<unk>`.
 - `letters`: frequent words as spaCy's blank pipeline of the language splits them ("don't" is `do ##n't`, "t-shirt" is
-  `t ##- ##shirt`), and every letter; a rare word is spelt (`z ##e ##b ##r ##a`). A published system of this kind has a
-  token for the space between spelt words; here `##` says where a word goes on, and there is none.
-- `bpe`: byte-pair encoding of characters (Sennrich, Haddow & Birch 2016): letters, and what is often found together.
+  `t ##- ##shirt`), and every letter; a rare word becomes letters (`z ##e ##b ##r ##a`). A published system of this kind
+  has a token for the space between such words; here `##` marks continuations, and there is none.
+- `bpe`: byte-pair encoding of characters (Sennrich, Haddow & Birch 2016).
 
-With the latter two no word over the letters of training is ever `<unk>`. Only `letters` needs spaCy, and only here: a
-model that writes them is run with core's packages.
+With `letters` and `bpe` no word that consists of letters of the training captions is `<unk>`. Only `letters` needs
+spaCy, and only here: at inference such a model needs only the packages of core.
 """
 
 from __future__ import annotations
@@ -18,135 +18,143 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+import tokenizers
+from tokenizers import models, pre_tokenizers, trainers
 
-from showtell.core.text import (
-    CONTINUES,
+from showtell.core.tokenizer import (
+    CONTINUATION,
     NORMALIZER,
-    UNKNOWN,
-    WORDS,
-    WORDS_AND_PIECES,
-    Text,
+    SPLIT_WORDS,
+    SPLIT_WORDS_AND_PIECES,
+    UNK,
+    Tokenizer,
     special_tokens,
     split_words,
 )
 from showtell.errors import BadConfig, MissingExtra
 from showtell.settings import TextSettings
 
-BPE_SIZE = 8000
-"""Entries of a vocabulary of the kind `bpe` when the recipe does not say."""
+DEFAULT_BPE_SIZE = 8000
+"""Default vocabulary size of the kind `bpe`."""
 
 
-def build_text(captions: Mapping[str, Iterable[str]], settings: TextSettings) -> Text:
-    """The vocabulary of these captions, by language. The same captions make the same vocabulary, in any order.
+def build_tokenizer(captions: Mapping[str, Iterable[str]], settings: TextSettings) -> Tokenizer:
+    """The tokenizer of these captions, by language. The same captions give the same vocabulary, in any order.
 
-    Raises BadConfig when `size` has no room for the letters, and MissingExtra when spaCy is needed and absent.
+    Raises BadConfig when `vocab_size` is too small for the letters, and MissingExtra when spaCy is needed and absent.
     """
     if settings.kind == "words":
-        every = (caption for those in captions.values() for caption in those)
-        return Text.build(every, settings.languages, settings.min_frequency, settings.size)
-    counts = {language: _count(those) for language, those in captions.items()}
-    return (_letters if settings.kind == "letters" else _bpe)(counts, settings)
+        all_captions = (caption for of_language in captions.values() for caption in of_language)
+        return Tokenizer.build(all_captions, settings.languages, settings.min_frequency, settings.vocab_size)
+    counts = {language: _count_words(of_language) for language, of_language in captions.items()}
+    return (_letter_fallback if settings.kind == "letters" else _bpe)(counts, settings)
 
 
-def prepare(caption: str, language: str, text: Text) -> str:
-    """The caption as `text.encode` takes it: as it is, or, for the kind `letters`, split by spaCy.
+def pretokenize(caption: str, language: str, tokenizer: Tokenizer) -> str:
+    """The caption as `tokenizer.encode` takes it: unchanged, or, for the kind `letters`, split by spaCy.
 
-    A piece that continues a word and is not in the vocabulary is spelt here. A word that begins, the tokenizer spells:
-    it can tell the letters of `zebra`, but not of `##zebra`, from the mark. Raises MissingExtra without spaCy.
+    A continuation that is not in the vocabulary is split into letters here. The tokenizer itself does that for the
+    beginning of a word only: it could not distinguish the letters of `##zebra` from the mark. Raises MissingExtra
+    without spaCy.
     """
-    if not text.takes_pieces:
+    if not tokenizer.needs_pretokenization:
         return caption
-    prepared: list[str] = []
+    pieces: list[str] = []
     for word in split_words(caption):
         first, *others = _split(word, language)
-        prepared.append(first)
+        pieces.append(first)
         for piece in others:
-            prepared += [piece] if text.ids([piece]) else [CONTINUES + c for c in piece.removeprefix(CONTINUES)]
-    return " ".join(prepared)
+            pieces += (
+                [piece]
+                if tokenizer.tokens_to_ids([piece])
+                else [CONTINUATION + c for c in piece.removeprefix(CONTINUATION)]
+            )
+    return " ".join(pieces)
 
 
-def _count(captions: Iterable[str]) -> Counter[str]:
-    return Counter(word for caption in captions for word in split_words(caption) if word != UNKNOWN)
+def _count_words(captions: Iterable[str]) -> Counter[str]:
+    return Counter(word for caption in captions for word in split_words(caption) if word != UNK)
 
 
-def _letters(counts: Mapping[str, Counter[str]], settings: TextSettings) -> Text:
-    tokens = _first_tokens(counts, settings.languages, settings.size)
+def _letter_fallback(counts: Mapping[str, Counter[str]], settings: TextSettings) -> Tokenizer:
+    tokens = _initial_tokens(counts, settings.languages, settings.vocab_size)
     pieces: Counter[str] = Counter()
-    for language, those in counts.items():
-        for word, count in those.items():
+    for language, language_counts in counts.items():
+        for word, count in language_counts.items():
             for piece in _split(word, language):
                 pieces[piece] += count
     for token in tokens:
         del pieces[token]
     frequent = (piece for piece, count in pieces.items() if count >= settings.min_frequency)
     tokens += sorted(frequent, key=lambda piece: (-pieces[piece], piece))
-    vocabulary = {token: i for i, token in enumerate(tokens[: settings.size])}
-    return _text(vocabulary, [], WORDS_AND_PIECES, settings.languages)
+    vocabulary = {token: i for i, token in enumerate(tokens[: settings.vocab_size])}
+    return _tokenizer(vocabulary, [], SPLIT_WORDS_AND_PIECES, settings.languages)
 
 
-def _bpe(counts: Mapping[str, Counter[str]], settings: TextSettings) -> Text:
-    size = BPE_SIZE if settings.size is None else settings.size
-    tokens = _first_tokens(counts, settings.languages, size)
+def _bpe(counts: Mapping[str, Counter[str]], settings: TextSettings) -> Tokenizer:
+    size = DEFAULT_BPE_SIZE if settings.vocab_size is None else settings.vocab_size
+    tokens = _initial_tokens(counts, settings.languages, size)
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         min_frequency=settings.min_frequency,
-        # Letters are given as special tokens, since left to itself the trainer numbers them as a hash table has them,
-        # and breaks ties between merges by those numbers; and it would leave out `##z` where no word goes on with it.
+        # Letters are passed as special tokens: otherwise the trainer numbers them in hash table order, and breaks ties
+        # between merges by those numbers; and it would omit `##z` where no word continues with it.
         special_tokens=tokens,
-        continuing_subword_prefix=CONTINUES,
+        continuing_subword_prefix=CONTINUATION,
         show_progress=False,
     )
-    learner = Tokenizer(models.BPE(continuing_subword_prefix=CONTINUES))
+    learner = tokenizers.Tokenizer(models.BPE(continuing_subword_prefix=CONTINUATION))
     learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     total = sum(counts.values(), Counter[str]())
     learner.train_from_iterator((" ".join([word] * count) for word, count in total.items()), trainer)
-    # The learner itself would read <end> in a caption as the end, now that it is one of its special tokens.
+    # The trainer would read <end> in a caption as the end token, since it is one of its special tokens.
     learned = json.loads(learner.to_str())["model"]
-    return _text(learned["vocab"], [(a, b) for a, b in learned["merges"]], WORDS, settings.languages)
+    return _tokenizer(learned["vocab"], [(a, b) for a, b in learned["merges"]], SPLIT_WORDS, settings.languages)
 
 
-def _first_tokens(counts: Mapping[str, Counter[str]], languages: Sequence[str], size: int | None) -> list[str]:
-    """Special tokens, every letter as it begins a word, and as it continues one. A hyphen or apostrophe only does the
-    latter."""
-    letters = sorted({letter for those in counts.values() for word in those for letter in word})
+def _initial_tokens(counts: Mapping[str, Counter[str]], languages: Sequence[str], vocab_size: int | None) -> list[str]:
+    """Special tokens, every letter at the beginning of a word, and as a continuation. Hyphens and apostrophes are
+    continuations only."""
+    letters = sorted({letter for words in counts.values() for word in words for letter in word})
     tokens = special_tokens(languages)
-    tokens += [letter for letter in letters if letter not in "-'"] + [CONTINUES + letter for letter in letters]
-    if size is not None and size <= len(tokens):
+    tokens += [letter for letter in letters if letter not in "-'"] + [CONTINUATION + letter for letter in letters]
+    if vocab_size is not None and vocab_size <= len(tokens):
         raise BadConfig(
-            f"text.size: found {size}, but special tokens and single letters of these captions are {len(tokens)} "
-            "already; give a greater one"
+            f"text.vocab_size: found {vocab_size}, but special tokens and single letters of these captions are "
+            f"{len(tokens)}; expected more"
         )
     return tokens
 
 
-def _text(vocabulary: dict[str, int], merges: list[tuple[str, str]], splitter: Any, languages: Sequence[str]) -> Text:
+def _tokenizer(
+    vocabulary: dict[str, int], merges: list[tuple[str, str]], splitter: Any, languages: Sequence[str]
+) -> Tokenizer:
     model = models.BPE(
         vocab=vocabulary,
         merges=merges,
-        unk_token=UNKNOWN,
+        unk_token=UNK,
         fuse_unk=True,
-        continuing_subword_prefix=CONTINUES,
-        ignore_merges=True,  # what is in the vocabulary is taken whole: any word of `letters`, and <unk>
+        continuing_subword_prefix=CONTINUATION,
+        ignore_merges=True,  # a word in the vocabulary is one token: any word of `letters`, and <unk>
     )
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = NORMALIZER
-    tokenizer.pre_tokenizer = splitter
-    return Text(tokenizer, languages)
+    backend = tokenizers.Tokenizer(model)
+    backend.normalizer = NORMALIZER
+    backend.pre_tokenizer = splitter
+    return Tokenizer(backend, languages)
 
 
 @cache
 def _split(word: str, language: str) -> tuple[str, ...]:
-    """The tokens that spaCy makes of a word, all but the first marked as going on."""
-    if word == UNKNOWN:
+    """The tokens that spaCy splits a word into, all but the first marked as continuations."""
+    if word == UNK:
         return (word,)
     first, *others = (str(token) for token in _spacy(language)(word))
-    return (first, *(CONTINUES + token for token in others))
+    return (first, *(CONTINUATION + token for token in others))
 
 
 @cache
 def _spacy(language: str) -> Any:
-    """spaCy's tokenizer of a language; the blank pipeline has nothing to download."""
+    """spaCy's tokenizer of a language; the blank pipeline needs no download."""
     try:
         import spacy
     except ModuleNotFoundError as error:

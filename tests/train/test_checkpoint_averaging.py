@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from showtell.train.kept import KeptEpochs
+from showtell.train.checkpoint_averaging import BestCheckpoints
 
 
 def network(value: float) -> nn.Module:
@@ -18,7 +18,7 @@ def network(value: float) -> nn.Module:
 
 
 def test_the_best_are_kept_and_averaged(tmp_path: Path) -> None:
-    kept = KeptEpochs(tmp_path, 2)
+    kept = BestCheckpoints(tmp_path, 2)
     for epoch, value in enumerate([0.3, 0.9, 0.5, 0.1, 0.5], start=1):
         kept.add(network(epoch), epoch, value)
     assert kept.epochs() == [2, 3]  # of equals the earlier
@@ -31,15 +31,15 @@ def test_the_best_are_kept_and_averaged(tmp_path: Path) -> None:
 
 
 def test_an_epoch_that_is_run_again_takes_its_own_place(tmp_path: Path) -> None:
-    kept = KeptEpochs(tmp_path, 2)
+    kept = BestCheckpoints(tmp_path, 2)
     for epoch, value in [(1, 0.1), (2, 0.2), (2, 0.3)]:
         kept.add(network(10 * value), epoch, value)
-    assert KeptEpochs(tmp_path, 2).epochs() == [1, 2]
+    assert BestCheckpoints(tmp_path, 2).epochs() == [1, 2]
     torch.testing.assert_close(kept.mean()["weight"], torch.tensor([2.0, 2.0]))
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    kept = KeptEpochs(tmp_path, 2)
+    kept = BestCheckpoints(tmp_path, 2)
     kept.add(network(1), 1, 0.1)
     kept.remove()
     assert kept.epochs() == [] and not list(tmp_path.iterdir())

@@ -1,0 +1,50 @@
+"""The checkpoints of a run: the last state, the best weights, and the weights of the best epochs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import nn
+
+from showtell.files import write_text
+from showtell.train.checkpoint_averaging import BestCheckpoints
+from showtell.train.run_folder import RunFolder
+from showtell.train.state import TrainProgress, load_state, save_state, save_weights
+
+
+class Checkpoints:
+    """Writes to a run folder; see `RunFolder` for its files."""
+
+    def __init__(self, run: RunFolder, average_checkpoints: int) -> None:
+        self.run = run
+        self.best_epochs = BestCheckpoints(run.best.parent, average_checkpoints)
+
+    def resume(
+        self, fabric: Fabric, model: nn.Module, optimizer: torch.optim.Optimizer, ema: nn.Module | None
+    ) -> TrainProgress:
+        """Load the last state, if there is one, into these modules. Returns the progress of the run."""
+        if not self.run.state.exists():
+            return TrainProgress()
+        progress, scaler = load_state(self.run.state, model, optimizer, ema)
+        fabric.strategy.precision.load_state_dict(scaler)
+        return progress
+
+    def save_last(
+        self,
+        fabric: Fabric,
+        progress: TrainProgress,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        ema: nn.Module | None,
+    ) -> None:
+        save_state(self.run.state, progress, model, optimizer, ema, fabric.strategy.precision.state_dict())
+
+    def save_best(self, model: nn.Module, predictions: list[dict[str, Any]], about: dict[str, Any]) -> None:
+        """`about`: epoch, step and scores, which become `best/scores.json`."""
+        save_weights(self.run.best, model, about)
+        write_text(self.run.best_scores, json.dumps(about, indent=2))
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
+        write_text(self.run.path / "predictions.dev.jsonl", lines)

@@ -1,0 +1,200 @@
+"""From a recipe and samples to a Trainer: tokenizer, model, features, validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from lightning.fabric import Fabric, seed_everything
+
+from showtell.core.tokenizer import Tokenizer
+from showtell.errors import BadConfig, BadData
+from showtell.nets.backbone import resolve
+from showtell.nets.captioning_model import CaptioningModel
+from showtell.progress import ProgressReporter
+from showtell.records import Sample
+from showtell.settings import PRECOMPUTED, EncoderSettings, Recipe, max_positions
+from showtell.train.augment import RandAugment
+from showtell.train.batches import Photo, group_photos
+from showtell.train.best_model import load_weights
+from showtell.train.distillation import Teachers, load_teachers
+from showtell.train.feature_file import are_precomputed, load_features, precomputed_width
+from showtell.train.features import Features, extract_features, fingerprint, unique_photos
+from showtell.train.fit_pca import fit_pca
+from showtell.train.loop import Trainer, TrainingSet
+from showtell.train.other_runs import check_other_runs
+from showtell.train.run_folder import RunFolder
+from showtell.train.self_critical import MakeReward, SelfCritic
+from showtell.train.validate import Score, Validator
+from showtell.train.vocabulary import build_tokenizer
+
+
+def build_trainer(
+    recipe: Recipe,
+    run: RunFolder,
+    samples: Sequence[Sample],
+    score: Score,
+    reporter: ProgressReporter,
+    after_epoch: Callable[[RunFolder], None],
+    make_reward: MakeReward | None = None,
+) -> Trainer:
+    """A trainer for a new run, or one that resumes the run in its folder. `make_reward` is needed for self-critical
+    training only. Raises what its parts raise."""
+    settings, max_length = recipe.train, recipe.text.max_length
+    train, dev = _split(recipe, samples)
+    seed_everything(settings.seed, verbose=False)
+    tokenizer = _tokenizer(run, recipe, samples if recipe.text.splits == "all" else train)
+    fabric = Fabric(devices=1, precision=settings.precision)
+    model = CaptioningModel(
+        recipe.model, tokenizer.vocab_size, max_positions(recipe), settings.trainable_encoder_stages
+    ).to(fabric.device)
+    reporter.say(
+        f"{len(unique_photos(train))} photos to train on, {len(unique_photos(dev))} to validate on; "
+        f"{tokenizer.vocab_size} tokens in the vocabulary; "
+        f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,} trainable parameters of "
+        f"{sum(p.numel() for p in model.parameters()):,}"
+    )
+    if settings.start_from is not None:
+        _load_weights_of(model, RunFolder(settings.start_from))
+    features = _features(model, recipe, unique_photos(train), settings.views, "train", reporter)
+    # A resumed state has the fitted PCA, and so has a feature file.
+    is_new = settings.start_from is None and not run.state.exists()
+    if model.encoder.pca is not None and is_new and not are_precomputed(train):
+        fit_pca(model.encoder, features)
+    dev_features = _features(model, recipe, unique_photos(dev), 1, "dev", reporter)
+    teachers = _teachers(run, recipe, tokenizer, unique_photos(train), fabric.device, reporter)
+    photos = group_photos(train, tokenizer, max_length)
+    critic = _self_critic(recipe, photos, tokenizer, make_reward)
+    torch.manual_seed(settings.seed)  # feature extraction may have drawn numbers, or been skipped
+    validator = Validator(
+        recipe, tokenizer, dev, group_photos(dev, tokenizer, max_length), dev_features, score, reporter
+    )
+    train_set = TrainingSet(tokenizer, photos, features, teachers, critic)
+    return Trainer(fabric, recipe, run, model, train_set, validator, reporter, after_epoch)
+
+
+def _split(recipe: Recipe, samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """The samples of train and dev. Raises BadData when there are none, or none in one of the languages."""
+    limit = recipe.train.max_images and recipe.train.max_images * len(recipe.text.languages)
+    train = [sample for sample in samples if sample.split == "train"][:limit]
+    dev = [sample for sample in samples if sample.split == "dev"]
+    for split, split_samples in (("train", train), ("dev", dev)):
+        if not split_samples:
+            raise BadData(
+                recipe.data,
+                f"no image in split {split!r}",
+                "images to train on (train) and to validate on (dev); name a split for each, in a column or by a "
+                "folder",
+            )
+    for language in recipe.text.languages:
+        if not any(sample.language == language for sample in train):
+            raise BadData(
+                recipe.data,
+                f"no caption in {language!r} to train on",
+                "captions in every one of text.languages; remove those without captions",
+            )
+    return train, dev
+
+
+def resolve_recipe(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
+    """The recipe with all settings that depend on the encoder, or on the data where features are precomputed.
+
+    Raises BadConfig for an unknown encoder, and for no encoder where the data are photos.
+    """
+    width = precomputed_width(samples)
+    if width is None and recipe.model.encoder.name == PRECOMPUTED:
+        raise BadConfig(
+            f"model.encoder.name is {PRECOMPUTED!r}, that is no encoder, but {recipe.data} has no precomputed "
+            "features; expected a timm model name"
+        )
+    encoder = resolve(recipe.model.encoder) if width is None else EncoderSettings(name=PRECOMPUTED, channels=width)
+    model = recipe.model.model_copy(update={"encoder": encoder})
+    recipe = recipe.model_copy(update={"model": model})
+    check_other_runs(recipe)
+    return recipe
+
+
+def _load_weights_of(model: CaptioningModel, other: RunFolder) -> None:
+    """Load the best weights of a finished run. Also when this run resumes: the weights of a randomly initialised frozen
+    stage are in no recipe, and the feature cache depends on them."""
+    is_checked = not model.encoder.has_precomputed_features and model.encoder.freeze_bn
+    before = fingerprint(model.encoder) if is_checked else None
+    load_weights(model, other)
+    if before is not None and fingerprint(model.encoder) != before:
+        raise BadConfig(
+            f"train.start_from: the frozen stages of {other.path} have other weights than those of this run's encoder; "
+            "expected the same file as model.encoder.weights"
+        )
+
+
+def _self_critic(
+    recipe: Recipe, photos: Sequence[Photo], tokenizer: Tokenizer, make_reward: MakeReward | None
+) -> SelfCritic | None:
+    settings = recipe.train.self_critical
+    if settings.start_epoch is None:
+        return None
+    if make_reward is None:
+        raise ValueError("self-critical training needs a reward")
+    return SelfCritic(photos, tokenizer, settings.num_samples, recipe.text.max_length, recipe.train.seed, make_reward)
+
+
+def _teachers(
+    run: RunFolder,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    samples: Sequence[Sample],
+    device: torch.device,
+    reporter: ProgressReporter,
+) -> Teachers | None:
+    settings = recipe.train
+    if not settings.distillation.teachers:
+        return None
+
+    def features(model: CaptioningModel, teacher: Recipe) -> Features:
+        own = {key: getattr(settings, key) for key in ("seed", "randaugment_num_ops", "randaugment_magnitude")}
+        same_views = teacher.model_copy(update={"train": teacher.train.model_copy(update=own)})
+        try:
+            return _features(model.to(device), same_views, samples, settings.views, "train", reporter)
+        except OSError as error:
+            weights = teacher.model.encoder.weights
+            raise BadConfig(
+                f"train.distillation.teachers: {weights}, the encoder's weights of one of them, cannot be read "
+                f"({error.strerror}); the teacher's features depend on them"
+            ) from error
+
+    return load_teachers(settings.distillation.teachers, run.tokenizer, tokenizer, features)
+
+
+def _tokenizer(run: RunFolder, recipe: Recipe, samples: Sequence[Sample]) -> Tokenizer:
+    start_from = recipe.train.start_from
+    if not run.tokenizer.exists() and start_from is not None:
+        RunFolder(start_from).load_tokenizer().save(run.tokenizer)
+    if not run.tokenizer.exists():
+        captions: dict[str, list[str]] = {
+            language: [caption for s in samples if s.language == language for caption in s.captions]
+            for language in recipe.text.languages
+        }
+        build_tokenizer(captions, recipe.text).save(run.tokenizer)
+    return run.load_tokenizer()
+
+
+def _features(
+    model: CaptioningModel,
+    recipe: Recipe,
+    samples: Sequence[Sample],
+    views: int,
+    split: str,
+    reporter: ProgressReporter,
+) -> Features:
+    if are_precomputed(samples):
+        if views > 1 or recipe.train.trainable_encoder_stages:
+            raise BadConfig(
+                f"{recipe.data} has precomputed features, not photos; expected train.views=1 and "
+                f"train.trainable_encoder_stages=0, found {views} and {recipe.train.trainable_encoder_stages}"
+            )
+        return load_features(model.encoder, recipe.model.encoder, samples)
+    with reporter.stage(f"features of the {split} split", len(samples) * views) as advance:
+        rand = RandAugment(recipe.train.randaugment_num_ops, recipe.train.randaugment_magnitude)
+        return extract_features(
+            model.encoder, recipe.model.encoder, samples, views, recipe.train.seed, advance, rand=rand
+        )
