@@ -1,4 +1,4 @@
-"""The generated model card: what a bundle was made of and how well it does, as far as the run knows."""
+"""The generated model card: how a bundle was trained, and its scores on dev."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ TEMPLATE = """# A showtell captioning model
 
 ## Scores on dev
 
-By showtell's own metrics while it trained, weights in full precision, beam {beam}; figures for print come from
-`showtell evaluate` on this bundle.
+By showtell's metrics during training, weights in full precision, beam size {beam}. For publication, run `showtell
+evaluate` on this bundle.
 
 {scores}
 
 ## Licence and limits
 
-A model can be used as its data allows: say here what licence the photos and captions have. It knows what its training
-photos show, and calls everything else by the nearest thing it knows.
+The licence of a model depends on its data: state here the licence of the photos and captions. The model describes
+anything that its training photos do not show as the most similar thing that they do.
 
 ## Recipe
 
@@ -43,10 +43,10 @@ photos show, and calls everything else by the nearest thing it knows.
 def model_card(recipe: Recipe, best: dict[str, Any], parity: str) -> str:
     """Markdown. `best` is the run's `best/scores.json`."""
     model, train = recipe.model, recipe.train
-    # Paths belong to one machine: the encoder's name says what its weights are, the last part what the data is.
+    # No paths of this machine: the encoder's name identifies its weights, the last path component the data.
     kind, _, where = recipe.data.partition(":")
     data = f"{kind}:{PurePath(where).name}"
-    shown = recipe.model_copy(
+    public = recipe.model_copy(
         update={
             "data": data,
             "model": model.model_copy(update={"encoder": model.encoder.model_copy(update={"weights": None})}),
@@ -61,21 +61,23 @@ def model_card(recipe: Recipe, best: dict[str, Any], parity: str) -> str:
     return TEMPLATE.format(
         description=recipe.description or "Trained with showtell.",
         encoder=model.encoder.name,
-        stages=f"last {train.encoder_stages} stages fine-tuned" if train.encoder_stages else "frozen",
+        stages=f"last {train.trainable_encoder_stages} stages fine-tuned"
+        if train.trainable_encoder_stages
+        else "frozen",
         decoder=", ".join(f"{key} {value}" for key, value in model.decoder.model_dump().items()),
         languages=", ".join(recipe.text.languages),
         data=data,
         epoch=" and ".join(map(str, best.get("mean_of", [best["epoch"]]))),
         epochs=train.epochs,
         parity=parity,
-        beam=recipe.decode.beam,
+        beam=recipe.decode.beam_size,
         scores="\n".join(rows),
-        recipe=dump_recipe(shown),
+        recipe=dump_recipe(public),
     )
 
 
 def _without_paths(train: TrainSettings) -> dict[str, Any]:
-    """Of the runs that training began with or learned from: their names."""
+    """The names of the runs that training started from or was distilled from."""
     teachers = tuple(Path(path.name) for path in train.distillation.teachers)
     return {
         "start_from": train.start_from and Path(train.start_from.name),

@@ -1,4 +1,4 @@
-"""A trained model as two ONNX graphs, its weights stored in half precision.
+"""A trained model as two ONNX graphs with weights stored in half precision.
 
 Half precision is for the disk only: each large tensor is a float16 initialiser followed by a Cast, which ONNX Runtime
 folds away when it loads the graph, so that all arithmetic stays float32.
@@ -34,26 +34,27 @@ class EncoderGraph(nn.Module):
         self.model = model
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.memory(pixels).values())
+        return tuple(self.model.encode(pixels).values())
 
 
 class DecoderGraph(nn.Module):
     """Tokens [B, K], memory and state -> log-probabilities [B, K, V], attention [B, K, S], the next state."""
 
-    def __init__(self, decoder: Decoder, memories: Sequence[str], states: Sequence[str]) -> None:
+    def __init__(self, decoder: Decoder, memory_names: Sequence[str], state_names: Sequence[str]) -> None:
         super().__init__()
-        self.decoder, self.memories, self.states = decoder, memories, states
+        self.decoder, self.memory_names, self.state_names = decoder, memory_names, state_names
 
     def forward(self, tokens: Tensor, memory: Sequence[Tensor], state: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        logits, after, attention = self.decoder.step(
-            tokens, dict(zip(self.memories, memory, strict=True)), dict(zip(self.states, state, strict=True))
+        logits, next_state, attention = self.decoder.step(
+            tokens, dict(zip(self.memory_names, memory, strict=True)), dict(zip(self.state_names, state, strict=True))
         )
-        looked = () if attention is None else (attention,)
-        return (logits.log_softmax(-1), *looked, *(after[name] for name in self.states))
+        weights = () if attention is None else (attention,)
+        return (logits.log_softmax(-1), *weights, *(next_state[name] for name in self.state_names))
 
 
 def round_to_half(model: nn.Module) -> None:
-    """Round the weights that the graphs store in half precision, in place: what is compared is what is shipped."""
+    """Round in place the weights that the graphs store in half precision, so that parity is checked with those of the
+    bundle."""
     with torch.no_grad():
         for tensor in [*model.parameters(), *model.buffers()]:
             if tensor.is_floating_point() and tensor.numel() >= SMALL:
@@ -63,11 +64,11 @@ def round_to_half(model: nn.Module) -> None:
 def export_graphs(model: CaptioningModel, size: int, folder: Path) -> None:
     """Write `encoder.onnx` and `decoder.onnx`; `size` is the height and width of the pixels."""
     model.eval()
-    # Sample sizes differ from each other and from 0 and 1, which torch.export would take for constants.
+    # Example sizes differ from each other and from 0 and 1, which torch.export would treat as constants.
     pixels = torch.zeros(2, 3, size, size)
     with torch.no_grad():
-        memory = model.memory(pixels)
-        state = {name: row.expand(-1, 3, *row.shape[2:]) for name, row in model.decoder.start(memory).items()}
+        memory = model.encode(pixels)
+        state = {name: row.expand(-1, 3, *row.shape[2:]) for name, row in model.decoder.init_state(memory).items()}
         _, state, _ = model.decoder.step(torch.zeros(2, 3, dtype=torch.long), memory, state)
         _, state, attention = model.decoder.step(torch.zeros(2, 3, dtype=torch.long), memory, state)
     batch, beams = Dim("B"), Dim("K")
@@ -79,7 +80,7 @@ def export_graphs(model: CaptioningModel, size: int, folder: Path) -> None:
         [f"memory.{name}" for name in memory],
         ({0: batch},),
     )
-    lengths = {name: {0: batch, 1: beams, **_words(model.decoder, name)} for name in state}
+    lengths = {name: {0: batch, 1: beams, **_cache_dims(model.decoder, name)} for name in state}
     _export(
         DecoderGraph(model.decoder, list(memory), list(state)),
         (torch.zeros(2, 3, dtype=torch.long), list(memory.values()), list(state.values())),
@@ -90,16 +91,16 @@ def export_graphs(model: CaptioningModel, size: int, folder: Path) -> None:
     )
 
 
-def _words(decoder: Decoder, name: str) -> dict[int, Any]:
-    """Which dimension of a state counts words."""
-    return {dimension: Dim("T") for dimension in decoder.growing.get(name, ())}
+def _cache_dims(decoder: Decoder, name: str) -> dict[int, Any]:
+    """The dynamic dimensions of a state tensor that grow with the number of tokens."""
+    return {dimension: Dim("T") for dimension in decoder.cache_axes.get(name, ())}
 
 
 def _export(
     graph: nn.Module, args: tuple[Any, ...], path: Path, inputs: list[str], outputs: list[str], dims: Any
 ) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations, about which a user can do nothing
+        warnings.simplefilter("ignore")  # the exporter's own deprecations, which a user cannot act on
         program = torch.onnx.export(
             graph.eval(),
             args,
@@ -117,14 +118,14 @@ def _export(
     optimizer.fold_constants(program.model)
     optimizer.remove_unused_nodes(program.model)
     proto = program.model_proto
-    _forget_origin(proto)
+    _strip_metadata(proto)
     _store_in_half(proto.graph)
     onnx.checker.check_model(proto)
     path.write_bytes(proto.SerializeToString())
 
 
-def _forget_origin(proto: Any) -> None:
-    """Take out the exporter's notes, which hold source paths of the machine that exported."""
+def _strip_metadata(proto: Any) -> None:
+    """Remove the exporter's metadata, which has source paths of the exporting machine."""
     graph = proto.graph
     for part in [proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]:
         del part.metadata_props[:]
