@@ -8,11 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-# A busy machine is no failure.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
+from tests import skips
 
 FLICKR8K = Path(__file__).parents[2].parent / "shared" / "flickr8k"
 
@@ -53,7 +49,7 @@ def written() -> tuple[dict[str, str], Captions]:
 def flickr8k() -> dict[str, Captions]:
     """The captions of Flickr8k by language and photo, where the photos' folder stands beside the checkout."""
     if not FLICKR8K.is_dir():
-        pytest.skip(f"no Flickr8k captions at {FLICKR8K}")
+        pytest.skip(skips.FLICKR8K)
     captions: dict[str, Captions] = {}
     for language in ("en", "ar"):
         captions[language] = defaultdict(list)
@@ -71,11 +67,11 @@ def dev_names(flickr8k: dict[str, Captions]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def java_words() -> Callable[[list[str]], list[str]]:
+def java_tokenize() -> Callable[[list[str]], list[str]]:
     """pycocoevalcap's PTBTokenizer: each caption's words, joined by spaces."""
-    module = pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer", reason="pycocoevalcap is not installed")
+    module = pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer", reason=skips.PACKAGES)
     if shutil.which("java") is None:
-        pytest.skip("no Java, which pycocoevalcap's tokenizer needs")
+        pytest.skip(skips.JAVA)
 
     def tokenize(captions: list[str]) -> list[str]:
         with pytest.MonkeyPatch.context() as patch:

@@ -7,32 +7,32 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import skips
 
-from showtell.metrics.bleu import bleu as bleu_of_counts
-from showtell.metrics.bleu import bleu_counts
-from showtell.metrics.ngrams import Floats, count, number
+from showtell.metrics.bleu import bleu_from_stats, bleu_stats
+from showtell.metrics.ngrams import Floats, build_corpus, count_ngrams
 
 caption = st.lists(st.sampled_from("abc"), max_size=7)
 image = st.tuples(caption, st.lists(caption, min_size=1, max_size=3))
 
 
 def bleu(candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> tuple[Floats, Floats]:
-    """Of all captions together, and of each."""
-    corpus = number(candidates, references)
-    counts = bleu_counts(corpus, count(corpus))
-    return bleu_of_counts(counts.sum(axis=0)), bleu_of_counts(counts)
+    """Of the corpus, and of each image."""
+    corpus = build_corpus(candidates, references)
+    stats = bleu_stats(corpus, count_ngrams(corpus))
+    return bleu_from_stats(stats.sum(axis=0)), bleu_from_stats(stats)
 
 
 def bleu_of_one(candidate: str, *references: str) -> list[float]:
-    both, each = bleu([candidate.split()], [[reference.split() for reference in references]])
-    assert each[0].tolist() == both.tolist()
-    return both.tolist()
+    corpus_bleu, image_bleu = bleu([candidate.split()], [[reference.split() for reference in references]])
+    assert image_bleu[0] == pytest.approx(corpus_bleu, rel=1e-12)
+    return corpus_bleu.tolist()
 
 
 def test_a_word_counts_as_often_as_one_reference_has_it() -> None:
     """The example of Papineni et al. 2002, section 2.1."""
-    found = bleu_of_one("the the the the the the the", "the cat is on the mat", "there is a cat on the mat")
-    assert found[0] == pytest.approx(2 / 7)
+    result = bleu_of_one("the the the the the the the", "the cat is on the mat", "there is a cat on the mat")
+    assert result[0] == pytest.approx(2 / 7)
 
 
 def test_the_same_caption_scores_1() -> None:
@@ -54,9 +54,9 @@ def test_of_two_references_equally_near_in_length_the_shorter_counts() -> None:
 
 
 def test_all_captions_together_are_not_the_mean() -> None:
-    both, each = bleu([["a"], ["b", "c", "d"]], [[["x"]], [["b", "c", "d"]]])
-    assert each[:, 0] == pytest.approx([0, 1])
-    assert both[0] == pytest.approx(3 / 4)
+    corpus_bleu, image_bleu = bleu([["a"], ["b", "c", "d"]], [[["x"]], [["b", "c", "d"]]])
+    assert image_bleu[:, 0] == pytest.approx([0, 1])
+    assert corpus_bleu[0] == pytest.approx(3 / 4)
 
 
 def test_no_words_score_0() -> None:
@@ -65,13 +65,13 @@ def test_no_words_score_0() -> None:
 
 @given(st.lists(image, min_size=1, max_size=4))
 def test_equal_to_pycocoevalcap(images: list[tuple[list[str], list[list[str]]]]) -> None:
-    module = pytest.importorskip("pycocoevalcap.bleu.bleu", reason="pycocoevalcap is not installed")
+    module = pytest.importorskip("pycocoevalcap.bleu.bleu", reason=skips.PACKAGES)
     candidates, references = zip(*images, strict=True)
-    both, each = module.Bleu(4).compute_score(
-        {n: [" ".join(words) for words in others] for n, others in enumerate(references)},
+    expected_corpus, expected_images = module.Bleu(4).compute_score(
+        {n: [" ".join(words) for words in captions] for n, captions in enumerate(references)},
         {n: [" ".join(words)] for n, words in enumerate(candidates)},
         verbose=0,
     )
-    found_both, found_each = bleu(candidates, references)
-    np.testing.assert_allclose(found_both, both, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found_each, np.transpose(each), rtol=0, atol=1e-12)
+    corpus_bleu, image_bleu = bleu(candidates, references)
+    np.testing.assert_allclose(corpus_bleu, expected_corpus, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(image_bleu, np.transpose(expected_images), rtol=0, atol=1e-12)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import skips
 
 from showtell.metrics.cider import cider as cider_of_counts
-from showtell.metrics.ngrams import Floats, count, number
+from showtell.metrics.ngrams import Floats, build_corpus, count_ngrams
 
 Words = Sequence[str]
 
@@ -19,8 +20,8 @@ image = st.tuples(caption, st.lists(caption, min_size=1, max_size=3))
 
 
 def cider(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> Floats:
-    corpus = number(candidates, references)
-    return cider_of_counts(corpus, count(corpus))
+    corpus = build_corpus(candidates, references)
+    return cider_of_counts(corpus, count_ngrams(corpus))
 
 
 def slow_cider(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
@@ -32,14 +33,17 @@ def slow_cider(candidates: Sequence[Words], references: Sequence[Sequence[Words]
     def similarity(candidate: Words, reference: Words) -> float:
         total = 0.0
         for n in (1, 2, 3, 4):
-            images_with = Counter(
-                ngram for others in references for ngram in set().union(*(counts(r, n) for r in others))
+            document_frequency = Counter(
+                ngram for captions in references for ngram in set().union(*(counts(r, n) for r in captions))
             )
 
             def weights(
-                words: Words, n: int = n, images_with: Counter[tuple[str, ...]] = images_with
+                words: Words, n: int = n, document_frequency: Counter[tuple[str, ...]] = document_frequency
             ) -> dict[object, float]:
-                return {g: c * math.log(len(candidates) / max(1, images_with[g])) for g, c in counts(words, n).items()}
+                return {
+                    g: c * math.log(len(candidates) / max(1, document_frequency[g]))
+                    for g, c in counts(words, n).items()
+                }
 
             a, b = weights(candidate), weights(reference)
             norms = math.hypot(*a.values()) * math.hypot(*b.values())
@@ -47,14 +51,14 @@ def slow_cider(candidates: Sequence[Words], references: Sequence[Sequence[Words]
         return total / 4 * math.exp(-((len(candidate) - len(reference)) ** 2) / 72)
 
     return [
-        10 * sum(similarity(words, reference) for reference in others) / len(others)
-        for words, others in zip(candidates, references, strict=True)
+        10 * sum(similarity(words, reference) for reference in captions) / len(captions)
+        for words, captions in zip(candidates, references, strict=True)
     ]
 
 
 def cider_of(*images: tuple[str, list[str]]) -> list[float]:
     candidates = [candidate.split() for candidate, _ in images]
-    return cider(candidates, [[reference.split() for reference in others] for _, others in images]).tolist()
+    return cider(candidates, [[reference.split() for reference in captions] for _, captions in images]).tolist()
 
 
 CAT = ("blue cat sits here", ["blue cat sits here"])
@@ -93,11 +97,11 @@ def test_how_rare_is_counted_in_images_not_captions() -> None:
     assert once == pytest.approx(twice)
 
 
-@pytest.mark.parametrize("said", ["", "dog"])
-def test_nearly_nothing_to_compare(said: str) -> None:
-    assert cider_of((said, [""])) == [0]
-    assert cider_of((said, ["", "a dog"]), ("", ["", ""])) == pytest.approx(
-        slow_cider([said.split(), []], [[[], ["a", "dog"]], [[], []]])
+@pytest.mark.parametrize("candidate", ["", "dog"])
+def test_nearly_nothing_to_compare(candidate: str) -> None:
+    assert cider_of((candidate, [""])) == [0]
+    assert cider_of((candidate, ["", "a dog"]), ("", ["", ""])) == pytest.approx(
+        slow_cider([candidate.split(), []], [[[], ["a", "dog"]], [[], []]])
     )
 
 
@@ -111,12 +115,12 @@ def test_equal_to_the_specification(images: list[tuple[list[str], list[list[str]
     st.lists(image, min_size=1, max_size=5).filter(lambda images: any(word for _, words in images for word in words))
 )
 def test_equal_to_pycocoevalcap(images: list[tuple[list[str], list[list[str]]]]) -> None:
-    module = pytest.importorskip("pycocoevalcap.cider.cider", reason="pycocoevalcap is not installed")
+    module = pytest.importorskip("pycocoevalcap.cider.cider", reason=skips.PACKAGES)
     candidates, references = zip(*images, strict=True)
-    mean, each = module.Cider().compute_score(
-        {n: [" ".join(words) for words in others] for n, others in enumerate(references)},
+    expected_mean, expected_images = module.Cider().compute_score(
+        {n: [" ".join(words) for words in captions] for n, captions in enumerate(references)},
         {n: [" ".join(words)] for n, words in enumerate(candidates)},
     )
-    found = cider(candidates, references)
-    np.testing.assert_allclose(found, each, rtol=0, atol=1e-12)
-    assert found.mean() == pytest.approx(mean, abs=1e-12)
+    result = cider(candidates, references)
+    np.testing.assert_allclose(result, expected_images, rtol=0, atol=1e-12)
+    assert result.mean() == pytest.approx(expected_mean, abs=1e-12)

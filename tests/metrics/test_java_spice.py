@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests import skips
 
 from showtell.errors import BadConfig, BadData, MissingExtra
+from showtell.install import install_hint
 from showtell.metrics import java_spice
 from showtell.metrics.java import spice
 
@@ -82,13 +85,13 @@ STUBS = {
 
 
 def f_of_words(candidate: list[str], references: list[list[str]]) -> float:
-    said, right = set(candidate), set().union(*references)
-    return 2 * len(said & right) / (len(said) + len(right))
+    words, reference_words = set(candidate), set().union(*references)
+    return 2 * len(words & reference_words) / (len(words) + len(reference_words))
 
 
 def run(*images: tuple[list[str], list[list[str]]]) -> list[float]:
-    found: list[float] = spice([said for said, _ in images], [right for _, right in images]).tolist()
-    return found
+    scores: list[float] = spice([candidate for candidate, _ in images], [refs for _, refs in images]).tolist()
+    return scores
 
 
 @pytest.fixture
@@ -101,17 +104,17 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     module = SimpleNamespace(
         __file__=str(folder / "spice.py"), SPICE_JAR="spice.jar", SPICELIB="lib", JAR="parser-1", CORENLP="full-parser"
     )
-    monkeypatch.setattr(java_spice, "pycocoevalcap", lambda name: module)
+    monkeypatch.setattr(java_spice, "import_pycocoevalcap", lambda name: module)
     return folder
 
 
 @pytest.fixture
 def stubbed(program: Path) -> Path:
     """SPICE itself, but for its parser."""
-    theirs = pytest.importorskip("pycocoevalcap.spice.spice", reason="pycocoevalcap is not installed")
+    pycocoevalcap = pytest.importorskip("pycocoevalcap.spice.spice", reason=skips.PACKAGES)
     if shutil.which("javac") is None or shutil.which("java") is None:
-        pytest.skip("no JDK, which compiles another parser for SPICE")
-    real = Path(theirs.__file__).parent
+        pytest.skip(skips.JDK)
+    real = Path(pycocoevalcap.__file__).parent
     for jar in (real / "lib").glob("*.jar"):
         shutil.copy(jar, program / "lib")
     source, compiled = program / "source", program / "compiled"
@@ -119,14 +122,27 @@ def stubbed(program: Path) -> Path:
     for name, text in STUBS.items():
         (source / f"{name}.java").write_text(f"package edu.anu.spice; {text}", encoding="utf-8")
     files = [str(source / f"{name}.java") for name in STUBS]
-    command = ["javac", "-nowarn", "--release", "8", "-cp", str(real / theirs.SPICE_JAR), "-d", str(compiled), *files]
+    command = [
+        "javac",
+        "-nowarn",
+        "--release",
+        "8",
+        "-cp",
+        str(real / pycocoevalcap.SPICE_JAR),
+        "-d",
+        str(compiled),
+        *files,
+    ]
     subprocess.run(command, check=True, capture_output=True)
-    ours = {str(file.relative_to(compiled)): file for file in compiled.rglob("*.class")}
-    with zipfile.ZipFile(real / theirs.SPICE_JAR) as all_of_it, zipfile.ZipFile(program / "spice.jar", "w") as jar:
-        for name in all_of_it.namelist():
-            if name not in ours and not name.startswith("edu/anu/spice/SceneGraph"):
-                jar.writestr(name, all_of_it.read(name))
-        for name, file in ours.items():
+    own = {str(file.relative_to(compiled)): file for file in compiled.rglob("*.class")}
+    with (
+        zipfile.ZipFile(real / pycocoevalcap.SPICE_JAR) as original,
+        zipfile.ZipFile(program / "spice.jar", "w") as jar,
+    ):
+        for name in original.namelist():
+            if name not in own and not name.startswith("edu/anu/spice/SceneGraph"):
+                jar.writestr(name, original.read(name))
+        for name, file in own.items():
             jar.write(file, name)
     return program
 
@@ -158,8 +174,8 @@ def answers(*scores: object) -> str:
 
 
 def test_what_spice_itself_makes_of_it(stubbed: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    found = run(DOG, CAFÉ, NOTHING)
-    assert found == pytest.approx([f_of_words(*DOG), f_of_words(*CAFÉ), 0])
+    result = run(DOG, CAFÉ, NOTHING)
+    assert result == pytest.approx([f_of_words(*DOG), f_of_words(*CAFÉ), 0])
     assert capfd.readouterr() == ("", "")
     assert not (stubbed / "cache").exists()
 
@@ -175,14 +191,14 @@ def test_java_8_writes_it_alone(fake_java: Callable[..., Path], capfd: pytest.Ca
 
 
 def test_what_the_program_reads(fake_java: Callable[..., Path], tmp_path: Path) -> None:
-    kept = tmp_path / "kept.json"
-    fake_java(f"Path({str(kept)!r}).write_bytes(Path(sys.argv[-4]).read_bytes())\n" + answers(0, 0))
+    saved = tmp_path / "kept.json"
+    fake_java(f"Path({str(saved)!r}).write_bytes(Path(sys.argv[-4]).read_bytes())\n" + answers(0, 0))
     run(CAFÉ, NOTHING)
-    assert json.loads(kept.read_bytes()) == [
+    assert json.loads(saved.read_bytes()) == [
         {"image_id": 0, "test": "a café", "refs": ["a café 犬"]},
         {"image_id": 1, "test": "", "refs": ["a dog"]},
     ]
-    assert kept.read_bytes().isascii()
+    assert saved.read_bytes().isascii()
 
 
 def test_a_later_java_that_compiles(fake_java: Callable[..., Path]) -> None:
@@ -220,7 +236,7 @@ def test_a_crash_is_one_line(fake_java: Callable[..., Path]) -> None:
 )
 def test_no_score_for_an_image(fake_java: Callable[..., Path], does: str) -> None:
     fake_java(does)
-    with pytest.raises(BadConfig, match=r"left no score for each of 2 images"):
+    with pytest.raises(BadConfig, match=r"wrote no score for each of 2 images"):
         run(DOG, CAFÉ)
 
 
@@ -281,7 +297,7 @@ def test_no_java(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycocoevalcap.spice.spice", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'showtell\[java-metrics\]'"):
+    with pytest.raises(MissingExtra, match=re.escape(install_hint("java-metrics"))):
         run(DOG)
 
 
@@ -295,21 +311,21 @@ def test_other_languages_and_no_references() -> None:
 
 def test_equal_to_pycocoevalcap() -> None:
     """On its own example's kind of captions, where the parser is there and Java is old enough for pycocoevalcap."""
-    theirs = pytest.importorskip("pycocoevalcap.spice.spice", reason="pycocoevalcap is not installed")
-    if not list(Path(theirs.__file__).parent.glob("lib/stanford-corenlp-*-models.jar")):
-        pytest.skip("no Stanford CoreNLP in pycocoevalcap's folder, which SPICE needs")
+    pycocoevalcap = pytest.importorskip("pycocoevalcap.spice.spice", reason=skips.PACKAGES)
+    if not list(Path(pycocoevalcap.__file__).parent.glob("lib/stanford-corenlp-*-models.jar")):
+        pytest.skip(skips.CORENLP)
     if shutil.which("java") is None:
-        pytest.skip("no Java, which SPICE needs")
+        pytest.skip(skips.JAVA)
     images = [DOG, CAFÉ, NOTHING, (["two", "kids", "jump"], [["two", "children", "jump", "on", "a", "bed"]])]
-    found = run(*images)
-    assert 0 < found[0] <= 1
-    assert found[2] == 0
+    result = run(*images)
+    assert 0 < result[0] <= 1
+    assert result[2] == 0
     try:
-        mean, each = theirs.Spice().compute_score(
-            {n: [" ".join(words) for words in right] for n, (_, right) in enumerate(images)},
-            {n: [" ".join(said)] for n, (said, _) in enumerate(images)},
+        mean, per_image = pycocoevalcap.Spice().compute_score(
+            {n: [" ".join(words) for words in refs] for n, (_, refs) in enumerate(images)},
+            {n: [" ".join(candidate)] for n, (candidate, _) in enumerate(images)},
         )
     except subprocess.CalledProcessError:
-        pytest.skip("pycocoevalcap's own SPICE fails with this Java (it needs 8 to 14)")
-    assert found == pytest.approx([scores["All"]["f"] for scores in each])
-    assert np.mean(found) == pytest.approx(mean)
+        pytest.skip(skips.OLD_JAVA)
+    assert result == pytest.approx([scores["All"]["f"] for scores in per_image])
+    assert np.mean(result) == pytest.approx(mean)

@@ -25,20 +25,22 @@ def counts(ids: Ids) -> Counter[tuple[int, ...]]:
 
 def slow_reward(references: Sequence[Sequence[Ids]], sample: Ids, image: int) -> float:
     """One n-gram at a time, as in the usual code for self-critical training: the specification."""
-    images_with = Counter(g for captions in references for g in set().union(*(counts([*c, END]) for c in captions)))
+    document_frequency = Counter(
+        g for captions in references for g in set().union(*(counts([*c, END]) for c in captions))
+    )
 
     def weights(ids: Ids, n: int) -> dict[tuple[int, ...], float]:
-        rarity = {g: math.log(len(references)) - math.log(max(1, images_with[g])) for g in counts(ids)}
-        return {g: times * rarity[g] for g, times in counts(ids).items() if len(g) == n}
+        idf = {g: math.log(len(references)) - math.log(max(1, document_frequency[g])) for g in counts(ids)}
+        return {g: count * idf[g] for g, count in counts(ids).items() if len(g) == n}
 
     total = 0.0
     for reference in references[image]:
         whole = [*reference, END]
         for n in (1, 2, 3, 4):
-            mine, theirs = weights(sample, n), weights(whole, n)
-            norms = math.hypot(*mine.values()) * math.hypot(*theirs.values())
-            cosine = sum(min(w, theirs.get(g, 0)) * theirs.get(g, 0) for g, w in mine.items()) / norms if norms else 0
-            total += cosine / 4 * math.exp(-((len(sample) - len(whole)) ** 2) / 72)
+            in_sample, in_reference = weights(sample, n), weights(whole, n)
+            norms = math.hypot(*in_sample.values()) * math.hypot(*in_reference.values())
+            dot = sum(min(w, in_reference.get(g, 0)) * in_reference.get(g, 0) for g, w in in_sample.items())
+            total += (dot / norms if norms else 0) / 4 * math.exp(-((len(sample) - len(whole)) ** 2) / 72)
     return 10 * total / len(references[image])
 
 
@@ -56,9 +58,9 @@ def test_equal_to_one_ngram_at_a_time(bits: int, references: list[list[list[int]
         row[: len(ids)] = ids
         expected.append(slow_reward(references, ids if breaks_off else [*ids, END], image))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reward_module, "_SORTED_BITS", bits)
-        found = CiderReward(references, END)(samples, np.array([image for *_, image in rows]))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+        patch.setattr(reward_module, "_SORT_KEY_BITS", bits)
+        result = CiderReward(references, END)(samples, np.array([image for *_, image in rows]))
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-9)
 
 
 REFERENCES = [[[3, 4, 5, 6]], [[7, 8, 9, 10]]]
@@ -77,8 +79,8 @@ def test_a_caption_that_breaks_off_scores_less_than_one_that_ends() -> None:
 
 def test_what_follows_the_end_does_not_count() -> None:
     reward = CiderReward(REFERENCES, END)
-    found = reward(np.array([[3, 4, END, 5, 6], [3, 4, END, END, 9]]), np.array([0, 0]))
-    assert found[0] == pytest.approx(found[1], abs=1e-12)
+    result = reward(np.array([[3, 4, END, 5, 6], [3, 4, END, END, 9]]), np.array([0, 0]))
+    assert result[0] == pytest.approx(result[1], abs=1e-12)
 
 
 def test_document_frequencies_are_those_of_training_not_of_the_batch() -> None:

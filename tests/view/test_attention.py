@@ -13,7 +13,15 @@ from PIL import Image
 
 from showtell.errors import BadConfig, BadImage
 from showtell.records import Caption, Word
-from showtell.view.attention import FIRST, MARGIN, SECONDS, WIDTH, animation, sheet, write_animation
+from showtell.view.attention import (
+    FIRST_FRAME_WORDS,
+    MARGIN,
+    SECONDS_PER_WORD,
+    WIDTH,
+    animation,
+    sheet,
+    write_animation,
+)
 
 ENGLISH = ["a", "dog", "in", "the", "snow"]
 ARABIC = ["رجل", "على", "دراجة", "bmx", "12"]
@@ -59,20 +67,30 @@ def test_an_arabic_word_does_not_turn_an_english_sheet() -> None:
     panels = [place_of_panel(words, word)[0] for word in range(5)]
     assert panels == sorted(panels), "panels are in the order of reading"
     frames = animation(photo(), caption(words))
-    says, dog, small, of, red = (np.nonzero(colour(frame)[482:].max(0) > 60)[0].mean() for frame in frames[1:])
-    assert says < small < dog < of < red
+    says, dog, small, in_, red = (np.nonzero(colour(frame)[482:].max(0) > 60)[0].mean() for frame in frames[1:])
+    assert says < small < dog < in_ < red
 
 
 def test_rows_of_panels_are_from_top_to_bottom_and_even() -> None:
     words = [*ENGLISH, *ENGLISH[:3]]  # eight words: two rows of four
-    places = [place_of_panel(words, word) for word in range(8)]
-    assert all(left < right for (left, _), (right, _) in itertools.pairwise(places[:4]))
-    assert [y for _, y in places[:4]] == pytest.approx([places[0][1]] * 4, abs=2)
-    assert places[4] == pytest.approx((places[0][0], places[4][1]), abs=2) and places[4][1] > places[0][1] + 100
+    positions = [place_of_panel(words, word) for word in range(8)]
+    assert all(left < right for (left, _), (right, _) in itertools.pairwise(positions[:4]))
+    assert [y for _, y in positions[:4]] == pytest.approx([positions[0][1]] * 4, abs=2)
+    assert (
+        positions[4] == pytest.approx((positions[0][0], positions[4][1]), abs=2)
+        and positions[4][1] > positions[0][1] + 100
+    )
 
 
-@pytest.mark.parametrize("words", [ENGLISH, ARABIC, LONG, ["dog"], ["x" * 70, "dog"], []], ids=len)
-@pytest.mark.parametrize("size", [(300, 200), (200, 300), (1200, 100), (60, 1200), (8, 8), (3000, 2000)])
+SIZES = [(300, 200), (200, 300), (1200, 100), (60, 1200), (8, 8), (3000, 2000)]
+CAPTIONS = [ENGLISH, ARABIC, LONG, ["dog"], ["x" * 70, "dog"], []]
+
+
+# Every size with three captions, every caption with three sizes.
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [(CAPTIONS[(n + shift) % 6], size) for n, size in enumerate(SIZES) for shift in (0, 1, 3)],
+)
 def test_nothing_reaches_into_the_margins(words: list[str], size: tuple[int, int]) -> None:
     for crop in ("squash", "center"):
         drawn = sheet(photo(*size), caption(words), grid=crop == "center", crop=crop)  # type: ignore[arg-type]
@@ -162,8 +180,10 @@ def test_the_mark_runs_from_right_to_left_through_arabic_and_not_through_latin()
     assert a > b > c > twelve > bmx
 
 
-@pytest.mark.parametrize("ending", [".webp", ".gif", ".GIF"])
-@pytest.mark.parametrize("words", [ENGLISH, ["dog", "dog", "dog"], ARABIC], ids=len)
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [(".webp", ENGLISH), (".webp", ["dog", "dog", "dog"]), (".gif", ["dog", "dog", "dog"]), (".GIF", ARABIC)],
+)
 def test_a_film_keeps_every_frame_and_its_time(tmp_path: Path, ending: str, words: list[str]) -> None:
     path = tmp_path / f"film{ending}"
     write_animation(path, photo(), caption(words), seconds=0.5)
@@ -175,7 +195,7 @@ def test_a_film_keeps_every_frame_and_its_time(tmp_path: Path, ending: str, word
             film.seek(n)
             film.load()
             times.append(film.info["duration"])
-    assert times == [500 * FIRST] + [500] * len(words) and SECONDS == 0.7
+    assert times == [500 * FIRST_FRAME_WORDS] + [500] * len(words) and SECONDS_PER_WORD == 0.7
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -20,8 +20,8 @@ def photo(colour: str = "olive", size: tuple[int, int] = (64, 48)) -> bytes:
 
 
 def row(name: str, ciders: tuple[float | None, ...], agreement: float = 0.5, **others: Any) -> dict[str, Any]:
-    captions = [f"system {place} says {name}" for place in range(len(ciders))]
-    scores = [{"CIDEr": value, "ROUGE-L": (place + 1) * 0.1} for place, value in enumerate(ciders)]
+    captions = [f"system {position} says {name}" for position in range(len(ciders))]
+    scores = [{"CIDEr": value, "ROUGE-L": (position + 1) * 0.1} for position, value in enumerate(ciders)]
     fields = {"image": name, "references": ["a dog runs"], "captions": captions, "scores": scores}
     return {**fields, "agreement": agreement, **others}
 
@@ -29,15 +29,15 @@ def row(name: str, ciders: tuple[float | None, ...], agreement: float = 0.5, **o
 def report(rows: list[dict[str, Any]], language: str = "en") -> dict[str, Any]:
     """One in which the second system's CIDEr is surely higher and its BLEU-4 is not; `different` has no interval."""
     first = {"BLEU-4": {"value": 0.2, "low": 0.1, "high": 0.3}, "CIDEr": {"value": 0.5, "low": 0.4, "high": 0.6}}
-    gain = {"CIDEr": {"value": 0.1, "low": 0.05, "high": 0.15, "p": 0.0001}}
-    none = {"BLEU-4": {"value": -0.01, "low": -0.03, "high": 0.01, "p": 0.25}}
+    gain = {"CIDEr": {"value": 0.1, "low": 0.05, "high": 0.15, "p_value": 0.0001}}
+    none = {"BLEU-4": {"value": -0.01, "low": -0.03, "high": 0.01, "p_value": 0.25}}
     count = len(rows[0]["captions"])
     systems = [
-        {"name": f"model {place}", "scores": first, "differences": {**gain, **none} if place else None}
-        for place in range(count)
+        {"name": f"model {position}", "scores": first, "differences": {**gain, **none} if position else None}
+        for position in range(count)
     ]
     systems[0] = {**systems[0], "scores": {**first, "different": {"value": 0.71, "low": None}}}
-    facts = {"language": language, "images": len(rows), "resamples": 10000, "level": 0.95}
+    facts = {"language": language, "images": len(rows), "resamples": 10000, "confidence_level": 0.95}
     return {**facts, "systems": systems, "rows": rows}
 
 
@@ -81,10 +81,10 @@ def test_the_data_come_through_unchanged_whatever_they_are(tmp_path: Path) -> No
     write_page(tmp_path / "page.html", report([hostile, row("b.jpg", (0, 1))]), {HOSTILE: b"\x00\xff", "other": b"x"})
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     blocks = Blocks(html).texts
-    assert json.loads(blocks["report"])["rows"][0] == hostile
-    assert set(blocks) == {"report", "program", "photo-0", "photo-1"}
+    assert json.loads(blocks["comparison"])["rows"][0] == hostile
+    assert set(blocks) == {"comparison", "program", "photo-0", "photo-1"}
     assert base64.b64decode(blocks["photo-0"]) == b"\x00\xff" and blocks["photo-1"] == ""
-    assert "<" not in blocks["report"] and "\u2028" not in html
+    assert "<" not in blocks["comparison"] and "\u2028" not in html
 
 
 @pytest.mark.parametrize("problem", ["number", "thumbnail"])
@@ -169,7 +169,7 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Open]:
 
 def names(page: Any) -> str:
     """The first letters of the cards in order: `abc`."""
-    return "".join(text[0] for text in page.locator(".card .name").all_text_contents())
+    return "".join(text[0] for text in page.locator(".card .image-name").all_text_contents())
 
 
 def choice(page: Any, label: str) -> Any:
@@ -190,7 +190,7 @@ def test_orders(open_page: Open) -> None:
 
 def test_scores_and_differences_of_a_photo(open_page: Open) -> None:
     page = open_page(report(FIVE), hash="#sort=data")
-    lines = [re.sub(r"\s+", " ", text) for text in page.locator(".card .line").all_inner_texts()]
+    lines = [re.sub(r"\s+", " ", text) for text in page.locator(".card .scores").all_inner_texts()]
     assert lines[:4] == ["model 0 0.40", "model 1 0.50 +0.10", "model 0 0.50", "model 1 0.10 −0.40"]
     assert lines[-2:] == ["model 0 –", "model 1 0.90"]
 
@@ -216,7 +216,7 @@ def test_any_two_of_three_systems(open_page: Open) -> None:
     assert names(page) == "bac"  # 2 less 0: 0.1, 0.4, -0.1
     choice(page, "From system").select_option("model 1")
     assert names(page) == "bca"  # 2 less 1: -0.7, 0.3, 0.1
-    changes = page.locator(".card").first.locator(".change").all_text_contents()
+    changes = page.locator(".card").first.locator(".score-change").all_text_contents()
     assert changes == ["−0.10", "", "+0.30"]
     choice(page, "To system").select_option("model 1")  # chosen twice: they change places
     assert names(page) == "acb" and choice(page, "From system").input_value() == "2"
@@ -226,7 +226,7 @@ def test_any_two_of_three_systems(open_page: Open) -> None:
 def test_pages(open_page: Open) -> None:
     rows = [row(f"{n:03}.jpg", (0.1, 0.2)) for n in range(60)]
     page = open_page(report(rows), hash="#sort=data")
-    cards, number = page.locator(".card .name"), page.get_by_role("spinbutton", name="Page")
+    cards, number = page.locator(".card .image-name"), page.get_by_role("spinbutton", name="Page")
 
     def shown() -> tuple[str, str, int]:
         return cards.first.inner_text(), cards.last.inner_text(), cards.count()
@@ -285,7 +285,7 @@ def test_back_goes_back_and_a_link_can_be_passed_on(open_page: Open) -> None:
     link = page.evaluate("location.hash")
     page.go_back()
     assert (
-        page.locator(".name").first.inner_text() == "024.jpg"
+        page.locator(".image-name").first.inner_text() == "024.jpg"
         and page.get_by_role("searchbox", name="Words in").input_value() == ""
     )
     page.go_back()
@@ -307,7 +307,7 @@ def test_hostile_text_is_text(open_page: Open) -> None:
     page = open_page(content)
     page.get_by_text("1 reference").click()
     assert page.locator(".caption").all_text_contents() == [HOSTILE, "a <b>dog</b>"]
-    assert page.locator(".references li").text_content() == page.locator(".name").text_content() == HOSTILE
+    assert page.locator(".references li").text_content() == page.locator(".image-name").text_content() == HOSTILE
     page.locator("button.photo").click()
     assert page.evaluate("window.harmed") is None and page.locator("img[onerror]").count() == 0
 
@@ -370,7 +370,7 @@ def test_everything_by_keyboard(open_page: Open) -> None:
     page.get_by_label("Next page").focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")  # the button keeps the focus
-    assert page.locator(".name").first.inner_text() == "48.jpg"
+    assert page.locator(".image-name").first.inner_text() == "48.jpg"
 
 
 def test_a_click_enlarges_and_a_click_beside_closes(open_page: Open) -> None:
@@ -404,10 +404,10 @@ def test_five_thousand_photos(open_page: Open) -> None:
     rows = [row(f"{n:04}.jpg", (0.1, 0.2), references=["a brown dog runs over the grass"] * 5) for n in range(5000)]
     photos = dict.fromkeys((row["image"] for row in rows[:-1]), photo())
     page = open_page(report(rows), photos, hash="#sort=data&page=209")
-    assert page.locator(".name").last.inner_text() == "4999.jpg" and page.locator(".card").count() == 8
+    assert page.locator(".image-name").last.inner_text() == "4999.jpg" and page.locator(".card").count() == 8
     assert page.locator(".card img").count() == page.locator(".card button.photo").count() == 7
     assert page.locator(".card img").last.evaluate(NATURAL_WIDTH) == 64
     page.get_by_label("First page").click()
     assert page.locator(".card").count() == page.locator("img").count() == 24
     page.get_by_role("searchbox", name="Words in").fill("4321")
-    assert page.locator(".name").all_text_contents() == ["4321.jpg"]
+    assert page.locator(".image-name").all_text_contents() == ["4321.jpg"]

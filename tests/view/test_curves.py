@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests import skips
 
-pytest.importorskip("matplotlib", reason="pictures of runs need showtell[train]")
+pytest.importorskip("matplotlib", reason=skips.PACKAGES)
 
 from showtell.view.curves import draw_curves
 

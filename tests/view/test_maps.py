@@ -9,8 +9,8 @@ from PIL import Image
 from scipy.interpolate import PchipInterpolator
 
 from showtell.errors import BadConfig
-from showtell.settings import Crop
-from showtell.view.maps import cells, overlay, smooth
+from showtell.settings import CropMode
+from showtell.view.maps import interpolate_nearest, interpolate_smooth, overlay
 
 
 def only(row: int, column: int, size: int = 7) -> np.ndarray:
@@ -23,7 +23,7 @@ def grey(width: int, height: int) -> Image.Image:
     return Image.new("RGB", (width, height), "#808080")
 
 
-def change(drawn: Image.Image, grid: bool, crop: Crop = "squash") -> np.ndarray:
+def change(drawn: Image.Image, grid: bool, crop: CropMode = "squash") -> np.ndarray:
     """How far each pixel is from what it is where the network does not look at all."""
     plain = overlay(grey(*drawn.size), np.zeros((7, 7)), grid, crop)
     return np.abs(np.asarray(drawn, int) - np.asarray(plain, int)).sum(2)
@@ -34,7 +34,7 @@ def change(drawn: Image.Image, grid: bool, crop: Crop = "squash") -> np.ndarray:
 @pytest.mark.parametrize("cell", [(0, 0), (3, 3), (2, 5), (6, 1)])
 @pytest.mark.parametrize("crop", ["squash", "center"])
 def test_the_colour_is_where_the_weight_is(
-    grid: bool, size: tuple[int, int], cell: tuple[int, int], crop: Crop
+    grid: bool, size: tuple[int, int], cell: tuple[int, int], crop: CropMode
 ) -> None:
     """Worked out by hand from what `core/pixels` shows to the network: all of the photo, or its middle square."""
     width, height = size
@@ -72,7 +72,7 @@ def test_a_smooth_map_has_the_weights_in_the_middles_and_nothing_beyond(
 ) -> None:
     rows, columns = weights.shape
     wide, high = 2 * wide + 1, 2 * high + 1  # so that the middle of a cell is a pixel
-    drawn = smooth(weights, (wide * columns, high * rows))
+    drawn = interpolate_smooth(weights, (wide * columns, high * rows))
     assert drawn.shape == (high * rows, wide * columns)
     assert drawn.min() >= weights.min() and drawn.max() <= weights.max()
     assert np.allclose(drawn[high // 2 :: high, wide // 2 :: wide], weights, atol=1e-6)
@@ -82,11 +82,11 @@ def test_a_smooth_map_has_the_weights_in_the_middles_and_nothing_beyond(
 def test_a_smooth_map_is_scipy_s_monotone_curve(weights: np.ndarray, width: int, height: int) -> None:
     def curves(values: np.ndarray, pixels: int) -> np.ndarray:
         middles = np.arange(-1, len(values) + 1)  # with one more at each end, that the curves become level there
-        places = (np.arange(pixels) + 0.5) * len(values) / pixels - 0.5
-        return PchipInterpolator(middles, np.pad(values, ((1, 1), (0, 0)), "edge"), axis=0)(places)
+        positions = (np.arange(pixels) + 0.5) * len(values) / pixels - 0.5
+        return PchipInterpolator(middles, np.pad(values, ((1, 1), (0, 0)), "edge"), axis=0)(positions)
 
     expected = curves(curves(weights.astype(float), height).T, width).T
-    assert np.allclose(smooth(weights, (width, height)), expected, atol=1e-5)
+    assert np.allclose(interpolate_smooth(weights, (width, height)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("greatest", [(3, 3), (0, 0), (6, 2)])
@@ -106,7 +106,7 @@ def test_the_greatest_weight_is_the_brightest_spot_and_has_one_colour_wherever_i
 @given(MAPS)
 def test_cells_are_constant_and_equal_the_weights(weights: np.ndarray) -> None:
     rows, columns = weights.shape
-    drawn = cells(weights, (5 * columns, 4 * rows))
+    drawn = interpolate_nearest(weights, (5 * columns, 4 * rows))
     assert (drawn == np.kron(weights, np.ones((4, 5), np.float32))).all()
 
 

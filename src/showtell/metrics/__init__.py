@@ -1,4 +1,4 @@
-"""How good captions are: the metrics of the COCO challenge, without Java, and how sure they are."""
+"""Caption metrics: BLEU, ROUGE-L, CIDEr, diversity, METEOR and SPICE, with confidence intervals."""
 
 from showtell.metrics.evaluation import Evaluation, score
 

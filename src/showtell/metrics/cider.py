@@ -1,11 +1,11 @@
-"""CIDEr (Vedantam et al. 2015; there called CIDEr-D), as the COCO server and pycocoevalcap compute it.
+"""CIDEr (Vedantam et al. 2015, where this variant is called CIDEr-D), as the COCO server and pycocoevalcap compute it.
 
-A caption and a reference are compared by the cosine of their n-grams' TF-IDF weights, where a weight above the
-reference's counts no more than the reference's, times a Gaussian of the difference of their lengths. Mean over n = 1..4
-and over the references, times 10.
+The similarity of a candidate and a reference is the cosine of their TF-IDF vectors of n-grams, with candidate weights
+clipped to the reference's, times a Gaussian of the length difference. CIDEr is the mean over n = 1..4 and over the
+references, times 10.
 
-How rare an n-gram is, is counted in the references of the same images: among others the same caption scores
-differently, and a single image scores 0. `metrics/reward` counts in other captions than it scores against.
+Document frequencies come from the references of the same images. The same caption therefore scores differently in
+another set of images, and a single image scores 0. `metrics/reward` takes document frequencies from the training set.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from typing import Final
 
 import numpy as np
 
-from showtell.metrics.ngrams import LONGEST, Corpus, Floats, Ngrams
+from showtell.metrics.ngrams import MAX_N, Corpus, Floats, NgramCounts
 
 SIGMA: Final = 6.0
-"""Standard deviation of the Gaussian, in words."""
+"""Standard deviation of the Gaussian length penalty, in words."""
 
 
-def cider(corpus: Corpus, ngrams: Iterable[Ngrams]) -> Floats:
-    """CIDEr of each caption, `[B]`; that of all captions is the mean."""
-    cosines = sum((_clipped_cosine(corpus, of) for of in ngrams), np.zeros(()))  # [N]
-    difference = corpus.length - corpus.length[corpus.candidate][corpus.image]
-    similarity = cosines / LONGEST * np.exp(-(difference**2) / (2 * SIGMA**2))
-    return np.asarray(10 * np.bincount(corpus.image, similarity) / corpus.references, np.float64)
+def cider(corpus: Corpus, ngrams: Iterable[NgramCounts]) -> Floats:
+    """CIDEr of each image, `[B]`; corpus CIDEr is the mean."""
+    cosines = sum((_clipped_cosines(corpus, counts) for counts in ngrams), np.zeros(()))  # [N]
+    length_differences = corpus.lengths - corpus.lengths[corpus.candidates][corpus.image_ids]
+    similarities = cosines / MAX_N * np.exp(-(length_differences**2) / (2 * SIGMA**2))
+    return np.asarray(10 * np.bincount(corpus.image_ids, similarities) / corpus.reference_counts, np.float64)
 
 
-def _clipped_cosine(corpus: Corpus, of: Ngrams) -> Floats:
-    """Of each reference with the candidate of its image, `[N]`; 0 for the candidates themselves."""
-    # Among how many images, of all, the n-gram is in a reference. Those in none count as in one.
-    images_with = np.bincount(of.ngram, of.most > 0)
-    rarity = (np.log(len(corpus.candidate)) - np.log(np.maximum(1, images_with)))[of.ngram]  # [G]
-    weight = of.times * rarity[of.group]  # [E]
-    norm = np.sqrt(np.bincount(of.caption, weight**2, len(corpus.image)))  # [N]
+def _clipped_cosines(corpus: Corpus, ngrams: NgramCounts) -> Floats:
+    """Clipped cosine of each reference and its image's candidate, `[N]`; 0 for the candidates themselves."""
+    # In how many images a reference has the n-gram. Unseen n-grams count as seen in one.
+    document_frequency = np.bincount(ngrams.ngram_ids, ngrams.max_reference_counts > 0)
+    idf = (np.log(len(corpus.candidates)) - np.log(np.maximum(1, document_frequency)))[ngrams.ngram_ids]  # [G]
+    weights = ngrams.counts * idf[ngrams.group_ids]  # [E]
+    norms = np.sqrt(np.bincount(ngrams.caption_ids, weights**2, len(corpus.image_ids)))  # [N]
 
-    product = np.minimum((of.said * rarity)[of.group], weight) * weight
-    product = np.bincount(of.caption, product, len(corpus.image))
-    product[corpus.candidate] = 0
-    norms = norm[corpus.candidate][corpus.image] * norm
-    cosine: Floats = np.divide(product, norms, out=np.zeros_like(norms), where=norms > 0)
-    return cosine
+    products = np.minimum((ngrams.candidate_counts * idf)[ngrams.group_ids], weights) * weights
+    dot_products = np.bincount(ngrams.caption_ids, products, len(corpus.image_ids))
+    dot_products[corpus.candidates] = 0
+    norm_products = norms[corpus.candidates][corpus.image_ids] * norms
+    cosines: Floats = np.divide(dot_products, norm_products, out=np.zeros_like(norm_products), where=norm_products > 0)
+    return cosines

@@ -1,5 +1,5 @@
-"""What the usual metrics overlook: a model that says the same of every image, repeats what it has read, or stops in the
-middle of a sentence."""
+"""Metrics of defects that BLEU, ROUGE-L and CIDEr overlook: repeated captions, a small vocabulary, copied training
+captions, sentences that break off."""
 
 from __future__ import annotations
 
@@ -11,115 +11,120 @@ import numpy as np
 import numpy.typing as npt
 
 from showtell.metrics.function_words import BAD_ENDINGS, FUNCTION_WORDS
-from showtell.metrics.ngrams import LONGEST, Corpus, Floats, Integers, Ngrams, count, number
+from showtell.metrics.ngrams import MAX_N, Corpus, Floats, Integers, NgramCounts, build_corpus, count_ngrams
 
 Captions = Sequence[Sequence[str]]
 
 
-class Variety(NamedTuple):
-    """A score of a whole set of captions, which is no mean over images, and what it would be without each image."""
+class CorpusScore(NamedTuple):
+    """A score of a whole set of captions that is not a mean over images."""
 
     value: float
-    without: Floats
-    """`[B]`; of no use for a single image."""
+    leave_one_out: Floats
+    """`[B]`: the score without each image, for the jackknife. Meaningless for a single image."""
 
 
-def different(captions: Captions) -> Variety:
-    """How many captions there would be without repetitions, as a share of how many there are."""
-    whole = [tuple(words) for words in captions]
-    return _kinds([[words] for words in whole], lambda kinds, all_: kinds / all_)
+def unique_captions(captions: Captions) -> CorpusScore:
+    """Number of distinct captions divided by the number of captions."""
+    return _distinct_items([[tuple(words)] for words in captions], lambda distinct, total: distinct / total)
 
 
-def distinct(captions: Captions, n: int) -> Variety:
-    """Different n-grams of all captions together, as a share of all their n-grams (Li et al. 2016)."""
+def distinct_n(captions: Captions, n: int) -> CorpusScore:
+    """Number of distinct n-grams divided by the number of n-grams, over all captions (Li et al. 2016)."""
     ngrams = [[tuple(words[start : start + n]) for start in range(len(words) - n + 1)] for words in captions]
-    return _kinds(ngrams, lambda kinds, all_: kinds / np.maximum(1, all_))
+    return _distinct_items(ngrams, lambda distinct, total: distinct / np.maximum(1, total))
 
 
-def vocabulary(captions: Captions) -> Variety:
-    """How many different words the captions use."""
-    return _kinds(captions, lambda kinds, _: kinds + 0.0)
+def vocab_size(captions: Captions) -> CorpusScore:
+    """Number of distinct words in all captions."""
+    return _distinct_items(captions, lambda distinct, _: distinct + 0.0)
 
 
-def _kinds(things: Sequence[Sequence[object]], of: Callable[[Integers, Integers], npt.NDArray[np.floating]]) -> Variety:
-    """`of` how many kinds of things there are, and how many things; with all images, and without each."""
-    images_with = Counter(thing for each in things for thing in set(each))
-    only_here = np.array([sum(images_with[thing] == 1 for thing in set(each)) for each in things], np.int64)
-    here = np.array([len(each) for each in things], np.int64)
-    kinds, total = np.array([len(images_with)]), here.sum(keepdims=True)
-    # Without a set's only image there is nothing to count, and 0 / 0 would be said of it.
-    without = np.asarray(of(kinds - only_here, np.maximum(1, total - here)), np.float64)
-    return Variety(float(of(kinds, total)[0]), without)
+def _distinct_items(
+    items: Sequence[Sequence[object]], ratio: Callable[[Integers, Integers], npt.NDArray[np.floating]]
+) -> CorpusScore:
+    """`ratio(distinct, total)` of the items of all images, and of all images but one. `items`: those of each image."""
+    document_frequency = Counter(item for image_items in items for item in set(image_items))
+    only_here = np.array(
+        [sum(document_frequency[item] == 1 for item in set(image_items)) for image_items in items], np.int64
+    )
+    here = np.array([len(image_items) for image_items in items], np.int64)
+    distinct, total = np.array([len(document_frequency)]), here.sum(keepdims=True)
+    # Without the only image of a set the total is 0; the maximum avoids 0 / 0.
+    leave_one_out = np.asarray(ratio(distinct - only_here, np.maximum(1, total - here)), np.float64)
+    return CorpusScore(float(ratio(distinct, total)[0]), leave_one_out)
 
 
 def bad_endings(captions: Captions, language: str) -> Floats:
-    """1 for a caption whose last word is one after which a sentence has to go on, `[B]`."""
+    """1 for a caption whose last word cannot end a sentence, `[B]`."""
     return np.array([bool(words) and words[-1] in BAD_ENDINGS[language] for words in captions], np.float64)
 
 
-def novel(captions: Captions, training: Collection[tuple[str, ...]]) -> Floats:
-    """1 for a caption that is not, word for word, in `training`, `[B]`."""
-    return np.array([tuple(words) not in training for words in captions], np.float64)
+def novelty(captions: Captions, training_captions: Collection[tuple[str, ...]]) -> Floats:
+    """1 for a caption that is not, word for word, one of `training_captions`, `[B]`."""
+    return np.array([tuple(words) not in training_captions for words in captions], np.float64)
 
 
 def content_recall(captions: Captions, references: Sequence[Captions], language: str) -> Floats:
-    """Which share of the content words of a human caption the caption has, too, mean over the image's human captions,
-    `[B]`.
+    """Share of a reference's content words that the caption has, mean over the image's references, `[B]`.
 
-    Content words are all but articles, pronouns, prepositions and the like (`metrics/function_words`). A human caption
-    without any is passed over; if an image has only such, there is nothing to recall, and its share is 1.
+    Content words are all words but articles, pronouns, prepositions and the like (`metrics/function_words`). A
+    reference without content words is skipped; if an image has only such references, its recall is 1.
     """
     function_words = FUNCTION_WORDS[language]
-    found = []
-    for words, others in zip(captions, references, strict=True):
-        wanted = [content for other in others if (content := set(other) - function_words)]
-        shares = [len(content.intersection(words)) / len(content) for content in wanted]
-        found.append(sum(shares) / len(shares) if shares else 1.0)
-    return np.array(found, np.float64)
+    recalls = []
+    for words, image_references in zip(captions, references, strict=True):
+        content_sets = [content for reference in image_references if (content := set(reference) - function_words)]
+        shares = [len(content.intersection(words)) / len(content) for content in content_sets]
+        recalls.append(sum(shares) / len(shares) if shares else 1.0)
+    return np.array(recalls, np.float64)
 
 
 def self_cider(alternatives: Sequence[Captions], references: Sequence[Captions]) -> Floats:
-    """How much the several captions of an image differ, `[B]`: 0 when all are the same, 1 when no two share a word.
+    """Diversity of the several captions of an image, `[B]`: 0 when all are equal, 1 when no two share a word.
 
-    Self-CIDEr (Wang and Chan 2019, Describing like Humans): of the matrix of CIDEr between an image's m captions, the
-    square root of the largest eigenvalue as a share of the sum of all square roots, as -log to the base m. CIDEr is the
-    one without clipping and length penalty here, since only that is a kernel. Document frequencies are those of
-    `references`, so that a single image has 0, as it has CIDEr 0. An image with a single caption has 0.
+    Self-CIDEr (Wang and Chan 2019, Describing like Humans): for the m x m kernel matrix of CIDEr between an image's m
+    captions, -log_m of the largest square root of an eigenvalue divided by the sum of all square roots. CIDEr is used
+    without clipping and length penalty, since only that is a kernel. Document frequencies are those of `references`, so
+    a single image has 0, as its CIDEr is 0. An image with one caption has 0.
     """
-    # An image's captions, then its references, are numbered through; which of them is one says its place.
-    several = [[*captions, *others] for captions, others in zip(alternatives, references, strict=True)]
-    corpus = number([captions[0] for captions in several], [captions[1:] for captions in several])
-    said = np.array([len(captions) for captions in alternatives])
-    kernels = [np.zeros((m, m)) for m in said]
-    for of in count(corpus):
-        _add_cosines(kernels, corpus, of, said)
-    return np.array([_spread(kernel / LONGEST) for kernel in kernels], np.float64)
+    # The corpus holds, for each image, its alternatives and then its references; the position tells which is which.
+    captions = [[*image_alternatives, *refs] for image_alternatives, refs in zip(alternatives, references, strict=True)]
+    corpus = build_corpus(
+        [image_captions[0] for image_captions in captions], [image_captions[1:] for image_captions in captions]
+    )
+    num_alternatives = np.array([len(image_alternatives) for image_alternatives in alternatives])
+    kernels = [np.zeros((m, m)) for m in num_alternatives]
+    for ngrams in count_ngrams(corpus):
+        _add_cosines(kernels, corpus, ngrams, num_alternatives)
+    return np.array([_eigenvalue_spread(kernel / MAX_N) for kernel in kernels], np.float64)
 
 
-def _add_cosines(kernels: Sequence[Floats], corpus: Corpus, of: Ngrams, said: Integers) -> None:
-    """Between the captions of each image, for one n; to `kernels` `[m, m]` each, of `said` m captions."""
-    place = np.arange(len(corpus.image)) - corpus.candidate[corpus.image]
-    is_said = place[of.caption] < said[corpus.image[of.caption]]
-    in_reference = np.bincount(of.group[~is_said], minlength=len(of.image)) > 0
-    images_with = np.bincount(of.ngram, in_reference)
-    rarity = np.log(len(said)) - np.log(np.maximum(1, images_with))
-    caption, group = of.caption[is_said], of.group[is_said]
-    weight = of.times[is_said] * rarity[of.ngram[group]]
-    # Image by image: one with a hundred captions must not make a hundred of every other.
-    order = np.argsort(of.image[group], kind="stable")
-    ends = np.searchsorted(of.image[group][order], np.arange(len(said) + 1))
-    for kernel, begin, end in zip(kernels, ends[:-1], ends[1:], strict=True):
-        mine = order[begin:end]
-        known, column = np.unique(group[mine], return_inverse=True)
-        vectors = np.zeros((len(kernel), len(known)))
-        vectors[place[caption[mine]], column] = weight[mine]
-        norm = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
-        vectors = np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0)
+def _add_cosines(kernels: Sequence[Floats], corpus: Corpus, ngrams: NgramCounts, num_alternatives: Integers) -> None:
+    """Adds to each image's kernel `[m, m]` the cosines between its alternatives, for one n."""
+    positions = np.arange(len(corpus.image_ids)) - corpus.candidates[corpus.image_ids]
+    is_alternative = positions[ngrams.caption_ids] < num_alternatives[corpus.image_ids[ngrams.caption_ids]]
+    in_reference = np.bincount(ngrams.group_ids[~is_alternative], minlength=len(ngrams.image_ids)) > 0
+    document_frequency = np.bincount(ngrams.ngram_ids, in_reference)
+    idf = np.log(len(kernels)) - np.log(np.maximum(1, document_frequency))
+    caption_ids, group_ids = ngrams.caption_ids[is_alternative], ngrams.group_ids[is_alternative]
+    weights = ngrams.counts[is_alternative] * idf[ngrams.ngram_ids[group_ids]]
+    # Image by image: a padded array would make one image with a hundred captions cost a hundred for every image.
+    image_ids = ngrams.image_ids[group_ids]
+    order = np.argsort(image_ids, kind="stable")
+    bounds = np.searchsorted(image_ids[order], np.arange(len(kernels) + 1))
+    for kernel, begin, end in zip(kernels, bounds[:-1], bounds[1:], strict=True):
+        entries = order[begin:end]
+        distinct_groups, columns = np.unique(group_ids[entries], return_inverse=True)
+        vectors = np.zeros((len(kernel), len(distinct_groups)))
+        vectors[positions[caption_ids[entries]], columns] = weights[entries]
+        norms = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+        vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
         kernel += vectors @ vectors.T
 
 
-def _spread(kernel: Floats) -> float:
-    """Of the eigenvalues of `[m, m]`, from 0 to 1."""
+def _eigenvalue_spread(kernel: Floats) -> float:
+    """-log_m of the largest share of the square roots of the eigenvalues of `[m, m]`, from 0 to 1."""
     roots = np.sqrt(np.maximum(0, np.linalg.eigvalsh(kernel)))
     if len(roots) < 2 or roots.sum() == 0:
         return 0.0

@@ -1,4 +1,5 @@
-"""One system's captions, scored: every metric with its interval, image by image, and beside another system."""
+"""Evaluation of one system: all metrics of its captions with intervals, per image, and differences to another
+system."""
 
 from __future__ import annotations
 
@@ -8,64 +9,64 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from showtell.errors import BadConfig, BadData
-from showtell.metrics.bleu import bleu, bleu_counts
+from showtell.metrics.bleu import bleu_from_stats, bleu_stats
 from showtell.metrics.cider import cider
 from showtell.metrics.diversity import (
     bad_endings,
     content_recall,
-    different,
-    distinct,
-    novel,
+    distinct_n,
+    novelty,
     self_cider,
-    vocabulary,
+    unique_captions,
+    vocab_size,
 )
 from showtell.metrics.intervals import (
     Difference,
     Estimate,
-    by_bootstrap,
-    by_jackknife,
-    difference_by_bootstrap,
-    difference_by_jackknife,
-    draws,
+    bootstrap_difference,
+    bootstrap_estimate,
+    bootstrap_weights,
+    jackknife_difference,
+    jackknife_estimate,
 )
-from showtell.metrics.ngrams import LONGEST, Floats, Integers, count, number
+from showtell.metrics.ngrams import MAX_N, Floats, Integers, build_corpus, count_ngrams
 from showtell.metrics.rouge import rouge_l
-from showtell.metrics.words import split_words
+from showtell.metrics.tokenization import split_at_spaces, tokenize
 
-BLEUS: Final = tuple(f"BLEU-{n}" for n in range(1, LONGEST + 1))
-JAVA: Final = ("METEOR", "SPICE")
+BLEU_NAMES: Final = tuple(f"BLEU-{n}" for n in range(1, MAX_N + 1))
+JAVA_METRICS: Final = ("METEOR", "SPICE")
 RESAMPLES: Final = 1000
 
 
 def score(
     candidates: Mapping[str, str], references: Mapping[str, Sequence[str]], language: str = "en"
 ) -> dict[str, float]:
-    """`BLEU-1` to `BLEU-4`, `ROUGE-L` and `CIDEr` as pycocoevalcap computes them; and how varied the captions are.
+    """`BLEU-1` to `BLEU-4`, `ROUGE-L` and `CIDEr` as pycocoevalcap computes them, and diversity metrics.
 
-    Both mappings are by the image's name, whose order does not matter. docs/metrics.md says what each number means.
+    Both mappings are by image name, in any order. docs/metrics.md explains each metric.
 
-    Raises BadData when the images are not the same, and when there are none or some have no reference; BadConfig for a
-    language without rules.
+    Raises BadData when the images differ, and when there are none or some have no reference; BadConfig for a language
+    without tokenization rules.
     """
-    return Evaluation(candidates, references, language).values
+    return Evaluation(candidates, references, language).scores
 
 
-class _Summed(NamedTuple):
-    """Scores that are made from sums over the images, as BLEU from its counts, and a mean from its addends."""
+class _AdditiveMetric(NamedTuple):
+    """Metrics computed from statistics that add up over images: BLEU from its counts, a mean from its terms."""
 
     names: tuple[str, ...]
-    parts: Floats | Integers
+    stats: Floats | Integers
     """`[B, k]`"""
-    of_sums: Callable[[Floats], Floats]
-    """`[..., k]` -> `[..., names]`"""
-    each: Floats
-    """`[B, names]`: of each image by itself."""
+    from_sums: Callable[[Floats], Floats]
+    """Summed statistics `[..., k]` -> `[..., names]`"""
+    per_image: Floats
+    """`[B, names]`"""
 
 
 class Evaluation:
-    """Scores captions against human ones.
+    """Scores candidate captions against references.
 
-    `values` are the scores, `each` those of the single images, `estimates` has the intervals.
+    `scores` are those of the whole set, `per_image` those of single images, `estimates()` adds intervals.
     """
 
     def __init__(
@@ -75,180 +76,192 @@ class Evaluation:
         language: str = "en",
         *,
         alternatives: Mapping[str, Sequence[str]] | None = None,
-        training: Collection[str] | None = None,
-        readings: Mapping[str, tuple[int, int, float]] | None = None,
+        training_captions: Collection[str] | None = None,
+        teacher_forced: Mapping[str, tuple[int, int, float]] | None = None,
         java: Sequence[str] = (),
     ) -> None:
-        """All mappings are by the image's name.
+        """All mappings are by image name.
 
-        `alternatives`, several captions for each image, gives `self-CIDEr`; `training`, the captions that the model was
-        trained on, gives `novelty`; `readings`, how many true words of an image there are, how many of them were among
-        the five likeliest, and the loss, gives `top-5` and `loss`; `java` names METEOR and SPICE.
+        `alternatives`, several captions for each image, adds `self-CIDEr`; `training_captions` adds `novelty`;
+        `teacher_forced`, per image (reference words, words among the five likeliest, summed cross-entropy in nats),
+        adds `top-5` and `loss`; `java` names METEOR and SPICE.
 
-        Raises BadData when the images are not the same, and when there are none or some have no reference; BadConfig
-        for a language without rules and for METEOR or SPICE without Java; MissingExtra for them without pycocoevalcap.
+        Raises BadData when the images differ, and when there are none or some have no reference; BadConfig for a
+        language without tokenization rules and for METEOR or SPICE without Java; MissingExtra for them without
+        pycocoevalcap.
         """
-        _check(candidates, references)
-        for of in (alternatives, readings):
-            if of is not None and (without := candidates.keys() - of.keys()):
-                raise BadData("alternatives or readings", f"none for {_some(without)}", "some for each candidate")
-        self.names = tuple(candidates)
+        _check_images(candidates, references)
+        for optional in (alternatives, teacher_forced):
+            if optional is not None and (missing := candidates.keys() - optional.keys()):
+                expected = "some for each candidate"
+                raise BadData("alternatives or teacher-forced scores", f"none for {_listed(missing)}", expected)
+        self.image_names = tuple(candidates)
         self.language = language
-        self._said = [split_words(caption, language) for caption in candidates.values()]
-        self._right = [[split_words(caption, language) for caption in references[name]] for name in candidates]
-        # A number with a no-break space inside (2 1/2) is one word to pycocoevalcap's ROUGE, two to its BLEU and CIDEr.
-        apart = [[_apart(words) for words in captions] for captions in self._right]
-        corpus = number([_apart(words) for words in self._said], apart)
-        ngrams = list(count(corpus))
-        counts = bleu_counts(corpus, ngrams)
-        self._summed = [
-            _Summed(BLEUS, counts, bleu, bleu(counts)),
-            _mean("ROUGE-L", rouge_l(corpus if self._right == apart else number(self._said, self._right))),
+        self._candidates = [tokenize(caption, language) for caption in candidates.values()]
+        self._references = [[tokenize(caption, language) for caption in references[name]] for name in candidates]
+        self._additive = self._additive_metrics(alternatives, training_captions, teacher_forced, java)
+        self._corpus_scores = {
+            "unique": unique_captions(self._candidates),
+            "distinct-1": distinct_n(self._candidates, 1),
+            "distinct-2": distinct_n(self._candidates, 2),
+            "vocab_size": vocab_size(self._candidates),
+        }
+        self._resampled_cache: tuple[tuple[int, int], dict[str, Floats]] | None = None
+
+    def _additive_metrics(
+        self,
+        alternatives: Mapping[str, Sequence[str]] | None,
+        training_captions: Collection[str] | None,
+        teacher_forced: Mapping[str, tuple[int, int, float]] | None,
+        java: Sequence[str],
+    ) -> list[_AdditiveMetric]:
+        # pycocoevalcap's ROUGE sees `2 1/2`, with a no-break space inside, as one word, its BLEU and CIDEr as two.
+        split_references = [[split_at_spaces(words) for words in captions] for captions in self._references]
+        corpus = build_corpus([split_at_spaces(words) for words in self._candidates], split_references)
+        rouge_corpus = (
+            corpus if self._references == split_references else build_corpus(self._candidates, self._references)
+        )
+        ngrams = list(count_ngrams(corpus))
+        stats = bleu_stats(corpus, ngrams)
+        metrics = [
+            _AdditiveMetric(BLEU_NAMES, stats, bleu_from_stats, bleu_from_stats(stats)),
+            _mean("ROUGE-L", rouge_l(rouge_corpus)),
             _mean("CIDEr", cider(corpus, ngrams)),
-            *(self._java(name) for name in java),
-            *self._means(training),
+            *(self._java_metric(name) for name in java),
+            _mean("length", np.array([len(words) for words in self._candidates], np.float64)),
+            _mean("bad_endings", bad_endings(self._candidates, self.language)),
+            _mean("content_recall", content_recall(self._candidates, self._references, self.language)),
         ]
+        if training_captions is not None:
+            tokenized = {tuple(tokenize(caption, self.language)) for caption in training_captions}
+            metrics.append(_mean("novelty", novelty(self._candidates, tokenized)))
         if alternatives is not None:
-            several = [[split_words(c, language) for c in alternatives[name]] for name in candidates]
-            self._summed.append(_mean("self-CIDEr", self_cider(several, self._right)))
-        if readings is not None:
-            self._summed.append(_taught(np.array([readings[name] for name in candidates], np.float64)))
-        self._last_drawn: tuple[tuple[int, int], dict[str, Floats]] | None = None
-        self._varieties = {
-            "different": different(self._said),
-            "distinct-1": distinct(self._said, 1),
-            "distinct-2": distinct(self._said, 2),
-            "vocabulary": vocabulary(self._said),
-        }
+            captions = [[tokenize(c, self.language) for c in alternatives[name]] for name in self.image_names]
+            metrics.append(_mean("self-CIDEr", self_cider(captions, self._references)))
+        if teacher_forced is not None:
+            rows = np.array([teacher_forced[name] for name in self.image_names], np.float64)
+            metrics.append(_teacher_forced_metrics(rows))
+        return metrics
 
-    def _means(self, training: Collection[str] | None) -> list[_Summed]:
-        said = self._said
-        found = {
-            "length": np.array([len(words) for words in said], np.float64),
-            "bad_endings": bad_endings(said, self.language),
-            "content_recall": content_recall(said, self._right, self.language),
-        }
-        if training is not None:
-            known = {tuple(split_words(caption, self.language)) for caption in training}
-            found["novelty"] = novel(said, known)
-        return [_mean(name, each) for name, each in found.items()]
-
-    def _java(self, name: str) -> _Summed:
+    def _java_metric(self, name: str) -> _AdditiveMetric:
         if name == "METEOR":
-            from showtell.metrics.java import meteor, meteor_score
+            from showtell.metrics.java import meteor, meteor_from_stats
 
-            found = meteor(self._said, self._right, self.language)
-            return _Summed(("METEOR",), found.counts, lambda sums: meteor_score(sums)[..., None], found.each[:, None])
+            scores = meteor(self._candidates, self._references, self.language)
+            per_image = scores.per_image[:, None]
+            return _AdditiveMetric(
+                ("METEOR",), scores.stats, lambda sums: meteor_from_stats(sums)[..., None], per_image
+            )
         if name == "SPICE":
             from showtell.metrics.java import spice
 
-            return _mean("SPICE", spice(self._said, self._right, self.language))
-        raise BadConfig(f"found the metric {name!r}; expected {' or '.join(JAVA)}")
+            return _mean("SPICE", spice(self._candidates, self._references, self.language))
+        raise BadConfig(f"found the metric {name!r}; expected {' or '.join(JAVA_METRICS)}")
 
     @property
-    def values(self) -> dict[str, float]:
-        """Every score. From 0 to 1, but CIDEr reaches 10, and `length` and `vocabulary` are numbers of words."""
-        summed = dict(zip(self._names, self._of_sums(np.ones((1, len(self.names))))[0].tolist(), strict=True))
-        return summed | {name: variety.value for name, variety in self._varieties.items()}
+    def scores(self) -> dict[str, float]:
+        """Every metric, from 0 to 1; but CIDEr is from 0 to 10, `length` and `vocab_size` count words, `loss` is in
+        nats."""
+        all_images = self._weighted(np.ones((1, len(self.image_names))))[0]
+        additive = dict(zip(self._additive_names, all_images.tolist(), strict=True))
+        return additive | {name: corpus_score.value for name, corpus_score in self._corpus_scores.items()}
 
     @property
-    def each(self) -> dict[str, Floats]:
-        """The scores that an image has by itself, `[B]` each; its CIDEr depends on the other images' references."""
-        columns = np.concatenate([of.each for of in self._summed], axis=1)
-        return dict(zip(self._names, columns.T, strict=True))
+    def per_image(self) -> dict[str, Floats]:
+        """Scores of single images, `[B]` each. CIDEr of an image depends on the other images' references."""
+        columns = np.concatenate([metric.per_image for metric in self._additive], axis=1)
+        return dict(zip(self._additive_names, columns.T, strict=True))
 
     def estimates(self, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Estimate]:
-        """Every score with its interval; of a single image, which says nothing of others, with `nan`."""
-        values = self.values
-        if len(self.names) < 2:
-            return {name: Estimate(value, np.nan, np.nan) for name, value in values.items()}
-        drawn = self._drawn(resamples, seed)
+        """Every metric with its interval, `nan` for a single image."""
+        scores = self.scores
+        if len(self.image_names) < 2:
+            return {name: Estimate(value, np.nan, np.nan) for name, value in scores.items()}
+        resampled = self._resampled(resamples, seed)
+        maxima = {"vocab_size": np.inf}
         return {
-            name: by_bootstrap(value, drawn[name])
-            if name in drawn
-            else by_jackknife(value, self._varieties[name].without, np.inf if name == "vocabulary" else 1.0)
-            for name, value in values.items()
+            name: bootstrap_estimate(value, resampled[name])
+            if name in resampled
+            else jackknife_estimate(value, self._corpus_scores[name].leave_one_out, maxima.get(name, 1.0))
+            for name, value in scores.items()
         }
 
-    def less(self, other: Evaluation, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Difference]:
-        """How much more this system has of each score that both have, than another on the same images in the same
-        order; of a single image, with `nan`.
+    def difference(self, other: Evaluation, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Difference]:
+        """This system minus `other`, for each metric that both have, on the same images in the same order; with `nan`
+        bounds for a single image.
 
-        Raises BadData when the images are not the same.
+        Raises BadData when the images differ.
         """
-        if self.names != other.names:
+        if self.image_names != other.image_names:
             raise BadData("the two systems", "captions of other images, or in another order", "the same images")
-        mine, theirs = self.values, other.values
-        values = {name: mine[name] - theirs[name] for name in mine if name in theirs}
-        if len(self.names) < 2:
-            return {name: Difference(value, np.nan, np.nan, np.nan) for name, value in values.items()}
-        my_draws, their_draws = self._drawn(resamples, seed), other._drawn(resamples, seed)
+        scores, other_scores = self.scores, other.scores
+        differences = {name: scores[name] - other_scores[name] for name in scores if name in other_scores}
+        if len(self.image_names) < 2:
+            return {name: Difference(value, np.nan, np.nan, np.nan) for name, value in differences.items()}
+        resampled, other_resampled = self._resampled(resamples, seed), other._resampled(resamples, seed)
         return {
-            name: difference_by_bootstrap(value, my_draws[name] - their_draws[name])
-            if name in my_draws
-            else difference_by_jackknife(value, self._varieties[name].without - other._varieties[name].without)
-            for name, value in values.items()
+            name: bootstrap_difference(value, resampled[name] - other_resampled[name])
+            if name in resampled
+            else jackknife_difference(
+                value, self._corpus_scores[name].leave_one_out - other._corpus_scores[name].leave_one_out
+            )
+            for name, value in differences.items()
         }
 
     @property
-    def _names(self) -> list[str]:
-        return [name for of in self._summed for name in of.names]
+    def _additive_names(self) -> list[str]:
+        return [name for metric in self._additive for name in metric.names]
 
-    def _of_sums(self, weights: Floats) -> Floats:
-        """Scores of images weighted `[draws, B]`, `[draws, names]`."""
-        return np.concatenate([of.of_sums(weights @ of.parts) for of in self._summed], axis=1)
+    def _weighted(self, weights: Floats) -> Floats:
+        """Scores with images weighted by `[resamples, B]`, `[resamples, names]`."""
+        return np.concatenate([metric.from_sums(weights @ metric.stats) for metric in self._additive], axis=1)
 
-    def _drawn(self, resamples: int, seed: int) -> dict[str, Floats]:
-        """`[draws]` of each score that is made from sums."""
-        if self._last_drawn is None or self._last_drawn[0] != (resamples, seed):
-            found = np.concatenate([self._of_sums(weights) for weights in draws(len(self.names), resamples, seed)])
-            # Kept, since the baseline of a comparison is asked again for every system.
-            self._last_drawn = (resamples, seed), dict(zip(self._names, found.T, strict=True))
-        return self._last_drawn[1]
-
-
-def _mean(name: str, each: Floats) -> _Summed:
-    return _Summed((name,), each[:, None], lambda sums: sums / len(each), each[:, None])
+    def _resampled(self, resamples: int, seed: int) -> dict[str, Floats]:
+        """Each additive metric of each bootstrap resample, `[resamples]` each."""
+        if self._resampled_cache is None or self._resampled_cache[0] != (resamples, seed):
+            batches = bootstrap_weights(len(self.image_names), resamples, seed)
+            scores = np.concatenate([self._weighted(weights) for weights in batches])
+            # Cached, since the baseline of a comparison is needed again for every system.
+            self._resampled_cache = (resamples, seed), dict(zip(self._additive_names, scores.T, strict=True))
+        return self._resampled_cache[1]
 
 
-def _taught(parts: Floats) -> _Summed:
-    """Of `[B, 3]`: true words, hits, loss."""
+def _mean(name: str, per_image: Floats) -> _AdditiveMetric:
+    return _AdditiveMetric((name,), per_image[:, None], lambda sums: sums / len(per_image), per_image[:, None])
 
-    def of_sums(sums: Floats) -> Floats:
+
+def _teacher_forced_metrics(stats: Floats) -> _AdditiveMetric:
+    """`stats` `[B, 3]`: reference words, words among the five likeliest, summed cross-entropy."""
+
+    def from_sums(sums: Floats) -> Floats:
         return sums[..., 1:] / np.maximum(1, sums[..., :1])
 
-    return _Summed(("top-5", "loss"), parts, of_sums, of_sums(parts))
+    return _AdditiveMetric(("top-5", "loss"), stats, from_sums, from_sums(stats))
 
 
-def _apart(words: Sequence[str]) -> list[str]:
-    return " ".join(words).split()
-
-
-def _check(candidates: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> None:
+def _check_images(candidates: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> None:
     if not candidates:
         raise BadData("candidates", "no captions", "at least one")
-    if without := candidates.keys() - references.keys():
-        raise BadData("references", f"none for {_some(without)}", "references for each image that has a caption")
-    if without := references.keys() - candidates.keys():
-        raise BadData("candidates", f"none for {_some(without)}", "a caption for each image that has references")
+    if missing := candidates.keys() - references.keys():
+        raise BadData("references", f"none for {_listed(missing)}", "references for each image that has a caption")
+    if missing := references.keys() - candidates.keys():
+        raise BadData("candidates", f"none for {_listed(missing)}", "a caption for each image that has references")
     if empty := [name for name, captions in references.items() if not captions]:
-        raise BadData("references", f"an empty list for {_some(empty)}", "at least one reference per image")
+        raise BadData("references", f"an empty list for {_listed(empty)}", "at least one reference per image")
     if strings := [name for name, captions in references.items() if isinstance(captions, str)]:
-        raise BadData("references", f"a string for {_some(strings)}", "a list of strings per image")
+        raise BadData("references", f"a string for {_listed(strings)}", "a list of strings per image")
 
 
-def _some(names: Collection[str]) -> str:
+def _listed(names: Collection[str]) -> str:
     """Up to three of the names, and how many more there are."""
     first = ", ".join(sorted(names)[:3])
     return f"{first} and {len(names) - 3} more" if len(names) > 3 else first
 
 
 def agreement(systems: Sequence[Sequence[str]], language: str) -> Floats:
-    """How alike the systems caption each image, `[B]` from 0 to 1: mean ROUGE-L of each caption against each other.
-
-    `systems`: of each, a caption for each image.
-    """
-    said = [[split_words(caption, language) for caption in captions] for captions in systems]
-    pairs = [(one, other) for one in said for other in said if one is not other]
-    found = [rouge_l(number(one, [[words] for words in other])) for one, other in pairs]
-    return np.asarray(np.mean(found, axis=0), np.float64)
+    """Similarity of the systems' captions of each image, `[B]` from 0 to 1: mean ROUGE-L over all ordered pairs of
+    systems. `systems`: for each, one caption per image."""
+    tokenized = [[tokenize(caption, language) for caption in captions] for captions in systems]
+    pairs = [(a, b) for a in tokenized for b in tokenized if a is not b]
+    similarities = [rouge_l(build_corpus(a, [[words] for words in b])) for a, b in pairs]
+    return np.asarray(np.mean(similarities, axis=0), np.float64)

@@ -1,4 +1,4 @@
-"""Words that say little by themselves, by language: where a caption must not end, and what is no content word."""
+"""Function words by language, and those of them that cannot end a caption."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ BAD_ENDINGS: Final = {
     "en": _words("a an the of and with in on to at"),
     "ar": _words("في من على علي إلى الى مع عن و أو او ثم بين التي الذي الذين حيث بينما"),
 }
-"""Words after which a sentence has to go on. The English ones are those that captioning papers count."""
+"""Words that cannot end a sentence. The English list is the one that captioning papers count."""
 
 FUNCTION_WORDS: Final = {
     "en": _words(

@@ -1,12 +1,12 @@
-"""How sure a score is: what it would be if other images like these had been captioned.
+"""Confidence intervals of scores, and p-values of differences between two systems.
 
 **Bootstrap** (Efron and Tibshirani 1993; for BLEU, Koehn 2004): draw as many images as there are, with replacement,
-many times, and score each draw. The interval is from one percentile of these scores to the other. Two systems are
-compared on the same draws: what is hard for both does not blur the difference.
+many times, and score each draw. The interval is between two percentiles of these scores. Two systems are compared on
+the same draws (paired), so that images which are hard for both do not widen the interval of the difference.
 
-**Jackknife** (Efron and Stein 1981) for the variety of a set of captions, such as the number of its different words: a
-draw with replacement holds captions twice and has less variety by construction, so it says nothing about that. What
-leaving out each image changes gives the standard error, and the interval is normal.
+**Jackknife** (Efron and Stein 1981) for corpus scores such as the vocabulary size: a draw with replacement has
+duplicate captions and so less diversity by construction, and its interval would be biased. The standard error comes
+from leaving out each image, and the interval is normal.
 
 Document frequencies stay those of all the images, in every draw.
 """
@@ -22,13 +22,13 @@ import numpy as np
 
 from showtell.metrics.ngrams import Floats
 
-LEVEL: Final = 0.95
-_TOGETHER: Final = 2_000_000
-"""Numbers of images drawn at once, which take 8 bytes each."""
+CONFIDENCE_LEVEL: Final = 0.95
+_BATCH_ELEMENTS: Final = 2_000_000
+"""Image indices drawn at once, 8 bytes each."""
 
 
 class Estimate(NamedTuple):
-    """A score with its interval, or without one (`nan`) when the images say nothing of it: when there is but one."""
+    """A score and its interval. The bounds are `nan` where the images do not determine them, as with one image."""
 
     value: float
     low: float
@@ -36,61 +36,63 @@ class Estimate(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How much more one system scores than another. `p`: how likely a difference at least as far from 0 would be if
-    there were none."""
+    """Score of one system minus that of another. `p_value`: two-sided, of no difference."""
 
     value: float
     low: float
     high: float
-    p: float
+    p_value: float
 
 
-def draws(images: int, count: int, seed: int) -> Iterator[Floats]:
-    """How often each image is in each of `count` draws, `[some, B]` at a time; always the same for the same seed."""
+def bootstrap_weights(images: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each image is in each resample, `[batch, B]` at a time, `resamples` rows in total; the same for the
+    same seed."""
     random = np.random.default_rng(seed)
-    together = max(1, _TOGETHER // images)
-    for begin in range(0, count, together):
-        rows = min(together, count - begin)
-        drawn = random.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float64)
+    batch = max(1, _BATCH_ELEMENTS // images)
+    for begin in range(0, resamples, batch):
+        rows = min(batch, resamples - begin)
+        indices = random.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
+        yield np.bincount(indices.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float64)
 
 
-def by_bootstrap(value: float, drawn: Floats) -> Estimate:
-    """`drawn` `[draws]`: the score in each."""
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+def bootstrap_estimate(value: float, resampled: Floats) -> Estimate:
+    """Percentile interval. `resampled` `[resamples]`: the score of each resample."""
+    low, high = np.quantile(resampled, [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
     return Estimate(value, float(low), float(high))
 
 
-def difference_by_bootstrap(value: float, drawn: Floats) -> Difference:
-    """`drawn` `[draws]`: the difference in each. `p` is twice the share of draws on the other side of 0."""
-    estimate = by_bootstrap(value, drawn)
-    # One is added to either side, since no number of draws shows that something is impossible (Davison, Hinkley 1997).
-    beyond = min(np.count_nonzero(drawn <= 0), np.count_nonzero(drawn >= 0))
-    return Difference(*estimate, p=min(1.0, 2 * (beyond + 1) / (len(drawn) + 1)))
+def bootstrap_difference(value: float, resampled: Floats) -> Difference:
+    """`resampled` `[resamples]`: the difference in each. The p-value is twice the share of resamples with the other
+    sign."""
+    estimate = bootstrap_estimate(value, resampled)
+    # One is added to either side: no number of resamples shows that something is impossible (Davison, Hinkley 1997).
+    beyond = min(np.count_nonzero(resampled <= 0), np.count_nonzero(resampled >= 0))
+    return Difference(*estimate, p_value=min(1.0, 2 * (beyond + 1) / (len(resampled) + 1)))
 
 
-def by_jackknife(value: float, without: Floats, most: float = math.inf) -> Estimate:
-    """`without` `[B]`: the score without each image. It is 0 at least, and `most` at most, and so is its interval.
-    Where no image changes it, as when all captions differ, nothing is known of its error."""
-    error = _standard_error(without)
+def jackknife_estimate(value: float, leave_one_out: Floats, maximum: float = math.inf) -> Estimate:
+    """Normal interval, clipped to the score's range from 0 to `maximum`. `leave_one_out` `[B]`: the score without each
+    image. Where no image changes it, as when all captions differ, the standard error is unknown."""
+    error = _jackknife_standard_error(leave_one_out)
     if error == 0:
         return Estimate(value, math.nan, math.nan)
-    low, high = _around(value, error)
-    return Estimate(value, max(0.0, low), min(most, high))
+    low, high = _normal_interval(value, error)
+    return Estimate(value, max(0.0, low), min(maximum, high))
 
 
-def _around(value: float, error: float) -> tuple[float, float]:
-    width = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
-    return value - width, value + width
-
-
-def difference_by_jackknife(value: float, without: Floats) -> Difference:
-    """`without` `[B]`: the difference without each image. Where no image changes it, nothing is known of its error."""
-    error = _standard_error(without)
+def jackknife_difference(value: float, leave_one_out: Floats) -> Difference:
+    """`leave_one_out` `[B]`: the difference without each image. Where no image changes it, the standard error is
+    unknown."""
+    error = _jackknife_standard_error(leave_one_out)
     if error == 0:
         return Difference(value, math.nan, math.nan, 1.0 if value == 0 else math.nan)
-    return Difference(value, *_around(value, error), p=math.erfc(abs(value) / error / math.sqrt(2)))
+    return Difference(value, *_normal_interval(value, error), p_value=math.erfc(abs(value) / error / math.sqrt(2)))
 
 
-def _standard_error(without: Floats) -> float:
-    return float(np.sqrt((len(without) - 1) * np.mean((without - without.mean()) ** 2)))
+def _normal_interval(value: float, error: float) -> tuple[float, float]:
+    half_width = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2) * error
+    return value - half_width, value + half_width
+
+
+def _jackknife_standard_error(leave_one_out: Floats) -> float:
+    return float(np.sqrt((len(leave_one_out) - 1) * np.mean((leave_one_out - leave_one_out.mean()) ** 2)))

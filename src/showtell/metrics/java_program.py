@@ -1,4 +1,4 @@
-"""What METEOR and SPICE share: finding Java and pycocoevalcap, running a program to its end, errors in one line."""
+"""Shared by METEOR and SPICE: find Java and pycocoevalcap, run a program, translate its errors into one line."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import Final
 
 from showtell.errors import BadConfig, BadData, MissingExtra
 
-_SETTINGS: Final = ["-Dfile.encoding=UTF-8", "-Duser.language=en"]
-"""The same result on every machine: a Turkish Java makes small letters in another way."""
+_JVM_OPTIONS: Final = ["-Dfile.encoding=UTF-8", "-Duser.language=en"]
+"""For the same result on every machine: under a Turkish locale Java lower-cases I differently."""
 
 
-def check_captions(
+def check_inputs(
     metric: str, candidates: Sequence[object], references: Sequence[Sequence[object]], language: str
 ) -> None:
-    """Raises BadConfig for another language than English, and BadData for images without references."""
+    """Raises BadConfig for a language other than English, BadData for images without references."""
     if language != "en":
         raise BadConfig(f"found language {language!r}; {metric} is for English (en) only, leave {metric} out")
     if len(candidates) != len(references):
         found = f"those of {len(references)} images"
         raise BadData("references", found, f"those of {len(candidates)}, as many as there are candidates")
-    if empty := [place for place, captions in enumerate(references) if not captions]:
+    if empty := [index for index, captions in enumerate(references) if not captions]:
         raise BadData("references", f"an empty list for image {empty[0]}", "at least one reference per image")
 
 
-def pycocoevalcap(name: str) -> ModuleType:
-    """One of its modules. Raises MissingExtra."""
+def import_pycocoevalcap(name: str) -> ModuleType:
+    """Imports one of its modules. Raises MissingExtra."""
     try:
         return importlib.import_module(f"pycocoevalcap.{name}")
     except ModuleNotFoundError as error:
@@ -39,27 +39,27 @@ def pycocoevalcap(name: str) -> ModuleType:
 
 
 def check_java(metric: str, language: str) -> None:
-    """Whether METEOR or SPICE can be had here: before hours of work, not after. Raises BadConfig and MissingExtra."""
-    check_captions(metric, (), (), language)
-    pycocoevalcap(metric.lower())
+    """Checks that METEOR or SPICE can run here, before hours of work. Raises BadConfig and MissingExtra."""
+    check_inputs(metric, (), (), language)
+    import_pycocoevalcap(metric.lower())
     java_version(metric)
 
 
-def folder_of(module: ModuleType) -> Path:
+def module_folder(module: ModuleType) -> Path:
     return Path(str(module.__file__)).resolve().parent
 
 
 def run_java(metric: str, arguments: Sequence[str], folder: Path | None = None, text: str = "") -> str:
-    """What the program prints, given a text to read, when it is over. Raises BadConfig when it fails."""
-    return _run(metric, [*_SETTINGS, *arguments], folder, text).stdout.decode("utf-8", "replace")
+    """Runs the program to its end with `text` on stdin; returns its stdout. Raises BadConfig when it fails."""
+    return _run(metric, [*_JVM_OPTIONS, *arguments], folder, text).stdout.decode("utf-8", "replace")
 
 
 def java_version(metric: str) -> int:
-    """8, 17, ... Raises BadConfig where there is no Java, or none that works."""
-    printed = _run(metric, ["-version"]).stderr.decode("utf-8", "replace")  # in a form that all versions know
+    """Major version: 8, 17, ... Raises BadConfig without a working Java."""
+    printed = _run(metric, ["-version"]).stderr.decode("utf-8", "replace")  # the spelling that all versions accept
     if version := re.search(r'version "(?:1\.)?(\d+)', printed):
         return int(version[1])
-    raise BadConfig(f"found a `java` that says {printed[:80]!r}; expected its version, install another Java runtime")
+    raise BadConfig(f"found a `java` that prints {printed[:80]!r}; expected its version, install another Java runtime")
 
 
 def _run(
@@ -72,23 +72,23 @@ def _run(
             f"{metric} out"
         )
     try:
-        # Writes and reads at the same time, and ends the program when it is interrupted. Half a surrogate pair, which
-        # is no UTF-8, is written as a question mark.
-        done = subprocess.run(
+        # `run` writes and reads concurrently, and kills the process when interrupted. A lone surrogate, which UTF-8
+        # cannot encode, is written as a question mark.
+        completed = subprocess.run(
             [java, *arguments], input=text.encode("utf-8", "replace"), capture_output=True, cwd=folder
         )
     except OSError as error:
         raise BadConfig(f"{metric} needs Java, but {java} does not start ({error}); install another one") from error
-    if done.returncode:
-        reason = _reason(done.stderr.decode("utf-8", "replace")) or f"exit status {done.returncode}"
+    if completed.returncode:
+        reason = _error_line(completed.stderr.decode("utf-8", "replace")) or f"exit status {completed.returncode}"
         raise BadConfig(
             f"{metric}'s Java program failed ({reason}); see that `java -version` works here, or leave {metric} out"
         )
-    return done
+    return completed
 
 
-def _reason(printed: str) -> str:
-    """The line of Java's report that names the error; the last of several causes is the first to happen."""
+def _error_line(printed: str) -> str:
+    """The line of Java's stack trace that names the error. The last of several causes is the root cause."""
     lines = [line.strip() for line in printed.splitlines() if line.strip() and not line.startswith("Picked up ")]
     causes = [line for line in lines if line.startswith("Caused by: ")]
     errors = [line for line in lines if re.search(r"\w(Exception|Error)\b", line)]

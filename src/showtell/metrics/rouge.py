@@ -1,11 +1,11 @@
 """ROUGE-L (Lin 2004), as pycocoevalcap computes it.
 
-How much of a caption, and of a reference, is in their longest common subsequence: precision and recall, each the best
-over the references (so not always of the same one), in an F-measure that values recall more.
+The F-measure (beta 1.2, which favours recall) of precision and recall of the longest common subsequence (LCS). Each of
+the two is the best over the references, so they may come from different references.
 
-A column of the textbook's table of subsequences grows by 0 or 1 from cell to cell. Here it is one integer, with a 0 bit
-where it grows, and the next column is an addition away (Hyyrö 2004, Bit-parallel LCS-length computation revisited). The
-columns of all pairs of captions grow together, a word of every candidate at a time.
+In the textbook's dynamic programming table a column grows by 0 or 1 from cell to cell. Here a column is one integer
+with a 0 bit where it grows, and the next column needs one addition (Hyyrö 2004, Bit-parallel LCS-length computation
+revisited). The columns of all (candidate, reference) pairs advance together, one candidate word at a time.
 """
 
 from __future__ import annotations
@@ -18,66 +18,71 @@ import numpy as np
 from showtell.metrics.ngrams import Corpus, Floats, Integers
 
 BETA: Final = 1.2
-BITS: Final = 64
+COLUMN_BITS: Final = 64
 """References of more words than this are compared one by one."""
 
 
 def rouge_l(corpus: Corpus) -> Floats:
-    """ROUGE-L of each caption, `[B]`; that of all captions is the mean."""
-    reference = np.flatnonzero(~corpus.is_candidate)
-    candidate = corpus.candidate[corpus.image[reference]]
+    """ROUGE-L of each image, `[B]`; corpus ROUGE-L is the mean."""
+    references = np.flatnonzero(~corpus.is_candidate)
+    candidates = corpus.candidates[corpus.image_ids[references]]
     # pycocoevalcap splits a string at its spaces, which makes one empty word of an empty string.
-    both_empty = (corpus.length[reference] == 0) & (corpus.length[candidate] == 0)
-    length = np.maximum(1, corpus.length)
-    common = _common(corpus, candidate, reference) + both_empty
+    both_empty = (corpus.lengths[references] == 0) & (corpus.lengths[candidates] == 0)
+    lengths = np.maximum(1, corpus.lengths)
+    lcs = _lcs_lengths(corpus, candidates, references) + both_empty
 
-    first = corpus.references.cumsum() - corpus.references
-    precision = np.maximum.reduceat(common / length[candidate], first)
-    recall = np.maximum.reduceat(common / length[reference], first)
-    below = recall + BETA**2 * precision
-    return np.divide((1 + BETA**2) * precision * recall, below, out=np.zeros_like(below), where=below > 0)
-
-
-def _common(corpus: Corpus, candidate: Integers, reference: Integers) -> Integers:
-    """Length of the longest common subsequence of each pair of captions, `[P]`."""
-    begin = corpus.length.cumsum() - corpus.length
-    common = np.zeros(len(candidate), np.int64)
-    short = np.flatnonzero(corpus.length[reference] <= BITS)
-    short = short[np.argsort(-corpus.length[candidate[short]])]  # the longest candidates first,
-    words = _padded(corpus, begin[reference[short]], corpus.length[reference[short]])  # [P, BITS]
-    column = np.full(len(short), 2**BITS - 1, np.uint64)
-    length = corpus.length[candidate[short]]
-    for place in range(length.max(initial=0)):
-        going = np.count_nonzero(length > place)  # so that those which are over stand at the end
-        word = corpus.word[begin[candidate[short[:going]]] + place]
-        equal = np.packbits(words[:going] == word[:, None], axis=1, bitorder="little")
-        matches = equal.view("<u8")[:, 0] & column[:going]
-        column[:going] = (column[:going] + matches) | (column[:going] - matches)
-    common[short] = np.unpackbits((~column).view(np.uint8).reshape(-1, BITS // 8), axis=1).sum(axis=1)
-
-    for pair in np.flatnonzero(corpus.length[reference] > BITS):
-        one, other = (corpus.word[begin[c] :][: corpus.length[c]].tolist() for c in (candidate[pair], reference[pair]))
-        common[pair] = common_subsequence(one, other)
-    return common
+    first = corpus.reference_counts.cumsum() - corpus.reference_counts
+    precision = np.maximum.reduceat(lcs / lengths[candidates], first)
+    recall = np.maximum.reduceat(lcs / lengths[references], first)
+    denominator = recall + BETA**2 * precision
+    numerator = (1 + BETA**2) * precision * recall
+    return np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator > 0)
 
 
-def _padded(corpus: Corpus, begin: Integers, length: Integers) -> Integers:
-    """The words of captions, `[P, BITS]`, and -1, which is no word, after them."""
-    place = np.arange(BITS)
-    inside = place < length[:, None]
+def _lcs_lengths(corpus: Corpus, candidates: Integers, references: Integers) -> Integers:
+    """LCS length of each pair of captions, `[P]`."""
+    starts = corpus.lengths.cumsum() - corpus.lengths
+    lcs = np.zeros(len(candidates), np.int64)
+    short = np.flatnonzero(corpus.lengths[references] <= COLUMN_BITS)
+    # Longest candidates first, so that pairs whose candidate has ended are at the end.
+    short = short[np.argsort(-corpus.lengths[candidates[short]])]
+    reference_words = _padded(corpus, starts[references[short]], corpus.lengths[references[short]])  # [P, COLUMN_BITS]
+    columns = np.full(len(short), 2**COLUMN_BITS - 1, np.uint64)
+    candidate_lengths = corpus.lengths[candidates[short]]
+    for position in range(candidate_lengths.max(initial=0)):
+        active = np.count_nonzero(candidate_lengths > position)
+        words = corpus.word_ids[starts[candidates[short[:active]]] + position]
+        equal = np.packbits(reference_words[:active] == words[:, None], axis=1, bitorder="little")
+        matches = equal.view("<u8")[:, 0] & columns[:active]
+        columns[:active] = (columns[:active] + matches) | (columns[:active] - matches)
+    lcs[short] = np.unpackbits((~columns).view(np.uint8).reshape(-1, COLUMN_BITS // 8), axis=1).sum(axis=1)
+
+    for pair in np.flatnonzero(corpus.lengths[references] > COLUMN_BITS):
+        a, b = (
+            corpus.word_ids[starts[caption] :][: corpus.lengths[caption]].tolist()
+            for caption in (candidates[pair], references[pair])
+        )
+        lcs[pair] = lcs_length(a, b)
+    return lcs
+
+
+def _padded(corpus: Corpus, starts: Integers, lengths: Integers) -> Integers:
+    """Word ids of captions, padded with -1, `[P, COLUMN_BITS]`."""
+    positions = np.arange(COLUMN_BITS)
+    inside = positions < lengths[:, None]
     words = np.full(inside.shape, -1, np.int64)
-    words[inside] = corpus.word[(begin[:, None] + place)[inside]]
+    words[inside] = corpus.word_ids[(starts[:, None] + positions)[inside]]
     return words
 
 
-def common_subsequence(a: Sequence[object], b: Sequence[object]) -> int:
-    """Length of the longest common subsequence of two sequences of any length: a column is an integer of any size."""
-    places: dict[object, int] = {}
-    for place, word in enumerate(b):
-        places[word] = places.get(word, 0) | 1 << place
-    all_places = (1 << len(b)) - 1
-    column = all_places
+def lcs_length(a: Sequence[object], b: Sequence[object]) -> int:
+    """Length of the longest common subsequence of two sequences of any length: a column is a Python integer."""
+    positions: dict[object, int] = {}
+    for position, word in enumerate(b):
+        positions[word] = positions.get(word, 0) | 1 << position
+    mask = (1 << len(b)) - 1
+    column = mask
     for word in a:
-        matches = column & places.get(word, 0)
-        column = (column + matches | column - matches) & all_places
+        matches = column & positions.get(word, 0)
+        column = (column + matches | column - matches) & mask
     return len(b) - column.bit_count()

@@ -1,4 +1,4 @@
-"""A picture of a run: loss and dev scores over the steps."""
+"""Training curves of a run: loss and dev scores."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from showtell.files import replacing
 
 
 def draw_curves(log: Path, picture: Path) -> None:
-    """Read `log.jsonl` and write a PNG: cross-entropy of the training batches, and CIDEr and BLEU-4 of the dev
-    split."""
+    """Reads `log.jsonl` and writes a PNG: cross-entropy of training batches by step, CIDEr and BLEU-4 on dev by
+    epoch."""
     from matplotlib.figure import Figure
 
     entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]

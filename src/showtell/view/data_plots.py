@@ -1,4 +1,4 @@
-"""A picture of a data set: caption lengths, word frequencies, what vocabularies cover."""
+"""Plots of a data set: caption lengths, word frequencies, coverage of vocabularies."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ def draw_data(
     coverage: Mapping[str, Sequence[tuple[int, int, float | None]]],
     picture: Path,
 ) -> None:
-    """Write a PNG. By language: how many training captions have 0, 1, 2 ... words; how often each word occurs, the most
-    frequent first; minimum frequency, size of its vocabulary, and the share of dev's words that it has."""
+    """Writes a PNG. By language: `lengths`, the number of training captions with 0, 1, 2 ... words; `frequencies` of
+    words, descending; `coverage`: minimum frequency, vocabulary size, share of dev words in the vocabulary."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     for language, counts in lengths.items():
         share = [100 * count / max(1, sum(counts)) for count in counts]
-        last = next((n for n in range(len(share)) if sum(share[n + 1 :]) < 0.2), len(share))  # a long tail of a few
+        last = next(
+            (n for n in range(len(share)) if sum(share[n + 1 :]) < 0.2), len(share)
+        )  # cuts the tail, 0.2 % of the captions
         left.step(range(last + 1), share[: last + 1], where="mid", label=language)
-    left.set(title="words of a caption", xlabel="words", ylabel="% of training captions", ylim=(0, None))
+    left.set(title="caption length", xlabel="words", ylabel="% of training captions", ylim=(0, None))
     for language, counts in frequencies.items():
         middle.loglog(range(1, len(counts) + 1), counts, label=language)
-    middle.set(title="frequency of words", xlabel="rank", ylabel="times in training captions")
+    middle.set(title="word frequency", xlabel="rank", ylabel="occurrences in training captions")
     for language, rows in coverage.items():
         _draw_coverage(right, language, [row for row in rows if row[2] is not None])
-    right.set(title="what a vocabulary covers", xlabel="words (min. frequency beside)", ylabel="% of dev's words")
+    right.set(title="vocabulary coverage", xlabel="vocabulary size (label: min. frequency)", ylabel="% of dev words")
     right.margins(x=0.08, y=0.12)  # room for the numbers beside the dots
     for axes in (left, middle, right):
         axes.spines[["top", "right"]].set_visible(False)
@@ -46,5 +48,5 @@ def _draw_coverage(axes: Any, language: str, rows: Sequence[tuple[int, int, floa
     words = [size for _, size, _ in rows]
     shares = [100 * (share or 0.0) for _, _, share in rows]
     axes.plot(words, shares, "o-", markersize=4, label=language)
-    for (least, size, _), share in zip(rows, shares, strict=True):
-        axes.annotate(str(least), (size, share), textcoords="offset points", xytext=(4, -11), fontsize=8)
+    for (min_frequency, size, _), share in zip(rows, shares, strict=True):
+        axes.annotate(str(min_frequency), (size, share), textcoords="offset points", xytext=(4, -11), fontsize=8)

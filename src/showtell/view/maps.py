@@ -1,14 +1,14 @@
-"""One word's attention laid over the photo.
+"""Attention map of one word as a heat map over the photo.
 
-The photo becomes grey, so that all colour in the picture is attention: none where the weight is 0, then violet, red,
-orange, and pale yellow at the greatest. The colours grow lighter evenly (they are matplotlib's "inferno" without its
-black), and so are told apart in print without colour and by the colour-blind.
+The photo is drawn in grey, so that all colour is attention: none where the weight is 0, then violet, red, orange, and
+pale yellow at the maximum. The colormap is matplotlib's "inferno" without its black; its lightness grows evenly, so it
+can be read in black and white and by the colour-blind.
 
-Rejected: the photo darkened where the network does not look. On a photo that is dark itself, it shows nothing.
+Rejected: darkening the photo where the weight is low. On a dark photo it shows nothing.
 
-A map is coloured by its own greatest weight, for a map of few weights in many cells would be empty on a scale of all
-words. But this is at least EVEN times the mean: a network that looks everywhere alike looks nowhere, and such a map
-stays faint. Smooth or not, the scale is that of the weights, and the middle of each cell has one colour.
+Each map is scaled to its own maximum: on a scale common to all words, a map whose weight is spread over many cells
+would look empty. The scale is at least MIN_PEAK_RATIO times the mean weight, so that a nearly uniform map stays faint.
+Smooth or grid, the scale is that of the weights, and the centre of a cell has the same colour in both.
 """
 
 from __future__ import annotations
@@ -21,152 +21,152 @@ from PIL import Image, ImageColor, ImageDraw, ImageOps
 
 from showtell.core.image import ImageSource, load_image
 from showtell.errors import BadConfig
-from showtell.settings import Crop
+from showtell.settings import CropMode
 
 Weights = NDArray[Any]
 
-EVEN: Final = 3.0
-STOPS: Final = ("#420a68", "#69166e", "#902568", "#b73557", "#d84c3e", "#f06f20", "#fb9b06", "#f9c932", "#f3f68a")
-"""Colours of the weights from 0 to the greatest."""
-OPACITY: Final = 0.78
-"""Of the greatest weight; that of others grows with them."""
-DIMMED: Final = 0.8
-"""The grey photo's brightness: its white must be darker than the greatest weight."""
-UNSEEN: Final = 0.65
-"""How far what the network is not shown goes towards white."""
+MIN_PEAK_RATIO: Final = 3.0
+COLORMAP: Final = ("#420a68", "#69166e", "#902568", "#b73557", "#d84c3e", "#f06f20", "#fb9b06", "#f9c932", "#f3f68a")
+"""From weight 0 to the maximum."""
+MAX_OPACITY: Final = 0.78
+"""At the maximum weight; lower weights are more transparent."""
+PHOTO_BRIGHTNESS: Final = 0.8
+"""Of the grey photo: its white must be darker than the maximum weight."""
+OUTSIDE_FADE: Final = 0.65
+"""Share of white in the parts of the photo that preprocessing crops away."""
 
 
-def overlay(photo: ImageSource, weights: Weights, grid: bool = False, crop: Crop = "squash") -> Image.Image:
-    """The photo, in its size, with the map of one word, `[h, w]` weights of equal cells, over it.
+def overlay(photo: ImageSource, weights: Weights, grid: bool = False, crop: CropMode = "squash") -> Image.Image:
+    """The photo, in its size, with the attention map of one word, `[h, w]` weights of equal cells.
 
-    The map is smooth: it has each cell's weight at the cell's middle, and between two of them nothing beyond them.
-    With `grid` it is what the network has and no more: each cell in one colour. `crop` is the model's
-    (`captioner.bundle.manifest.pixels.crop`): with `center` the cells cover the largest square in the middle.
+    The map is interpolated smoothly, see `interpolate_smooth`; with `grid`, each cell has one colour. `crop` is that of
+    the model (`captioner.bundle.manifest.pixels.crop_mode`): with `center` the cells cover the largest centred square.
 
-    Raises BadImage for a photo that cannot be used, BadConfig for another `crop`, and ValueError unless weights are
-    finite and none is negative.
+    Raises BadImage for a photo that cannot be used, BadConfig for an unknown `crop`, and ValueError for weights that
+    are not finite or negative.
     """
-    return laid_over(load_image(photo), weights, grid, crop)
+    return overlay_rgb(load_image(photo), weights, grid, crop)
 
 
-def laid_over(photo: Image.Image, weights: Weights, grid: bool, crop: Crop) -> Image.Image:
-    """`overlay` of an RGB image of any size."""
+def overlay_rgb(photo: Image.Image, weights: Weights, grid: bool, crop: CropMode) -> Image.Image:
+    """`overlay` for an RGB image of any size."""
     weights = np.asarray(weights, np.float32)
     if weights.ndim != 2 or not weights.size or not np.isfinite(weights).all() or weights.min() < 0:
         raise ValueError(f"found weights {list(weights.shape)}; expected [h, w] of finite numbers, none below 0")
-    box = seen(photo.size, crop)
+    box = visible_box(photo.size, crop)
     size = (box[2] - box[0], box[3] - box[1])
-    full = max(float(weights.max()), EVEN * float(weights.mean())) or 1.0
-    drawn_weights = cells(weights, size) if grid else smooth(weights, size)
-    strength = Image.fromarray(np.rint(drawn_weights * (255 / full)).astype(np.uint8))
-    grey = ImageOps.grayscale(photo).convert("RGB").point([round(DIMMED * value) for value in range(256)] * 3)
-    drawn = grey if size == photo.size else Image.blend(grey, Image.new("RGB", photo.size, "white"), UNSEEN)
-    inside = _tinted(grey.crop(box), strength)
+    scale = max(float(weights.max()), MIN_PEAK_RATIO * float(weights.mean())) or 1.0
+    pixel_weights = interpolate_nearest(weights, size) if grid else interpolate_smooth(weights, size)
+    intensity = Image.fromarray(np.rint(pixel_weights * (255 / scale)).astype(np.uint8))
+    grey = ImageOps.grayscale(photo).convert("RGB").point([round(PHOTO_BRIGHTNESS * value) for value in range(256)] * 3)
+    result = grey if size == photo.size else Image.blend(grey, Image.new("RGB", photo.size, "white"), OUTSIDE_FADE)
+    heat_map = _blend_colors(grey.crop(box), intensity)
     if grid:
-        _draw_borders(inside, weights.shape)
-    drawn.paste(inside, box)
-    return drawn
+        _draw_grid_lines(heat_map, weights.shape)
+    result.paste(heat_map, box)
+    return result
 
 
-def seen(size: tuple[int, int], crop: Crop) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what `core/pixels` shows to the network, to whole pixels."""
+def visible_box(size: tuple[int, int], crop: CropMode) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom, in whole pixels, of the part that `core/pixels` passes to the network."""
     width, height = size
     if crop == "squash":
         return 0, 0, width, height
     if crop != "center":
-        raise BadConfig(f"found crop {crop!r}; expected squash or center, as the model's manifest.pixels.crop says")
+        raise BadConfig(
+            f"found crop {crop!r}; expected squash or center, as the model's manifest.pixels.crop_mode says"
+        )
     side = min(size)
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
 
 
-def smooth(weights: Weights, size: tuple[int, int]) -> Weights:
-    """`[h, w]` cells -> `[height, width]` pixels of `size`: monotone cubic curves (Fritsch and Butland 1984, *A Method
-    for Constructing Local Monotone Piecewise Cubic Interpolants*) down the columns, then along the rows.
+def interpolate_smooth(weights: Weights, size: tuple[int, int]) -> Weights:
+    """`[h, w]` cells -> `[height, width]` pixels of `size` by monotone cubic interpolation (PCHIP; Fritsch and Butland
+    1984, *A Method for Constructing Local Monotone Piecewise Cubic Interpolants*) down the columns, then along the
+    rows.
 
-    Each cell has its weight at its middle, from the outermost of which to the edge nothing changes; between two middles
-    no weight is less or more than theirs, so that the greatest cell is the brightest spot.
+    Each cell has its weight at its centre; outside the outermost centres the weight is constant. Between two centres no
+    weight is beyond theirs, so the cell with the maximum weight is the brightest spot.
 
-    Rejected: a cubic B-spline, which looks much the same, but has less than half of a lonely cell's weight in its
-    middle and twice as much where the cell is in a corner, so that lesser weights outshine greater ones; a natural or a
-    Catmull-Rom spline, which swings below 0; and bilinear interpolation, whose ridges draw crosses.
+    Rejected: a cubic B-spline, which looks much the same, but at the centre of an isolated cell has less than half of
+    its weight, and twice as much for a cell in a corner, so that lower weights look higher than others; a natural or a
+    Catmull-Rom spline, which undershoots below 0; and bilinear interpolation, whose ridges draw crosses.
     """
     width, height = size
-    drawn: Weights = _stretched(_stretched(weights, height).T, width).T
-    return drawn
+    pixel_weights: Weights = _interpolate_columns(_interpolate_columns(weights, height).T, width).T
+    return pixel_weights
 
 
-def cells(weights: Weights, size: tuple[int, int]) -> Weights:
+def interpolate_nearest(weights: Weights, size: tuple[int, int]) -> Weights:
     """`[h, w]` cells -> `[height, width]` pixels of `size`, each with the weight of its cell."""
     width, height = size
     rows, columns = weights.shape
-    drawn: Weights = weights[_cell_of(rows, height)[:, None], _cell_of(columns, width)]
-    return drawn
+    pixel_weights: Weights = weights[_cell_indices(rows, height)[:, None], _cell_indices(columns, width)]
+    return pixel_weights
 
 
-def ramp(size: tuple[int, int]) -> Image.Image:
-    """The colours from weight 0 to the greatest, from left to right, over a grey photo."""
+def colorbar(size: tuple[int, int]) -> Image.Image:
+    """The colours from weight 0 at the left to the maximum, as blended with a grey photo."""
     width, height = size
-    strength = Image.fromarray(np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1)))
-    return _tinted(Image.new("RGB", size, "#808080"), strength)
+    intensity = Image.fromarray(np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1)))
+    return _blend_colors(Image.new("RGB", size, "#808080"), intensity)
 
 
-def _tinted(grey: Image.Image, strength: Image.Image) -> Image.Image:
-    opacity = strength.point([round(255 * OPACITY * (value / 255) ** 0.8) for value in range(256)])
-    return Image.composite(_coloured(strength), grey, opacity)
+def _blend_colors(grey: Image.Image, intensity: Image.Image) -> Image.Image:
+    opacity = intensity.point([round(255 * MAX_OPACITY * (value / 255) ** 0.8) for value in range(256)])
+    return Image.composite(_apply_colormap(intensity), grey, opacity)
 
 
-def _coloured(strength: Image.Image) -> Image.Image:
-    """Mode L from 0 to the greatest weight -> RGB."""
-    stops = np.array([ImageColor.getrgb(stop) for stop in STOPS])
-    at = np.linspace(0, 255, len(stops))
-    channels = [np.interp(np.arange(256), at, stops[:, channel]) for channel in range(3)]
+def _apply_colormap(intensity: Image.Image) -> Image.Image:
+    """Mode L -> RGB."""
+    colors = np.array([ImageColor.getrgb(color) for color in COLORMAP])
+    positions = np.linspace(0, 255, len(colors))
+    channels = [np.interp(np.arange(256), positions, colors[:, channel]) for channel in range(3)]
     palette = np.rint(np.stack(channels, 1)).astype(np.uint8)
-    paletted = strength.copy()
+    paletted = intensity.copy()
     paletted.putpalette(palette.tobytes())
     return paletted.convert("RGB")
 
 
-def _stretched(weights: Weights, pixels: int) -> Weights:
+def _interpolate_columns(weights: Weights, pixels: int) -> Weights:
     """`[n, k]` -> `[pixels, k]`, one curve through each column."""
     count = len(weights)
-    places = np.clip((np.arange(pixels) + 0.5) * count / pixels - 0.5, 0, count - 1)  # the middle of cell n is at n
-    low = np.floor(places).astype(int)
+    positions = np.clip((np.arange(pixels) + 0.5) * count / pixels - 0.5, 0, count - 1)  # the centre of cell n is at n
+    low = np.floor(positions).astype(int)
     high = np.minimum(low + 1, count - 1)
-    t = (places - low).astype(np.float32)[:, None]
-    slopes = _slopes(weights)
+    t = (positions - low).astype(np.float32)[:, None]
+    slopes = _pchip_slopes(weights)
     start, end = weights[low], weights[high]
-    turn = t * (1 - t) * ((1 - t) * slopes[low] - t * slopes[high])
-    # Rounding must not lead beyond the two, below 0 least of all.
-    drawn: Weights = np.clip(
-        start + (end - start) * t * t * (3 - 2 * t) + turn, np.minimum(start, end), np.maximum(start, end)
-    )
-    return drawn
+    slope_term = t * (1 - t) * ((1 - t) * slopes[low] - t * slopes[high])
+    values = start + (end - start) * t * t * (3 - 2 * t) + slope_term
+    # Rounding must not lead beyond the two cells, least of all below 0.
+    clipped: Weights = np.clip(values, np.minimum(start, end), np.maximum(start, end))
+    return clipped
 
 
-def _slopes(weights: Weights) -> Weights:
-    """In the middle of each cell: the harmonic mean of the slopes at its sides, and 0 where these differ in sign."""
+def _pchip_slopes(weights: Weights) -> Weights:
+    """At the centre of each cell: the harmonic mean of the slopes on both sides, or 0 where their signs differ."""
     steps = np.pad(np.diff(weights, axis=0), ((1, 1), (0, 0)))
     before, after = steps[:-1], steps[1:]
-    same = before * after > 0
-    slopes: Weights = np.where(same, 2 * before * after / np.where(same, before + after, 1), 0)
+    same_sign = before * after > 0
+    slopes: Weights = np.where(same_sign, 2 * before * after / np.where(same_sign, before + after, 1), 0)
     return slopes
 
 
-def _cell_of(count: int, pixels: int) -> NDArray[np.intp]:
+def _cell_indices(count: int, pixels: int) -> NDArray[np.intp]:
     return np.arange(pixels, dtype=np.intp) * count // pixels
 
 
-def _draw_borders(image: Image.Image, shape: tuple[int, ...]) -> None:
-    """Fine lines between the cells."""
+def _draw_grid_lines(image: Image.Image, shape: tuple[int, ...]) -> None:
     width, height = image.size
     lines = Image.new("L", image.size, 0)
     draw = ImageDraw.Draw(lines)
-    thick = max(1, round(min(image.size) / 300))
+    line_width = max(1, round(min(image.size) / 300))
     for row in range(1, shape[0]):
         y = -(-row * height // shape[0])  # the first pixel of the cell
-        draw.line((0, y, width, y), 140, thick)
+        draw.line((0, y, width, y), 140, line_width)
     for column in range(1, shape[1]):
         x = -(-column * width // shape[1])
-        draw.line((x, 0, x, height), 140, thick)
+        draw.line((x, 0, x, height), 140, line_width)
     image.paste("white", (0, 0), lines)

@@ -9,8 +9,16 @@ from arabic_reshaper.letters import LETTERS_ARABIC
 from PIL import Image, ImageDraw
 
 from showtell.core.bundle import builtin
-from showtell.view.shaping import letters_in_order
-from showtell.view.words import FONT, SMALLEST, draw_label, drawable, font, places, size_for
+from showtell.view.shaping import visual_text
+from showtell.view.text_layout import (
+    FONT,
+    MIN_LABEL_SIZE,
+    draw_label,
+    drawable,
+    fit_font_size,
+    font,
+    layout_words,
+)
 
 ARABIC = ["رجل", "على", "دراجة", "bmx", "12", "في", "سباق"]
 
@@ -45,7 +53,7 @@ def test_every_form_of_every_arabic_letter_is_in_the_font() -> None:
     forms = {form for letter in LETTERS_ARABIC.values() for form in letter if form}
     assert len(forms) > 100
     # Also what it makes of them: lam with alef, and letters as they are.
-    joined = letters_in_order(" ".join("\u0628" + c + "\u0628" for c in LETTERS_ARABIC) + " لا لأ لإ لآ الله")
+    joined = visual_text(" ".join("\u0628" + c + "\u0628" for c in LETTERS_ARABIC) + " لا لأ لإ لآ الله")
     assert missing(forms | set(joined) | set("0123456789٠١٢٣٤٥٦٧٨٩٪،؛؟«»().!…")) == []
 
 
@@ -75,36 +83,36 @@ def test_arabic_letters_join() -> None:
 
 
 def test_a_line_from_left_to_right() -> None:
-    found = places(["a", "brown", "dog"], font(30), 1000, right_to_left=False)
-    assert [place.text for place in found] == ["a", "brown", "dog"]
+    result = layout_words(["a", "brown", "dog"], font(30), 1000, right_to_left=False)
+    assert [word.text for word in result] == ["a", "brown", "dog"]
     gap = font(30).getlength(" ")
-    assert found[0].left == 0 and found[1].left == found[0].width + gap
-    assert found[2].left == found[1].left + found[1].width + gap
+    assert result[0].left == 0 and result[1].left == result[0].width + gap
+    assert result[2].left == result[1].left + result[1].width + gap
 
 
 def test_a_line_from_right_to_left_keeps_latin_words_in_order() -> None:
-    found = places(ARABIC, font(30), 1000, right_to_left=True)
-    assert [place.word for place in found] == list(range(len(ARABIC)))
-    assert found[0].left + found[0].width == pytest.approx(1000)
-    assert [place.word for place in sorted(found, key=lambda place: place.left)] == [6, 5, 3, 4, 2, 1, 0]
-    assert found[3].text == "bmx" and found[0].text == letters_in_order("رجل") != "رجل"
+    result = layout_words(ARABIC, font(30), 1000, right_to_left=True)
+    assert [word.position for word in result] == list(range(len(ARABIC)))
+    assert result[0].left + result[0].width == pytest.approx(1000)
+    assert [word.position for word in sorted(result, key=lambda word: word.left)] == [6, 5, 3, 4, 2, 1, 0]
+    assert result[3].text == "bmx" and result[0].text == visual_text("رجل") != "رجل"
 
 
 def test_arabic_words_in_an_english_line_run_their_way() -> None:
-    found = places(["says", "كلب", "صغير", "in", "red"], font(30), 1000, right_to_left=False)
-    assert [place.word for place in sorted(found, key=lambda place: place.left)] == [0, 2, 1, 3, 4]
-    assert found[0].left == 0 and found[2].left + found[2].width + font(30).getlength(" ") == found[1].left
+    result = layout_words(["says", "كلب", "صغير", "in", "red"], font(30), 1000, right_to_left=False)
+    assert [word.position for word in sorted(result, key=lambda word: word.left)] == [0, 2, 1, 3, 4]
+    assert result[0].left == 0 and result[2].left + result[2].width + font(30).getlength(" ") == result[1].left
 
 
-@pytest.mark.parametrize("at_right", [False, True])
-def test_a_bracket_alone_opens_to_where_the_line_goes_on(at_right: bool) -> None:
+@pytest.mark.parametrize("align_right", [False, True])
+def test_a_bracket_alone_opens_to_where_the_line_goes_on(align_right: bool) -> None:
     drawn = []
     for word in ("(", ")"):
         drawn.append(Image.new("L", (100, 60)))
-        draw_label(ImageDraw.Draw(drawn[-1]), word, 0, 40, 100, 30, "#ffffff", at_right)
+        draw_label(ImageDraw.Draw(drawn[-1]), word, 0, 40, 100, 30, "#ffffff", align_right)
     one, other = (np.asarray(image.crop(image.getbbox())) for image in drawn)
     # What opens is round on the side from which the line comes: there the middle of its height has ink.
-    for bracket, outside in ((one, -1 if at_right else 0), (other, 0 if at_right else -1)):
+    for bracket, outside in ((one, -1 if align_right else 0), (other, 0 if align_right else -1)):
         middle = len(bracket) // 2
         assert bracket[middle, outside] > 100 and bracket[middle, -1 - outside] == 0
 
@@ -113,12 +121,12 @@ def test_a_bracket_alone_opens_to_where_the_line_goes_on(at_right: bool) -> None
 @pytest.mark.parametrize("width", [150, 200, 333, 1000])
 def test_lines_are_within_the_width_and_few_and_even(width: int, right_to_left: bool) -> None:
     words = (ARABIC if right_to_left else ["a", "man", "in", "a", "red", "coat"]) * 3
-    found = places(words, font(30), width, right_to_left)
-    lines = [[place for place in found if place.line == n] for n in range(found[-1].line + 1)]
-    assert [place.word for line in lines for place in line] == list(range(len(words)))
+    result = layout_words(words, font(30), width, right_to_left)
+    lines = [[word for word in result if word.line == n] for n in range(result[-1].line + 1)]
+    assert [word.position for line in lines for word in line] == list(range(len(words)))
     lengths = []
     for line in lines:
-        line.sort(key=lambda place: place.left)
+        line.sort(key=lambda word: word.left)
         assert line[0].left >= -0.01 and line[-1].left + line[-1].width <= width + 0.01
         assert all(a.left + a.width < b.left for a, b in itertools.pairwise(line))
         lengths.append(line[-1].left + line[-1].width - line[0].left)
@@ -128,18 +136,18 @@ def test_lines_are_within_the_width_and_few_and_even(width: int, right_to_left: 
 
 
 def test_no_words_and_long_words() -> None:
-    assert places([], font(30), 100, False) == []
-    assert size_for(["dog"], 30, 500) == 30
-    smaller = size_for(["dog", "x" * 60], 30, 500)
+    assert layout_words([], font(30), 100, False) == []
+    assert fit_font_size(["dog"], 30, 500) == 30
+    smaller = fit_font_size(["dog", "x" * 60], 30, 500)
     assert smaller < 30 and font(smaller).getlength("x" * 60) <= 500
 
 
 @pytest.mark.parametrize("word", ["dog", "extraordinarily", "w" * 90, "كلب", "ك" * 90])
-@pytest.mark.parametrize("at_right", [False, True])
-def test_a_label_stays_in_its_place(word: str, at_right: bool) -> None:
+@pytest.mark.parametrize("align_right", [False, True])
+def test_a_label_stays_in_its_place(word: str, align_right: bool) -> None:
     image = Image.new("L", (400, 100))
-    draw_label(ImageDraw.Draw(image), word, 100, 60, 150, 25, "#ffffff", at_right)
+    draw_label(ImageDraw.Draw(image), word, 100, 60, 150, 25, "#ffffff", align_right)
     left, _, right, _ = image.getbbox() or (0, 0, 0, 0)
     assert 98 <= left < right <= 252
-    assert right >= 244 if at_right else left <= 106
-    assert SMALLEST < 25
+    assert right >= 244 if align_right else left <= 106
+    assert MIN_LABEL_SIZE < 25

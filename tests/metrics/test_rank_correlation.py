@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from showtell.metrics.ranking import rank_correlation, ranks, spearman
+from showtell.metrics.rank_correlation import rankdata, spearman, spearman_estimate
 
 
 def array(*values: float) -> np.ndarray:
@@ -15,7 +15,7 @@ def array(*values: float) -> np.ndarray:
 
 
 def test_equal_values_share_the_mean_of_their_places() -> None:
-    assert ranks(array(7, 3, 7, 1, 7)).tolist() == [4, 2, 4, 1, 4]
+    assert rankdata(array(7, 3, 7, 1, 7)).tolist() == [4, 2, 4, 1, 4]
 
 
 def test_the_textbook_formula_without_ties() -> None:
@@ -39,7 +39,7 @@ def test_only_the_order_counts() -> None:
 
 def test_what_has_no_order_has_no_correlation() -> None:
     assert math.isnan(spearman(array(1, 1, 1), array(1, 2, 3)))
-    assert all(map(math.isnan, rank_correlation(array(1, 1, 1), array(1, 2, 3))))
+    assert all(map(math.isnan, spearman_estimate(array(1, 1, 1), array(1, 2, 3))))
     assert math.isnan(spearman(array(1), array(2)))
 
 
@@ -47,8 +47,8 @@ def test_the_interval_is_that_of_fisher() -> None:
     """Of two normal variables, atanh of the correlation has an error of about 1.03 / sqrt(n - 3)."""
     random = np.random.default_rng(1)
     one = random.normal(size=500)
-    found = rank_correlation(one, one + random.normal(size=500))
+    result = spearman_estimate(one, one + random.normal(size=500))
     width = 1.96 * 1.03 / math.sqrt(497)
-    assert math.atanh(found.low) == pytest.approx(math.atanh(found.value) - width, abs=0.25 * width)
-    assert math.atanh(found.high) == pytest.approx(math.atanh(found.value) + width, abs=0.25 * width)
-    assert rank_correlation(one[:3], one[:3]).high == pytest.approx(1)  # draws of one image alone are passed over
+    assert math.atanh(result.low) == pytest.approx(math.atanh(result.value) - width, abs=0.25 * width)
+    assert math.atanh(result.high) == pytest.approx(math.atanh(result.value) + width, abs=0.25 * width)
+    assert spearman_estimate(one[:3], one[:3]).high == pytest.approx(1)  # draws of one image alone are passed over

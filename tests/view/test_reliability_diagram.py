@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests import skips
 
-pytest.importorskip("matplotlib", reason="pictures need showtell[train]")
+pytest.importorskip("matplotlib", reason=skips.PACKAGES)
 
-from showtell.view.reliability import Panel, Point, draw_reliability
+from showtell.view.reliability_diagram import Panel, Point, draw_reliability_diagram
 
 BLUE = (31, 119, 180)
 
@@ -15,7 +16,7 @@ def test_a_panel_for_each_language(tmp_path: Path) -> None:
     points = [Point(0.2, 0.0, 0.0, 0.2), Point(0.8, 1.0, 0.8, 1.0)]
     sizes = []
     for languages in (["en"], ["en", "ar"]):
-        draw_reliability({name: Panel(points, [0.2, 0.8]) for name in languages}, picture)
+        draw_reliability_diagram({name: Panel(points, [0.2, 0.8]) for name in languages}, picture)
         with Image.open(picture) as image:
             sizes.append(image.size)
             halves = [image.convert("RGB").crop(box) for box in ((0, 0, 500, 600), (image.width - 500, 0, *image.size))]
