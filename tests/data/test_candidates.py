@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from showtell.cli.output import RowFile
-from showtell.core.sources import Found
+from showtell.core.sources import ImageInput
 from showtell.data.candidates import Candidate, read_candidates
 from showtell.errors import BadData
 from showtell.records import Caption, CaptionRow
@@ -116,8 +116,8 @@ def test_what_the_caption_command_writes_is_read(tmp_path: Path, suffix: str) ->
 
     file = tmp_path / f"out{suffix}"
     with RowFile(file, 2, 0.0) as rows:
-        rows.write(CaptionRow(Found("photos/a.jpg"), (caption('كلب, "كبير"'), caption("كلب"))))
-        rows.write(CaptionRow(Found("b.jpg"), error="missing", detail="no such file"))
+        rows.write(CaptionRow(ImageInput("photos/a.jpg"), (caption('كلب, "كبير"'), caption("كلب"))))
+        rows.write(CaptionRow(ImageInput("b.jpg"), error="missing", detail="no such file"))
     assert read(file, "ar") == [("photos/a.jpg", ('كلب, "كبير"', "كلب")), ("b.jpg", ("",))]
 
 
@@ -159,7 +159,7 @@ def test_a_file_in_other_languages_only(write) -> None:
         ("a.json", "{}", r"found no captions"),
         ("a.json", '[{"image_id": 1, "caption": "A"}', r"a.json: found no valid JSON \(Expecting ',' delimiter"),
         ("a.json", "[" * 100_000, r"a.json: found no valid JSON"),
-        ("a.json", '{"a": "x", "b": "y", "a": "z"}', r"no valid JSON \(the key 'a' is there twice\)"),
+        ("a.json", '{"a": "x", "b": "y", "a": "z"}', r"no valid JSON \(the key 'a' occurs twice\)"),
         ("a.json", '["A dog."]', r"a.json, index 0: found \"A dog.\"; expected an object with image or image_id"),
         ("a.json", '[{"image_id": 1, "caption": "A"}, {"image_id": 2}]', r"index 1: found the keys 'image_id'; exp"),
         ("a.json", '[{"image_id": 1.5, "caption": "A"}]', r"index 0: found image_id 1.5; expected text or a whole"),

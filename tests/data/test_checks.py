@@ -6,8 +6,8 @@ from PIL import Image, ImageEnhance
 from tests import bad_images
 
 from showtell.core.image import load_image
-from showtell.data.checks import caption_problem, check
-from showtell.data.files import tidy
+from showtell.data.checks import caption_problem, check_samples
+from showtell.data.files import collapse_whitespace
 from showtell.data.spec import read_samples
 from showtell.records import FeatureRow, Sample
 
@@ -21,7 +21,7 @@ def test_check_names_the_images_that_do_not_open(tmp_path: Path, photos, write) 
     write("empty.jpg", "")
     write("text.jpg", "no photo")
     write("t.csv", "image,caption\ngood.jpg,A dog\nempty.jpg,A cat\ntext.jpg,A cow\ntext.jpg,Cows\n")
-    found = check(read_samples(f"csv:{tmp_path / 't.csv'}"), load_image)
+    found = check_samples(read_samples(f"csv:{tmp_path / 't.csv'}"), load_image)
     assert found.images == 3
     assert tuple((p.name, p.reason.split(":")[0]) for p in found.unreadable) == (
         ("empty.jpg", "empty"),
@@ -31,7 +31,7 @@ def test_check_names_the_images_that_do_not_open(tmp_path: Path, photos, write) 
 
 
 def test_check_names_an_image_that_is_gone(tmp_path: Path) -> None:
-    (problem,) = check([Sample("a.jpg", tmp_path / "a.jpg", ("a",), "train", "en")], load_image).unreadable
+    (problem,) = check_samples([Sample("a.jpg", tmp_path / "a.jpg", ("a",), "train", "en")], load_image).unreadable
     assert problem.name == "a.jpg"
     assert problem.reason.startswith("missing")
 
@@ -40,9 +40,9 @@ def test_check_finds_the_same_photo_in_two_split_folders(tmp_path: Path, photos,
     for name in ("train/a", "val/a", "train/b", "val/c"):
         photos(f"{name}.jpg")
         write(f"{name}.txt", "A dog")
-    found = check(read_samples(f"folder:{tmp_path}"), load_image)
-    assert found.in_several_splits == ("a.jpg",)
-    assert found.unreadable == found.repeated == ()
+    found = check_samples(read_samples(f"folder:{tmp_path}"), load_image)
+    assert found.split_overlaps == ("a.jpg",)
+    assert found.unreadable == found.repeated_names == ()
     assert not found.ok
 
 
@@ -50,13 +50,13 @@ def test_check_finds_names_repeated_within_a_split(tmp_path: Path) -> None:
     def drawn(name: str, language: str) -> Sample:
         return Sample(name, lambda: None, ("a",), "train", language)
 
-    twice = check([drawn("a", "en"), drawn("a", "ar"), drawn("b", "en"), drawn("b", "en")], load_image)
-    assert twice.repeated == ("b",)
+    twice = check_samples([drawn("a", "en"), drawn("a", "ar"), drawn("b", "en"), drawn("b", "en")], load_image)
+    assert twice.repeated_names == ("b",)
     assert not twice.ok
 
 
 def test_drawings_are_in_order() -> None:
-    assert check(read_samples("shapes:10", ("en", "ar")), load_image).ok
+    assert check_samples(read_samples("shapes:10", ("en", "ar")), load_image).ok
 
 
 def test_check_reads_images_to_their_end_and_finds_equal_files(tmp_path: Path, write) -> None:
@@ -64,9 +64,9 @@ def test_check_reads_images_to_their_end_and_finds_equal_files(tmp_path: Path, w
         (tmp_path / f"{name}.jpg").write_bytes(bad_images.encode(make(), "JPEG"))
     (tmp_path / "cut.jpg").write_bytes(bad_images.truncated_jpeg())
     write("t.csv", "image,caption\n" + "".join(f"{name}.jpg,A dog\n" for name in ("a", "b", "c", "cut")))
-    found = check(read_samples(f"csv:{tmp_path / 't.csv'}"), load_image)
+    found = check_samples(read_samples(f"csv:{tmp_path / 't.csv'}"), load_image)
     assert [p.name for p in found.unreadable] == ["cut.jpg"]
-    assert found.identical == (("a.jpg", "b.jpg"),)
+    assert found.exact_duplicates == (("a.jpg", "b.jpg"),)
     assert not found.ok
 
 
@@ -82,7 +82,7 @@ def leak(tmp_path: Path, change: object) -> tuple[tuple[str, str], ...]:
         samples.append(Sample(f"{n}.jpg", tmp_path / f"{n}.jpg", ("a dog",), "train" if n < 8 else "dev", "en"))
     change(Image.open(tmp_path / "3.jpg"), tmp_path / "copy.jpg")
     samples.append(Sample("copy.jpg", tmp_path / "copy.jpg", ("a dog",), "dev", "en"))
-    return check(samples, load_image).leaks
+    return check_samples(samples, load_image).near_duplicates
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_copies_within_a_split_and_identical_files_are_no_leak(tmp_path: Path, p
     (tmp_path / "c.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
     splits = {"a.jpg": "train", "b.jpg": "train", "c.jpg": "dev"}
     samples = [Sample(name, tmp_path / name, ("a dog",), split, "en") for name, split in splits.items()]
-    found = check(samples, load_image)
-    assert found.identical == (("a.jpg", "c.jpg"),) and found.leaks == (("b.jpg", "c.jpg"),)
+    found = check_samples(samples, load_image)
+    assert found.exact_duplicates == (("a.jpg", "c.jpg"),) and found.near_duplicates == (("b.jpg", "c.jpg"),)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_copies_within_a_split_and_identical_files_are_no_leak(tmp_path: Path, p
         ("", "a caption without words"),
         ("a caf\ufffd", "in a wrong encoding"),
         ("a cafÃ©", "in a wrong encoding"),
-        (tidy("voilÃ\xa0 un chien"), "in a wrong encoding"),
+        (collapse_whitespace("voilÃ\xa0 un chien"), "in a wrong encoding"),
         ("uma MANHÃ de sol", None),
         ("ÙƒÙ„Ø¨", "in a wrong encoding"),
         ("a\x07dog", "a control character"),
@@ -149,24 +149,24 @@ def test_captions_that_are_no_sentences(caption: str, reason: str | None) -> Non
 def test_bad_captions_are_named_with_their_photo(tmp_path: Path, photos) -> None:
     photos("a.jpg")
     samples = [Sample("a.jpg", tmp_path / "a.jpg", ("a dog", "a cafÃ©"), "train", "en")]
-    found = check(samples, load_image)
+    found = check_samples(samples, load_image)
     assert [problem.name for problem in found.captions] == ["a.jpg"] and not found.ok
 
 
 def test_features_are_no_photos_to_look_at() -> None:
     samples = [Sample("a", FeatureRow(Path("features"), 0), ("a dog",), "train", "en")]
-    assert check(samples, load_image).ok
+    assert check_samples(samples, load_image).ok
 
 
 def test_each_photo_is_read_once(tmp_path: Path, photos) -> None:
     photos("a.jpg", "b.jpg")
     samples = [Sample(n, tmp_path / n, ("a",), "train", lang) for n in ("a.jpg", "b.jpg") for lang in ("en", "ar")]
     read, told = [], []
-    check(samples, lambda source: read.append(source) or load_image(source), told.append)
+    check_samples(samples, lambda source: read.append(source) or load_image(source), told.append)
     assert read == [tmp_path / "a.jpg", tmp_path / "b.jpg"] and sum(told) == 2
 
 
 def test_a_file_that_cannot_be_read_while_it_is_hashed_is_named(tmp_path: Path) -> None:
     samples = [Sample("a", tmp_path / "gone", ("a",), "train", "en")]
-    (problem,) = check(samples, lambda source: Image.new("RGB", (9, 9))).unreadable
+    (problem,) = check_samples(samples, lambda source: Image.new("RGB", (9, 9))).unreadable
     assert (problem.name, problem.reason) == ("a", "unreadable: No such file or directory")

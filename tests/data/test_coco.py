@@ -68,7 +68,10 @@ def test_one_year_at_a_time(root: Path, photos, write) -> None:
         ("[]", r"found another form \(TypeError"),
         ('{"images": []}', r"found another form \(KeyError: 'annotations'\)"),
         ('{"images": [{"id": 1}], "annotations": []}', r"KeyError: 'file_name'"),
-        ('{"images": [], "annotations": [{"image_id": 3, "caption": "A"}]}', r"a caption of image 3, which is none of"),
+        (
+            '{"images": [], "annotations": [{"image_id": 3, "caption": "A"}]}',
+            r"a caption of image 3, which it does not list",
+        ),
         (
             '{"images": [{"id": 3, "file_name": "a.jpg"}], "annotations": [{"image_id": 3, "caption": " "}]}',
             r"an empty caption of a.jpg",

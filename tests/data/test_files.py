@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.data.files import FileIndex, folder_of, path_of, read_lines, tidy
+from showtell.data.files import FileIndex, collapse_whitespace, expand_path, read_lines, resolve_folder
 from showtell.errors import BadData
 
 
@@ -29,18 +29,18 @@ def test_what_cannot_be_read_is_bad_data(tmp_path: Path, name: str) -> None:
 def test_folder_of_says_whether_it_found_nothing_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadData, match="file: found a file; expected a folder"):
-        folder_of(str(tmp_path / "file"))
+        resolve_folder(str(tmp_path / "file"))
     with pytest.raises(BadData, match="absent: found no such folder"):
-        folder_of(str(tmp_path / "absent"))
+        resolve_folder(str(tmp_path / "absent"))
 
 
 def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/reader")
-    assert path_of("~/photos") == Path("/home/reader/photos")
+    assert expand_path("~/photos") == Path("/home/reader/photos")
 
 
 def test_tidy_makes_one_line() -> None:
-    assert tidy("  a dog\n\truns ") == "a dog runs"
+    assert collapse_whitespace("  a dog\n\truns ") == "a dog runs"
 
 
 def test_an_index_scans_each_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from showtell.data.folder import read_folder
-from showtell.data.gather import hashed_split
+from showtell.data.rows import split_from_hash
 from showtell.errors import BadData, MissingImages
 
 
@@ -17,7 +17,7 @@ def test_sidecars_in_split_folders(tmp_path: Path, photos, write) -> None:
     write(".hidden/x.txt", "no caption")
     write("train/._b.jpg", "not a photo")
     assert [(s.name, s.split, s.captions[0]) for s in read_folder(str(tmp_path), ("en",))] == [
-        ("loose.jpg", hashed_split("loose.jpg"), "A caption ."),
+        ("loose.jpg", split_from_hash("loose.jpg"), "A caption ."),
         ("test/d.webp", "test", "A caption ."),
         ("train/b.jpg", "train", "One dog ."),
         ("train/deep/a.PNG", "train", "A caption ."),

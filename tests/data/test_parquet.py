@@ -1,5 +1,6 @@
 import io
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from PIL import Image
 
 from showtell.core.image import load_image
-from showtell.data.parquet import ParquetPhoto, read_parquet
+from showtell.data.parquet import ParquetImage, read_parquet
 from showtell.data.spec import read_samples
 from showtell.errors import BadData, BadImage, MissingExtra, MissingImages
+from showtell.install import install_hint
 
 
 def png(shade: int) -> bytes:
@@ -132,7 +134,7 @@ def test_a_photo_travels_to_another_process_and_may_be_gone(tmp_path: Path) -> N
     sample, again = (read_parquet(str(file), ["en"])[0] for _ in range(2))
     assert repr(sample.image) == repr(again.image)
     assert pickle.loads(pickle.dumps(sample)) == sample  # noqa: S301 (our own bytes)
-    assert isinstance(sample.image, ParquetPhoto)
+    assert isinstance(sample.image, ParquetImage)
     file.write_bytes(b"PAR1 and no more")
     with pytest.raises(BadImage, match=r"^unreadable: .*a.parquet"):
         load_image(sample.image)
@@ -141,7 +143,7 @@ def test_a_photo_travels_to_another_process_and_may_be_gone(tmp_path: Path) -> N
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pyarrow", "pyarrow.parquet"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtra, match=r"needs pyarrow, .*'showtell\[data\]'"):
+    with pytest.raises(MissingExtra, match=rf"needs pyarrow, .*{re.escape(install_hint('data'))}"):
         read_parquet(str(tmp_path / "a.parquet"), ["en"])
 
 

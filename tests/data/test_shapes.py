@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from showtell.data.scenes import COLOURS, SHAPES, SIZES
-from showtell.data.shapes import read_shapes, scenes_of
+from showtell.data.shapes import read_shapes, split_scenes
 from showtell.errors import BadConfig
 
 THING = r"a (small|big) (\w+) (\w+)"
@@ -142,7 +142,7 @@ def test_drawings_of_dev_and_test_show_scenes_that_train_never_shows() -> None:
 
 
 def test_held_out_scenes_are_made_of_what_train_has() -> None:
-    singles, pairs = scenes_of("train")
+    singles, pairs = split_scenes("train")
     assert len({scene.things[0] for scene in singles}) == len(SHAPES) * len(COLOURS) * len(SIZES)
     for relation in ("beside", "over"):
         for side in (0, 1):

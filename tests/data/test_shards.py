@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from showtell.core.image import load_image
-from showtell.data.packed import PackedPhoto
+from showtell.data.containers import FileSlice
 from showtell.data.shards import read_shards
 from showtell.data.spec import read_samples
 from showtell.errors import BadData, BadImage
@@ -130,7 +130,7 @@ def test_a_photo_travels_to_another_process_and_may_be_gone(shards: Path) -> Non
     sample = read_shards(f"{shards}/s-00.tar", ["en"])[0]
     assert pickle.loads(pickle.dumps(sample)) == sample  # noqa: S301 (our own bytes)
     whole = (shards / "s-00.tar").read_bytes()
-    assert isinstance(sample.image, PackedPhoto)
+    assert isinstance(sample.image, FileSlice)
     (shards / "s-00.tar").write_bytes(whole[: sample.image.offset + 30])
     with pytest.raises(BadImage, match=r"^truncated"):
         load_image(sample.image)

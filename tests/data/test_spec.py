@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.data.spec import READERS, of_split, read_samples
+from showtell.data.spec import READERS, read_samples, select_split
 from showtell.errors import BadConfig, BadData
 
 
@@ -12,8 +12,8 @@ def test_every_kind_reaches_its_reader(tmp_path: Path, kind: str) -> None:
         read_samples(f"{kind}:{tmp_path / 'absent'}")
 
 
-def test_every_form_in_the_registry_begins_with_its_kind() -> None:
-    assert all(reader.form.startswith(f"{kind}:") and reader.summary for kind, reader in READERS.items())
+def test_every_syntax_in_the_registry_begins_with_its_kind() -> None:
+    assert all(reader.syntax.startswith(f"{kind}:") and reader.summary for kind, reader in READERS.items())
 
 
 def test_a_reader_gets_what_follows_the_first_colon_and_each_language_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,8 +50,8 @@ def test_no_languages_are_refused() -> None:
 
 def test_of_split_keeps_the_order_and_names_the_splits_that_exist() -> None:
     samples = read_samples("shapes:3")
-    assert [sample.name for sample in of_split(samples, "train")] == ["train-00000", "train-00001", "train-00002"]
+    assert [sample.name for sample in select_split(samples, "train")] == ["train-00000", "train-00001", "train-00002"]
     with pytest.raises(BadConfig, match="no split 'tset'; did you mean 'test'"):
-        of_split(samples, "tset")
+        select_split(samples, "tset")
     with pytest.raises(BadConfig, match="no split 'valley'; expected one of: dev, test, train"):
-        of_split(samples, "valley")
+        select_split(samples, "valley")

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from showtell.data.stats import Coverage, Group, stats
+from showtell.data.stats import Coverage, SplitStats, compute_stats
 from showtell.records import Sample
 
 
@@ -9,7 +9,7 @@ def sample(name: str, split: str = "train", captions: tuple[str, ...] = ("a dog"
 
 
 def test_stats_count_per_split_and_language() -> None:
-    found = stats(
+    found = compute_stats(
         [
             sample("a.jpg", captions=("a dog", "a big dog runs")),
             sample("a.jpg", captions=("كلب",), language="ar"),
@@ -19,18 +19,18 @@ def test_stats_count_per_split_and_language() -> None:
     )
     assert found.images == 3
     assert found.groups == (
-        Group("train", "en", images=2, captions=3, different_words=5, shortest=2, mean=3.0, longest=4),
-        Group("train", "ar", images=1, captions=1, different_words=1, shortest=1, mean=1.0, longest=1),
-        Group("dev", "en", images=1, captions=1, different_words=1, shortest=1, mean=1.0, longest=1),
+        SplitStats("train", "en", images=2, captions=3, unique_words=5, shortest=2, mean=3.0, longest=4),
+        SplitStats("train", "ar", images=1, captions=1, unique_words=1, shortest=1, mean=1.0, longest=1),
+        SplitStats("dev", "en", images=1, captions=1, unique_words=1, shortest=1, mean=1.0, longest=1),
     )
 
 
 def test_stats_of_nothing() -> None:
-    assert stats([]).groups == ()
+    assert compute_stats([]).groups == ()
 
 
 def test_coverage_by_hand() -> None:
-    found = stats(
+    found = compute_stats(
         [
             sample("a", captions=("a dog a cat", "a dog runs")),
             sample("b", "dev", captions=("a dog flies", "a bird")),
@@ -47,10 +47,12 @@ def test_coverage_by_hand() -> None:
 
 
 def test_words_are_split_as_training_splits_them() -> None:
-    found = stats([sample("a", captions=("A dog.", "a dog"))], lambda caption: caption.lower().strip(".").split())
-    assert found.frequencies == {"en": (2, 2)} and found.coverage[0].of_dev is None
+    found = compute_stats(
+        [sample("a", captions=("A dog.", "a dog"))], lambda caption: caption.lower().strip(".").split()
+    )
+    assert found.frequencies == {"en": (2, 2)} and found.coverage[0].dev_coverage is None
 
 
 def test_the_unknown_word_is_in_no_vocabulary_and_never_covered() -> None:
-    found = stats([sample("a", captions=("a <unk>",)), sample("b", "dev", captions=("a <unk>",))])
+    found = compute_stats([sample("a", captions=("a <unk>",)), sample("b", "dev", captions=("a <unk>",))])
     assert found.frequencies == {"en": (1,)} and found.coverage[0] == Coverage("en", 1, 1, 1 / 2)

@@ -5,15 +5,15 @@ flickr      flickr:DIR
 coco        coco:DIR[,YEAR]
 karpathy    karpathy:FILE,IMAGES
 tables      csv:FILE[,IMAGES] and jsonl:FILE
-parquet     parquet:FILE_OR_FOLDER, and shards, shards:PATTERN; `packed` is what they share
+parquet     parquet:FILE_OR_FOLDER, and shards, shards:PATTERN; `containers` is what they share
 folder      folder:DIR
 features    features:FILE, and cs231n, cs231n:DIR: features in place of photos
 shapes      shapes:N, drawings that need no download; `scenes` says what they show
-gather      rows of a table become Samples: names, splits, languages
-files       text files line by line, and whether image files exist
-checks      what is wrong with a data set; `duplicates` finds photos that look the same
-stats       what is in a data set
+rows        rows of a table, grouped to Samples: names, splits, languages
+files       text files by line, and an index of existing files
+checks      problems of a data set; `duplicates` finds exact and near duplicates of images
+stats       statistics of a data set
 
-Captions without photos, to be scored: `candidates` and `references` are files of them, `entries` the forms that both
-have in common, `pairing` says which belong together.
+Captions without images, for scoring: `candidates` and `references` read them, `caption_files` has the formats that both
+share, `matching` joins candidates and references by image.
 """

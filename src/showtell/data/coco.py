@@ -13,41 +13,45 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from showtell.data.files import folder_of, read_text, tidy
-from showtell.data.gather import Row, gather
+from showtell.data.files import collapse_whitespace, read_text, resolve_folder
+from showtell.data.rows import Row, samples_from_rows
 from showtell.errors import BadData
 from showtell.records import Sample
 
 YEARS: Final = ("2014", "2017")
-PARTS: Final = {"train": "train", "val": "dev"}
+SPLITS: Final = {"train": "train", "val": "dev"}
 
 
-def read_coco(where: str, languages: Sequence[str]) -> list[Sample]:
+def read_coco(location: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData for missing files and folders, and for files that make no sense or do not fit together."""
-    text, _, year = where.rpartition(",") if where.endswith(tuple(f",{year}" for year in YEARS)) else (where, "", "")
-    root = folder_of(text).absolute()  # the paths in a Row are relative to its file
-    there = [each for each in YEARS if any(_captions(root, part, each).exists() for part in PARTS)]
-    if year and year not in there:
+    text, _, year = (
+        location.rpartition(",") if location.endswith(tuple(f",{year}" for year in YEARS)) else (location, "", "")
+    )
+    root = resolve_folder(text).absolute()  # the paths in a Row are relative to its file
+    years = [
+        candidate for candidate in YEARS if any(_captions_file(root, split, candidate).exists() for split in SPLITS)
+    ]
+    if year and year not in years:
         raise BadData(root, f"no captions of {year}", f"annotations/captions_train{year}.json")
-    if not there:
+    if not years:
         raise BadData(root, "no captions", "annotations/captions_train2014.json, or of 2017")
-    if not year and len(there) > 1:
-        raise BadData(root, f"captions of {' and '.join(there)}", f"one of them, as in coco:{root},{there[0]}")
-    chosen = year or there[0]
-    files = {part: _captions(root, part, chosen) for part in PARTS}
-    rows = (row for part, file in files.items() if file.exists() for row in coco_rows(file, root, part, chosen))
-    return gather(rows, languages, root)
+    if not year and len(years) > 1:
+        raise BadData(root, f"captions of {' and '.join(years)}", f"one of them, as in coco:{root},{years[0]}")
+    chosen = year or years[0]
+    files = {split: _captions_file(root, split, chosen) for split in SPLITS}
+    rows = (row for split, file in files.items() if file.exists() for row in coco_rows(file, root, split, chosen))
+    return samples_from_rows(rows, languages, root)
 
 
-def coco_rows(file: Path, root: Path, part: str, year: str) -> Iterator[Row]:
+def coco_rows(file: Path, root: Path, split: str, year: str) -> Iterator[Row]:
     """One row per image, captions in the order of the file. Raises BadData when the file is not of COCO's form."""
-    folder = _photos(root, f"{part}{year}")
+    folder = _image_folder(root, f"{split}{year}")
     names, captions = parse_coco(file, read_json(file))
-    for identity, name in names.items():
-        if identity in captions:  # a handful of photos have none
-            if not all(captions[identity]):
+    for image_id, name in names.items():
+        if image_id in captions:  # a handful of photos have none
+            if not all(captions[image_id]):
                 raise BadData(file, f"an empty caption of {name}", "words")
-            yield Row(file, 1, str(folder / name), tuple(captions[identity]), PARTS[part])
+            yield Row(file, 1, str(folder / name), tuple(captions[image_id]), SPLITS[split])
 
 
 def read_json(file: Path) -> Any:
@@ -58,44 +62,44 @@ def read_json(file: Path) -> Any:
         raise BadData(file, f"no valid JSON ({error})", "the whole file; download it again") from error
 
 
-def parse_coco(file: Path, whole: Any) -> tuple[dict[str, str], dict[str, list[str]]]:
+def parse_coco(file: Path, document: Any) -> tuple[dict[str, str], dict[str, list[str]]]:
     """File names and captions, perhaps blank ones, by the id of the image.
 
     Raises BadData for another form, two images of one id, and a caption of an image that is not there.
     """
-    place = "the whole"
+    location = "the document"
     try:
         names: dict[str, str] = {}
-        for index, image in enumerate(whole["images"]):
-            place = f"images, index {index}"
-            identity, name = _identity(image["id"]), str(image["file_name"])
-            if names.setdefault(identity, name) != name:
-                raise BadData(file, f"the id {identity} of {names[identity]!r} and {name!r}", "an id of one image")
+        for index, image in enumerate(document["images"]):
+            location = f"images, index {index}"
+            image_id, name = _image_id(image["id"]), str(image["file_name"])
+            if names.setdefault(image_id, name) != name:
+                raise BadData(file, f"the id {image_id} of {names[image_id]!r} and {name!r}", "an id of one image")
         captions: dict[str, list[str]] = {}
-        place = "the whole"
-        for index, each in enumerate(whole["annotations"]):
-            place = f"annotations, index {index}"
-            identity, caption = _identity(each["image_id"]), tidy(each["caption"])
-            if identity not in names:
-                raise BadData(file, f"a caption of image {identity}, which is none of its images", "one of its images")
-            captions.setdefault(identity, []).append(caption)
+        location = "the document"
+        for index, annotation in enumerate(document["annotations"]):
+            location = f"annotations, index {index}"
+            image_id, caption = _image_id(annotation["image_id"]), collapse_whitespace(annotation["caption"])
+            if image_id not in names:
+                raise BadData(file, f"a caption of image {image_id}, which it does not list", "one of its images")
+            captions.setdefault(image_id, []).append(caption)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         expected = "images with id and file_name, annotations with image_id and caption"
-        raise BadData(file, f"another form ({type(error).__name__}: {error}) in {place}", expected) from error
+        raise BadData(file, f"another form ({type(error).__name__}: {error}) in {location}", expected) from error
     return names, captions
 
 
-def _identity(value: object) -> str:
+def _image_id(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise TypeError(f"id {value!r}")
     return str(value)
 
 
-def _captions(root: Path, part: str, year: str) -> Path:
-    return root / "annotations" / f"captions_{part}{year}.json"
+def _captions_file(root: Path, split: str, year: str) -> Path:
+    return root / "annotations" / f"captions_{split}{year}.json"
 
 
-def _photos(root: Path, name: str) -> Path:
+def _image_folder(root: Path, name: str) -> Path:
     for folder in (root / name, root / "images" / name):
         if folder.is_dir():
             return folder

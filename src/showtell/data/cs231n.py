@@ -15,30 +15,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from showtell.data.files import folder_of, read_text
+from showtell.data.files import read_text, resolve_folder
 from showtell.errors import BadData, MissingExtra
 from showtell.records import FeatureRow, Sample
 
 CAPTIONS, VOCABULARY = "coco2014_captions.h5", "coco2014_vocab.json"
 SPLITS = {"train": "train", "val": "dev"}
-NOT_WRITTEN = ("<NULL>", "<START>", "<END>")
+CONTROL_TOKENS = ("<NULL>", "<START>", "<END>")
 UNKNOWN = "<UNK>"
 
 
-def read_cs231n(where: str, languages: Sequence[str]) -> list[Sample]:
+def read_cs231n(location: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData for missing or broken files and for parts that do not fit together; MissingExtra without h5py."""
-    root = folder_of(where)
+    root = resolve_folder(location)
     if tuple(languages) != ("en",):
         raise BadData(root, f"a wish for captions in {', '.join(languages)}", "en alone, which these captions are in")
     words = _vocabulary(root / VOCABULARY)
     samples: list[Sample] = []
-    for theirs, ours in SPLITS.items():
-        file = root / f"{theirs}2014_vgg16_fc7_pca.h5"
+    for source_split, split in SPLITS.items():
+        file = root / f"{source_split}2014_vgg16_fc7_pca.h5"
         (features,) = read_arrays(file, "features", dimensions=2, load=False)
-        ids, rows = read_arrays(root / CAPTIONS, f"{theirs}_captions", f"{theirs}_image_idxs", dimensions=None)
-        captions = _by_image(root / CAPTIONS, ids, rows, words, count=features[0])
+        ids, rows = read_arrays(
+            root / CAPTIONS, f"{source_split}_captions", f"{source_split}_image_idxs", dimensions=None
+        )
+        captions = _captions_by_row(root / CAPTIONS, ids, rows, words, count=features[0])
         samples += [
-            Sample(f"{theirs}-{row:06d}", FeatureRow(file, row), tuple(texts), ours, "en")
+            Sample(f"{source_split}-{row:06d}", FeatureRow(file, row), tuple(texts), split, "en")
             for row, texts in sorted(captions.items())
         ]
     return samples
@@ -74,12 +76,12 @@ def _vocabulary(path: Path) -> list[str]:
         raise BadData(path, f"no idx_to_word ({error})", "JSON with the list idx_to_word") from error
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise BadData(path, "an idx_to_word that is no list of words", "the words in the order of their ids")
-    if not {*NOT_WRITTEN, UNKNOWN} <= set(words):
-        raise BadData(path, "another idx_to_word", f"a list of words with {', '.join(NOT_WRITTEN)} and {UNKNOWN}")
+    if not {*CONTROL_TOKENS, UNKNOWN} <= set(words):
+        raise BadData(path, "another idx_to_word", f"a list of words with {', '.join(CONTROL_TOKENS)} and {UNKNOWN}")
     return words
 
 
-def _by_image(path: Path, ids: Any, rows: Any, words: list[str], count: int) -> dict[int, list[str]]:
+def _captions_by_row(path: Path, ids: Any, rows: Any, words: list[str], count: int) -> dict[int, list[str]]:
     """Captions as text by the row of their image's features."""
     for name, array, dimensions in (("captions", ids, 2), ("image_idxs", rows, 1)):
         if array.ndim != dimensions or array.dtype.kind not in "iu":
@@ -87,18 +89,18 @@ def _by_image(path: Path, ids: Any, rows: Any, words: list[str], count: int) -> 
             raise BadData(path, found, f"whole numbers in {dimensions} dimensions")
     if len(ids) != len(rows):
         raise BadData(path, f"{len(ids)} captions of {len(rows)} images", "as many of one as of the other")
-    if (word := _beyond(ids, len(words))) is not None:
+    if (word := _first_out_of_range(ids, len(words))) is not None:
         raise BadData(path, f"the word {word}", f"ids from 0 and below {len(words)}, as in {VOCABULARY}")
-    if (image := _beyond(rows, count)) is not None:
+    if (image := _first_out_of_range(rows, count)) is not None:
         raise BadData(path, f"the image {image}", f"images from 0 and below {count}, the rows of features")
     captions: dict[int, list[str]] = {}
     for caption, row in zip(ids.tolist(), rows.tolist(), strict=True):
-        texts = [words[i] for i in caption if words[i] not in NOT_WRITTEN]
+        texts = [words[i] for i in caption if words[i] not in CONTROL_TOKENS]
         captions.setdefault(row, []).append(" ".join(word.lower() if word == UNKNOWN else word for word in texts))
     return captions
 
 
-def _beyond(numbers: Any, count: int) -> int | None:
+def _first_out_of_range(numbers: Any, count: int) -> int | None:
     """The first number that is not from 0 to count - 1."""
     wrong = numbers[(numbers < 0) | (numbers >= count)]
     return int(wrong[0]) if len(wrong) else None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from showtell.data.files import path_of
+from showtell.data.files import expand_path
 from showtell.errors import BadData, MissingExtra
 from showtell.records import FeatureRow, Sample
 
@@ -19,10 +19,10 @@ FORMAT = "showtell features 1"
 EXPECTED = "a file that `showtell data features` wrote"
 
 
-def read_features(where: str, languages: Sequence[str]) -> list[Sample]:
+def read_features(location: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData for what is no such file, and for a language without captions; MissingExtra without
     safetensors."""
-    path = path_of(where)
+    path = expand_path(location)
     header, lines = _open(path)
     if header.get("format") != FORMAT:
         raise BadData(path, f"the format {header.get('format')!r}", f"{FORMAT!r}: {EXPECTED}")
@@ -30,24 +30,24 @@ def read_features(where: str, languages: Sequence[str]) -> list[Sample]:
         samples = [_sample(path, row) for row in map(json.loads, lines.splitlines())]
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(path, f"broken captions ({error})", EXPECTED) from error
-    there = {sample.language for sample in samples}
+    available = {sample.language for sample in samples}
     for language in languages:
-        if language not in there:
-            raise BadData(path, f"captions in {', '.join(sorted(there))} only", f"captions in {language}")
+        if language not in available:
+            raise BadData(path, f"captions in {', '.join(sorted(available))} only", f"captions in {language}")
     return [sample for sample in samples if sample.language in languages]
 
 
 def _open(path: Path) -> tuple[dict[str, str], str]:
-    """The header's notes and the lines of captions."""
+    """The metadata of the header and the JSON lines of `samples`."""
     try:
         from safetensors import SafetensorError, safe_open
     except ModuleNotFoundError as error:
         raise MissingExtra("safetensors", "train") from error
     try:
         with safe_open(str(path), "numpy") as file:
-            notes: dict[str, str] = file.metadata() or {}
+            metadata: dict[str, str] = file.metadata() or {}
             lines = file.get_tensor("samples").tobytes() if "samples" in file.keys() else b""  # noqa: SIM118
-        return notes, lines.decode("utf-8")
+        return metadata, lines.decode("utf-8")
     except (OSError, SafetensorError, UnicodeDecodeError) as error:
         raise BadData(path, f"nothing that can be read ({error})", EXPECTED) from error
 

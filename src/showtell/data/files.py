@@ -1,4 +1,4 @@
-"""Text files and image files on disk, with every failure told as a `BadData` that names the file and the line."""
+"""Text files and file names; every failure is a `BadData` with the file and the line."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from pathlib import Path
 
 from showtell.errors import BadData
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
-
-def path_of(text: str) -> Path:
+def expand_path(text: str) -> Path:
     """The path in a data spec; `~` is expanded here because no shell does that after a colon."""
     try:
         return Path(text).expanduser()
@@ -19,9 +17,9 @@ def path_of(text: str) -> Path:
         return Path(text)
 
 
-def folder_of(text: str) -> Path:
+def resolve_folder(text: str) -> Path:
     """The folder in a data spec. Raises BadData when there is none."""
-    folder = path_of(text)
+    folder = expand_path(text)
     if not folder.is_dir():
         raise BadData(folder, "a file" if folder.exists() else "no such folder", "a folder")
     return folder
@@ -41,25 +39,25 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and lines without their ends; blank lines are passed over. Raises BadData as `read_text`."""
+    """Line numbers from 1 and lines without their ends; blank lines are skipped. Raises BadData as `read_text`."""
     return numbered_lines(read_text(path))
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """As `read_lines`, of text that is read already."""
+    """Like `read_lines`, for text in memory."""
     # str.splitlines would also break captions at U+2028 and other characters that are no line ends in these formats.
     for number, line in enumerate(text.split("\n"), start=1):
         if line and not line.isspace():
             yield number, line.rstrip("\r")
 
 
-def tidy(caption: str) -> str:
+def collapse_whitespace(caption: str) -> str:
     """The caption without outer white space and with single spaces inside, so that it fits on one line of any file."""
     return " ".join(caption.split())
 
 
 class FileIndex:
-    """Says whether files exist after one scan of each folder: a stat for every photo is slow on network disks."""
+    """Whether files exist, by one scan of each folder: a stat for every file is slow on network disks."""
 
     def __init__(self) -> None:
         self._names: dict[Path, frozenset[str]] = {}
@@ -80,7 +78,7 @@ def _file_names(folder: Path) -> frozenset[str]:
 
 
 def _is_file(path: Path) -> bool:
-    """The slow answer, asked only for names that the scan lacks: some file systems ignore case or Unicode form."""
+    """The slow way, only for names that the scan lacks: some file systems ignore case or Unicode form."""
     try:
         return path.is_file()
     except (OSError, ValueError):

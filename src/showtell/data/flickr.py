@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from showtell.data.files import FileIndex, folder_of, read_lines, tidy
-from showtell.data.gather import hashed_split
+from showtell.data.files import FileIndex, collapse_whitespace, read_lines, resolve_folder
+from showtell.data.rows import split_from_hash
 from showtell.errors import BadData, MissingImages
 from showtell.records import Sample
 
@@ -27,7 +27,7 @@ IMAGE_FOLDERS = (
 FLICKR30K = "results_20130124.token"
 
 
-class _Listed(NamedTuple):
+class _ListedImage(NamedTuple):
     """Where a split list names an image."""
 
     split: str
@@ -42,22 +42,22 @@ class _Captions(NamedTuple):
     texts: list[str]
 
 
-def read_flickr(where: str, languages: Sequence[str]) -> list[Sample]:
+def read_flickr(location: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData when a file is missing or broken, or when lists, captions and photos do not fit together."""
-    root = folder_of(where)
-    photos = _first(root, IMAGE_FOLDERS)
+    root = resolve_folder(location)
+    photos = _first_existing(root, IMAGE_FOLDERS)
     files = {language: _caption_file(root, language) for language in languages}
     captions = {language: _read_captions(file) for language, file in files.items()}
-    listed = _read_lists(root) or _hashed(files[languages[0]], captions[languages[0]])
+    listed = _read_lists(root) or _all_flickr30k_images(files[languages[0]], captions[languages[0]])
     if not listed:
         raise BadData(root, "no image in any split list", "trainImages.txt, devImages.txt or testImages.txt with names")
-    there = FileIndex()
+    existing_files = FileIndex()
     samples = []
     missing: dict[str, tuple[Path, int]] = {}
     # Only listed images are looked for: the archive's Flickr8k.token.txt captions one photo that it does not contain.
     for name, origin in listed.items():
         path = photos / name
-        exists = path in there
+        exists = path in existing_files
         for language, file in files.items():
             if name not in captions[language]:
                 found = f"{name!r}, which has no caption in {file.name}"
@@ -72,7 +72,7 @@ def read_flickr(where: str, languages: Sequence[str]) -> list[Sample]:
     return samples
 
 
-def _first(root: Path, names: Iterable[str]) -> Path:
+def _first_existing(root: Path, names: Iterable[str]) -> Path:
     options = list(names)
     for name in options:
         if (root / name).exists():
@@ -81,11 +81,11 @@ def _first(root: Path, names: Iterable[str]) -> Path:
 
 
 def _caption_file(root: Path, language: str) -> Path:
-    return _first(root, [f"captions.{language}.txt"] + ["Flickr8k.token.txt", FLICKR30K] * (language == "en"))
+    return _first_existing(root, [f"captions.{language}.txt"] + ["Flickr8k.token.txt", FLICKR30K] * (language == "en"))
 
 
-def _read_lists(root: Path) -> dict[str, _Listed]:
-    listed: dict[str, _Listed] = {}
+def _read_lists(root: Path) -> dict[str, _ListedImage]:
+    listed: dict[str, _ListedImage] = {}
     for split in ("train", "dev", "test"):
         names = [f"{split}Images.txt", f"Flickr_8k.{split}Images.txt"]
         for file in [root / name for name in names if (root / name).exists()][:1]:
@@ -95,15 +95,15 @@ def _read_lists(root: Path) -> dict[str, _Listed]:
                     earlier = listed[name]
                     expected = f"it once; {earlier.file.name}, line {earlier.line} has it already"
                     raise BadData(file, f"{name!r} again", expected, line)
-                listed[name] = _Listed(split, file, line)
+                listed[name] = _ListedImage(split, file, line)
     return listed
 
 
-def _hashed(file: Path, captions: dict[str, _Captions]) -> dict[str, _Listed]:
+def _all_flickr30k_images(file: Path, captions: dict[str, _Captions]) -> dict[str, _ListedImage]:
     """All images of Flickr30k; of Flickr8k, whose lists everybody has, none."""
     if file.name != FLICKR30K:
         return {}
-    return {name: _Listed(hashed_split(name), file, found.line) for name, found in captions.items()}
+    return {name: _ListedImage(split_from_hash(name), file, first.line) for name, first in captions.items()}
 
 
 def _read_captions(file: Path) -> dict[str, _Captions]:
@@ -118,7 +118,7 @@ def _read_captions(file: Path) -> dict[str, _Captions]:
         if key in keys:
             raise BadData(file, f"{key!r} again", "each key once", line)
         keys.add(key)
-        caption = tidy(caption)
+        caption = collapse_whitespace(caption)
         if not caption:
             raise BadData(file, f"an empty caption for {key!r}", "words after the TAB", line)
         captions.setdefault(name, _Captions(line, [])).texts.append(caption)

@@ -2,10 +2,10 @@
 
 Either every photo has a text file of the same stem (`dog.jpg`, `dog.txt`), one caption per line, or there are files
 `metadata.jsonl` with lines such as `{"file_name": "dog.jpg", "text": "a dog"}` (Hugging Face's imagefolder; `captions`
-may give a list). Where there is a metadata.jsonl, photos that it does not name are left out.
+may give a list). Where there is a metadata.jsonl, photos that it does not name are ignored.
 
 Photos below a subfolder train/, dev/ (or val/, validation/) or test/ belong to that split; for others a hash of the
-name decides (`gather`). Subfolders are searched to any depth; hidden files are passed over.
+name decides (`rows`). Subfolders are searched to any depth; hidden files are skipped.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from showtell.data.files import IMAGE_SUFFIXES, folder_of, read_lines, tidy
-from showtell.data.gather import SPLITS, Row, gather, name_below
+from showtell.data.files import collapse_whitespace, read_lines, resolve_folder
+from showtell.data.rows import SPLITS, Row, relative_name, samples_from_rows
 from showtell.data.tables import jsonl_rows
 from showtell.errors import BadData
+from showtell.image_formats import has_image_suffix
 from showtell.records import Sample
 
 METADATA = "metadata.jsonl"
-NO_CAPTIONS = frozenset({"readme.txt", "license.txt", "licence.txt"})
+OTHER_TEXT_FILES = frozenset({"readme.txt", "license.txt", "licence.txt"})
 
 
-def read_folder(where: str, languages: Sequence[str]) -> list[Sample]:
+def read_folder(location: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData for photos without captions, captions without photos, and broken files."""
-    root = folder_of(where)
+    root = resolve_folder(location)
     files = list(_files(root))
     tables = [file for file in files if file.name == METADATA]
     rows = (row for table in tables for row in jsonl_rows(table)) if tables else _sidecar_rows(root, files)
-    return gather((_with_split(row, root) for row in rows), languages, root)
+    return samples_from_rows((_with_split(row, root) for row in rows), languages, root)
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -49,7 +50,7 @@ def _files(root: Path) -> Iterator[Path]:
 def _sidecar_rows(root: Path, files: Sequence[Path]) -> Iterator[Row]:
     images: dict[Path, Path] = {}
     for file in files:
-        if file.suffix.lower() in IMAGE_SUFFIXES:
+        if has_image_suffix(file):
             stem = file.with_suffix("")
             if stem in images:
                 raise BadData(file, f"{images[stem].name} beside it", "one image for each stem")
@@ -58,17 +59,20 @@ def _sidecar_rows(root: Path, files: Sequence[Path]) -> Iterator[Row]:
         raise BadData(root, "no images", f"files such as dog.jpg with dog.txt, or a {METADATA}")
     sidecars = {file.with_suffix(""): file for file in files if file.suffix.lower() == ".txt"}
     for stem, sidecar in sidecars.items():
-        if stem not in images and sidecar.name.lower() not in NO_CAPTIONS:
+        if stem not in images and sidecar.name.lower() not in OTHER_TEXT_FILES:
             raise BadData(sidecar, f"no image {stem.name} beside it", "an image of the same stem")
     for stem, image in images.items():
         if stem not in sidecars:
             raise BadData(image, "no captions", f"{stem.name}.txt beside it, one caption per line")
-        rows = [Row(sidecars[stem], line, image.name, (tidy(text),)) for line, text in read_lines(sidecars[stem])]
+        rows = [
+            Row(sidecars[stem], line, image.name, (collapse_whitespace(text),))
+            for line, text in read_lines(sidecars[stem])
+        ]
         if not rows:
             raise BadData(sidecars[stem], "an empty caption", "one caption per line", line=1)
         yield from rows
 
 
 def _with_split(row: Row, root: Path) -> Row:
-    top, slash, _ = name_below(root, row.file.parent / row.image).partition("/")
+    top, slash, _ = relative_name(root, row.file.parent / row.image).partition("/")
     return row._replace(split=SPLITS[top]) if slash and row.split is None and top in SPLITS else row

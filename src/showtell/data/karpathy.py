@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from showtell.data.coco import read_json
-from showtell.data.files import folder_of, path_of, tidy
-from showtell.data.gather import Row, gather
+from showtell.data.files import collapse_whitespace, expand_path, resolve_folder
+from showtell.data.rows import Row, samples_from_rows
 from showtell.errors import BadData
 from showtell.records import Sample
 
@@ -25,19 +25,19 @@ class KarpathyImage(NamedTuple):
     path: str
     """Below the folder of photos: `filepath`, where there is one, and `filename`."""
     filename: str
-    identity: str | None
+    image_id: str | None
     """COCO's id; in the files of Flickr8k and Flickr30k, which have none, `imgid`, the place in the file."""
     split: str
     captions: tuple[str, ...]
 
 
-def read_karpathy(where: str, languages: Sequence[str]) -> list[Sample]:
+def read_karpathy(location: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData for a file of another form, an unknown split and photos that do not exist."""
-    name, comma, images = where.rpartition(",")
+    name, comma, images = location.rpartition(",")
     if not comma:
-        raise BadData(where, "no folder of photos", "karpathy:FILE.json,IMAGES")
-    folder = folder_of(images).absolute()  # the paths in a Row are relative to its file
-    return gather(karpathy_rows(path_of(name), folder), languages, folder)
+        raise BadData(location, "no folder of photos", "karpathy:FILE.json,IMAGES")
+    folder = resolve_folder(images).absolute()  # the paths in a Row are relative to its file
+    return samples_from_rows(karpathy_rows(expand_path(name), folder), languages, folder)
 
 
 def karpathy_rows(file: Path, folder: Path) -> Iterator[Row]:
@@ -48,14 +48,14 @@ def karpathy_rows(file: Path, folder: Path) -> Iterator[Row]:
         yield Row(file, 1, str(folder / image.path), image.captions, image.split)
 
 
-def parse_karpathy(file: Path, whole: Any) -> Iterator[KarpathyImage]:
+def parse_karpathy(file: Path, document: Any) -> Iterator[KarpathyImage]:
     """Raises BadData, naming the image by its place in the file; captions may be blank."""
-    if not isinstance(whole, dict) or not isinstance(whole.get("images"), list):
+    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         raise BadData(file, "no list of images", "images with filename, split and sentences")
-    for number, image in enumerate(whole["images"]):
+    for number, image in enumerate(document["images"]):
         try:
             path = str(Path(image.get("filepath", "")) / image["filename"])
-            captions = tuple(tidy(sentence["raw"]) for sentence in image["sentences"])
+            captions = tuple(collapse_whitespace(sentence["raw"]) for sentence in image["sentences"])
             split = str(image["split"])
         except (KeyError, TypeError, AttributeError) as error:
             found = f"image {number} of another form ({type(error).__name__}: {error})"
@@ -63,6 +63,6 @@ def parse_karpathy(file: Path, whole: Any) -> Iterator[KarpathyImage]:
         if split not in SPLITS:
             raise BadData(file, f"the split {split!r} of {path}", f"one of: {', '.join(SPLITS)}")
         # Where there is a cocoid, imgid is left alone: it counts from 0 and so would be the cocoid of another image.
-        number_there = image.get("cocoid", image.get("imgid"))
-        identity = None if number_there is None else str(number_there)
-        yield KarpathyImage(path, image["filename"], identity, SPLITS[split], captions)
+        cocoid_or_imgid = image.get("cocoid", image.get("imgid"))
+        image_id = None if cocoid_or_imgid is None else str(cocoid_or_imgid)
+        yield KarpathyImage(path, image["filename"], image_id, SPLITS[split], captions)

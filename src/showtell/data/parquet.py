@@ -18,17 +18,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from showtell.data.files import path_of, tidy
-from showtell.data.gather import SPLITS
-from showtell.data.packed import Entry, named_split, pack_samples
+from showtell.data.containers import ImageRecord, samples_from_records, split_from_file_name
+from showtell.data.files import collapse_whitespace, expand_path
+from showtell.data.rows import SPLITS
 from showtell.data.tables import COLUMNS
 from showtell.errors import BadData, BadImage, MissingExtra
 from showtell.records import Sample
 
 
 @dataclass(frozen=True)
-class ParquetPhoto:
-    """A photo in a row of a file. Called, it reads its bytes, or says in which file they are. Raises BadImage."""
+class ParquetImage:
+    """An image in a row of a file. Calling it gives its bytes or the path of its file. Raises BadImage."""
 
     file: Path
     group: int
@@ -51,21 +51,21 @@ class ParquetPhoto:
 
 @lru_cache(1)
 def _images(file: Path, group: int, column: str, modified: int) -> Any:
-    """The images of one group; `modified` is there for the cache."""
+    """The images of one row group; `modified` is part of the cache's key."""
     return _parquet().ParquetFile(file).read_row_group(group, columns=[column]).column(column)
 
 
-def read_parquet(where: str, languages: Sequence[str]) -> list[Sample]:
+def read_parquet(location: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData for missing columns and broken files, MissingExtra without pyarrow."""
-    path = path_of(where)
+    path = expand_path(location)
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
         raise BadData(path, "no .parquet files", "a file, or a folder of them")
-    return pack_samples((entry for file in files for entry in parquet_entries(file)), languages, path)
+    return samples_from_records((record for file in files for record in parquet_records(file)), languages, path)
 
 
-def parquet_entries(file: Path) -> Iterator[Entry]:
-    """One entry per row. Raises BadData."""
+def parquet_records(file: Path) -> Iterator[ImageRecord]:
+    """One record per row. Raises BadData."""
     arrow = _parquet()
     try:
         modified = file.stat().st_mtime_ns
@@ -89,27 +89,29 @@ def parquet_entries(file: Path) -> Iterator[Entry]:
                 name = f"{file.stem}-{group:04d}-{number:06d}"
                 cells = {key: row[column] for key, column in wanted.items()}
                 if not as_paths:
-                    photo = ParquetPhoto(file, group, number, names["image"], modified)
-                    yield _entry(file, name, photo, cells.pop(text), cells)
+                    photo = ParquetImage(file, group, number, names["image"], modified)
+                    yield _record(file, name, photo, cells.pop(text), cells)
                 elif cells["image"]:
-                    yield _entry(file, cells["image"], file.parent / cells["image"], cells.pop(text), cells)
+                    yield _record(file, cells["image"], file.parent / cells["image"], cells.pop(text), cells)
                 else:
                     raise BadData(file, f"no image in {name}", "a path")
     except (OSError, _error()) as error:
         raise BadData(file, f"nothing that can be read ({error})", "a whole parquet file") from error
 
 
-def _entry(file: Path, name: str, photo: Path | ParquetPhoto, captions: object, cells: dict[str, Any]) -> Entry:
-    several: list[Any] = captions if isinstance(captions, list) else [captions]
-    if not several or not all(isinstance(each, str) and each.strip() for each in several):
+def _record(file: Path, name: str, photo: Path | ParquetImage, captions: object, cells: dict[str, Any]) -> ImageRecord:
+    items: list[Any] = captions if isinstance(captions, list) else [captions]
+    if not items or not all(isinstance(item, str) and item.strip() for item in items):
         raise BadData(file, f"the captions {captions!r} in {name}", "text")
     split, language = cells.get("split"), cells.get("language")
     if split is not None and str(split).lower() not in SPLITS:
         raise BadData(file, f"the split {split!r} in {name}", f"one of: {', '.join(SPLITS)}")
     if not (language is None or isinstance(language, str)):
         raise BadData(file, f"the language {language!r} in {name}", "text such as en")
-    texts = tuple(tidy(each) for each in several)
-    return Entry(name, photo, texts, named_split(file) if split is None else SPLITS[split.lower()], language)
+    texts = tuple(collapse_whitespace(item) for item in items)
+    return ImageRecord(
+        name, photo, texts, split_from_file_name(file) if split is None else SPLITS[split.lower()], language
+    )
 
 
 def _parquet() -> Any:

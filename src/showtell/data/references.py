@@ -1,13 +1,13 @@
 """Captions to score against, from a file without the photos, or from a data spec.
 
-All forms of `entries`, where rows of the same image are gathered, and:
+All formats of `caption_files`, where the captions of an image are collected, and:
 
     COCO       captions_val2014.json ...: {"images": [{id, file_name}], "annotations": [{image_id, caption}]}
     Karpathy   dataset_coco.json ...: {"images": [{filename, split, sentences: [{raw}]}]}
     tokens     Flickr8k.token.txt ...: NAME.jpg#0 <TAB> caption
     data spec  flickr:DIR and all others that `spec` has
 
-An image has several names, since COCO's results know it by its id and other files by its file name.
+An image has several names: COCO's results give its id, other files its file name.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from showtell.data import gather, karpathy
+from showtell.data import karpathy, rows
+from showtell.data.caption_files import CaptionRecord, parse_document, parse_records, select_language
 from showtell.data.coco import parse_coco
-from showtell.data.entries import Entry, entries_of, of_language, parse_whole
-from showtell.data.files import numbered_lines, path_of, read_text, tidy
-from showtell.data.spec import READERS, of_split, read_samples
+from showtell.data.files import collapse_whitespace, expand_path, numbered_lines, read_text
+from showtell.data.spec import READERS, read_samples, select_split
 from showtell.errors import BadData
 
-SPLITS: Final = {**gather.SPLITS, **karpathy.SPLITS}
+SPLITS: Final = {**rows.SPLITS, **karpathy.SPLITS}
 TOKEN: Final = re.compile(r"([^\t]*\S)#\d+\s*\t(.*)")
 
 
@@ -39,82 +39,84 @@ class References:
     """None, or blank ones, where the file has an image without captions."""
 
 
-def read_references(where: str, split: str | None, language: str) -> list[References]:
-    """One per image, in the order of the file. `where` is a path, or else a data spec; without `split`, all images.
+def read_references(location: str, split: str | None, language: str) -> list[References]:
+    """One per image, in the order of the file. `location` is a path, or else a data spec; without `split`, all images.
 
     Raises BadData, with the place, for what cannot be read, for a split that is not there or that the file does not
     say, and when there is nothing in `language`; BadConfig for a data spec that cannot be followed.
     """
-    file = path_of(where)
-    if is_spec(where):
-        samples = read_samples(where, (language,))
-        chosen = of_split(samples, split) if split else samples
+    file = expand_path(location)
+    if is_spec(location):
+        samples = read_samples(location, (language,))
+        chosen = select_split(samples, split) if split else samples
         return [References((sample.name,), sample.captions) for sample in chosen]
     if not file.is_file():
         found = "a folder" if file.exists() else "no such file"
-        raise BadData(where, found, f"a file with captions, or a data spec such as {READERS['flickr'].form}")
-    entries = of_language(file, _entries(file), language)
-    return _gathered(entries if split is None else _of_split(file, entries, split))
+        raise BadData(location, found, f"a file with captions, or a data spec such as {READERS['flickr'].syntax}")
+    records = select_language(file, _records(file), language)
+    return _group_by_image(records if split is None else _select_split(file, records, split))
 
 
-def is_spec(where: str) -> bool:
+def is_spec(location: str) -> bool:
     """Whether it is a data spec; a path that exists is not."""
-    return ":" in where and not path_of(where).exists()
+    return ":" in location and not expand_path(location).exists()
 
 
-def _entries(file: Path) -> Iterator[Entry]:
+def _records(file: Path) -> Iterator[CaptionRecord]:
     text = read_text(file)
-    whole = parse_whole(file, text)
-    if isinstance(whole, dict) and isinstance(whole.get("images"), list):
-        return _coco_entries(file, whole) if "annotations" in whole else _karpathy_entries(file, whole)
-    if whole is None and TOKEN.fullmatch(text.lstrip().partition("\n")[0].rstrip("\r")):
-        return _token_entries(file, text)
-    return entries_of(file, text, whole)
+    document = parse_document(file, text)
+    if isinstance(document, dict) and isinstance(document.get("images"), list):
+        return _coco_records(file, document) if "annotations" in document else _karpathy_records(file, document)
+    if document is None and TOKEN.fullmatch(text.lstrip().partition("\n")[0].rstrip("\r")):
+        return _token_records(file, text)
+    return parse_records(file, text, document)
 
 
-def _coco_entries(file: Path, whole: Any) -> Iterator[Entry]:
-    names, captions = parse_coco(file, whole)
-    for identity, name in names.items():
-        yield Entry(str(file), (identity, name), tuple(captions.get(identity, ())))
+def _coco_records(file: Path, document: Any) -> Iterator[CaptionRecord]:
+    names, captions = parse_coco(file, document)
+    for image_id, name in names.items():
+        yield CaptionRecord(str(file), (image_id, name), tuple(captions.get(image_id, ())))
 
 
-def _karpathy_entries(file: Path, whole: Any) -> Iterator[Entry]:
+def _karpathy_records(file: Path, document: Any) -> Iterator[CaptionRecord]:
     seen: set[str] = set()
-    for index, image in enumerate(karpathy.parse_karpathy(file, whole)):
+    for index, image in enumerate(karpathy.parse_karpathy(file, document)):
         if image.filename in seen:
             raise BadData(f"{file}, images, index {index}", f"{image.filename!r} again", "each filename once")
         seen.add(image.filename)
-        names = (image.filename, image.identity, PurePath(image.path).as_posix())
-        yield Entry(str(file), tuple(dict.fromkeys(n for n in names if n is not None)), image.captions, image.split)
+        names = (image.filename, image.image_id, PurePath(image.path).as_posix())
+        yield CaptionRecord(
+            str(file), tuple(dict.fromkeys(n for n in names if n is not None)), image.captions, image.split
+        )
 
 
-def _token_entries(file: Path, text: str) -> Iterator[Entry]:
-    for line, one in numbered_lines(text):
-        if not (match := TOKEN.fullmatch(one)):
-            raise BadData(file, repr(one[:60]), "NAME#0, a TAB, a caption", line)
-        yield Entry(f"{file}, line {line}", (match[1].strip(),), (tidy(match[2]),))
+def _token_records(file: Path, text: str) -> Iterator[CaptionRecord]:
+    for line, row in numbered_lines(text):
+        if not (match := TOKEN.fullmatch(row)):
+            raise BadData(file, repr(row[:60]), "NAME#0, a TAB, a caption", line)
+        yield CaptionRecord(f"{file}, line {line}", (match[1].strip(),), (collapse_whitespace(match[2]),))
 
 
-def _of_split(file: Path, entries: Iterable[Entry], split: str) -> list[Entry]:
-    chosen, there = [], set()
+def _select_split(file: Path, records: Iterable[CaptionRecord], split: str) -> list[CaptionRecord]:
+    chosen, available = [], set()
     split = SPLITS.get(split.lower(), split)
-    for entry in entries:
-        if entry.split is None:
-            raise BadData(entry.where, "no split", f"one with each image, to take those of {split}; or no --split")
-        if entry.split.lower() not in SPLITS:
-            raise BadData(entry.where, f"the split {entry.split!r}", f"one of: {', '.join(SPLITS)}")
-        there.add(SPLITS[entry.split.lower()])
-        if SPLITS[entry.split.lower()] == split:
-            chosen.append(entry)
+    for record in records:
+        if record.split is None:
+            raise BadData(record.location, "no split", f"one with each image, to take those of {split}; or no --split")
+        if record.split.lower() not in SPLITS:
+            raise BadData(record.location, f"the split {record.split!r}", f"one of: {', '.join(SPLITS)}")
+        available.add(SPLITS[record.split.lower()])
+        if SPLITS[record.split.lower()] == split:
+            chosen.append(record)
     if not chosen:
-        raise BadData(file, f"no image of the split {split!r}", f"one of its splits: {', '.join(sorted(there))}")
+        raise BadData(file, f"no image of the split {split!r}", f"one of its splits: {', '.join(sorted(available))}")
     return chosen
 
 
-def _gathered(entries: Iterable[Entry]) -> list[References]:
+def _group_by_image(records: Iterable[CaptionRecord]) -> list[References]:
     names: dict[str, dict[str, None]] = {}
     captions: dict[str, list[str]] = {}
-    for entry in entries:
-        names.setdefault(entry.names[0], {}).update(dict.fromkeys(entry.names))
-        captions.setdefault(entry.names[0], []).extend(entry.captions)
+    for record in records:
+        names.setdefault(record.names[0], {}).update(dict.fromkeys(record.names))
+        captions.setdefault(record.names[0], []).extend(record.captions)
     return [References(tuple(names[name]), tuple(captions[name])) for name in names]

@@ -1,4 +1,4 @@
-"""What a drawing of the `shapes` data can show, and the sentences that say so.
+"""Scenes of the `shapes` data, and the grammar of their captions.
 
 A scene has one thing at a side of the picture, or two things next to each other or one over the other. A thing has a
 shape, a colour and a size. English (25 words):
@@ -11,10 +11,9 @@ shape, a colour and a size. English (25 words):
 
 Arabic says the same with the adjectives after the noun and in its gender.
 
-The captions of a scene are all the sentences that the grammar has for it, two or four, and not a random few: then a
-model that has understood a drawing writes one of its references word for word, whichever it prefers, and BLEU-4 of a
-perfect model is 1. Things of the same shape and colour never meet, and no thing is beside and above another, so that
-nothing else is true of a scene.
+The captions of a scene are all sentences of the grammar that are true of it, two or four. Rejected: a random choice of
+them, by which BLEU-4 of a perfect model would be below 1. Things of the same shape and colour never meet, and no thing
+is beside and above another, so that nothing else is true of a scene.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ def all_scenes() -> list[Scene]:
     ]
 
 
-def captions_of(scene: Scene, language: str) -> tuple[str, ...]:
+def scene_captions(scene: Scene, language: str) -> tuple[str, ...]:
     """All sentences that are true of the scene. Raises BadConfig for a language that the grammar lacks."""
     if language == "en":
         sentences = _sentences([_english(thing) for thing in scene.things], _ENGLISH_WHERE[scene.layout])
@@ -102,12 +101,12 @@ def captions_of(scene: Scene, language: str) -> tuple[str, ...]:
     raise BadConfig(f"shapes have no captions in {language!r}{nearest(language, ('en', 'ar'))}")
 
 
-def _sentences(things: list[str], where: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Subject and predicate, once from each thing's side."""
+def _sentences(things: list[str], relations: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Pairs of subject and predicate, one for each thing as the subject."""
     if len(things) == 1:
-        return [(things[0], where[0])]
+        return [(things[0], relations[0])]
     first, second = things
-    return [(first, f"{where[0]} {second}"), (second, f"{where[1]} {first}")]
+    return [(first, f"{relations[0]} {second}"), (second, f"{relations[1]} {first}")]
 
 
 def _english(thing: Thing) -> str:

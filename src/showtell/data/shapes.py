@@ -1,11 +1,10 @@
 """`shapes:N` or `shapes:N,seed=3`: small drawings of coloured shapes, with exact captions (`scenes` has the grammar).
 
 N training drawings, and a tenth as many for `dev` and for `test`, but at least 50 of each. A tenth of all scenes is
-kept for `dev` and another for `test`; no training drawing shows any of them, whatever N and the seed are, so that a
-model cannot do well there by remembering. What is new there is the combination: training has every thing, place and
-relation.
+held out for `dev` and another for `test`, whatever N and the seed are, so that a model cannot memorise them. Only
+combinations are new there: training has every thing, place and relation.
 
-Nothing is stored: `Sample.image` draws its picture each time, always the same one, in less than a millisecond.
+Nothing is stored: `Sample.image` draws its picture anew at each call, always the same, in less than a millisecond.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Final
 from PIL import Image, ImageDraw
 
 from showtell.config import nearest
-from showtell.data.scenes import Scene, Thing, all_scenes, captions_of
+from showtell.data.scenes import Scene, Thing, all_scenes, scene_captions
 from showtell.errors import BadConfig
 from showtell.records import Sample
 
@@ -46,9 +45,9 @@ _ALONG: Final = (28, SIZE - 28)
 _OFF_LINE: Final = 8
 
 
-def read_shapes(where: str, languages: Sequence[str]) -> list[Sample]:
+def read_shapes(location: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadConfig for a number of drawings below 1, an unknown option, and a language that is not en or ar."""
-    count, seed = _parse(where)
+    count, seed = _parse(location)
     held_out = max(count // 10, 50)
     samples = []
     for split, drawings in (("train", count), ("dev", held_out), ("test", held_out)):
@@ -57,12 +56,12 @@ def read_shapes(where: str, languages: Sequence[str]) -> list[Sample]:
             scene = _choose(random.Random(key), split)
             image = partial(draw, scene, key)
             name = f"{split}-{index:05d}"
-            samples += [Sample(name, image, captions_of(scene, lang), split, lang) for lang in languages]
+            samples += [Sample(name, image, scene_captions(scene, lang), split, lang) for lang in languages]
     return samples
 
 
 @cache
-def scenes_of(split: str) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+def split_scenes(split: str) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
     """The scenes of one thing and of two things that drawings of a split may show."""
     singles = [scene for scene in all_scenes() if len(scene.things) == 1]
     pairs = [scene for scene in all_scenes() if len(scene.things) == 2]
@@ -82,19 +81,19 @@ def draw(scene: Scene, key: str) -> Image.Image:
     return picture.reduce(_SMOOTH)
 
 
-def _parse(where: str) -> tuple[int, int]:
-    number, *options = where.split(",")
+def _parse(location: str) -> tuple[int, int]:
+    number, *options = location.split(",")
     if not number.isdecimal() or int(number) < 1:
         raise BadConfig(
-            f"shapes:{where}: found {number!r}; expected a number of training drawings, such as shapes:2000"
+            f"shapes:{location}: found {number!r}; expected a number of training drawings, such as shapes:2000"
         )
     seed = 0
     for option in options:
         name, _, value = option.partition("=")
         if name != "seed":
-            raise BadConfig(f"shapes:{where}: {name!r} is no option{nearest(name, ['seed'])}")
+            raise BadConfig(f"shapes:{location}: {name!r} is no option{nearest(name, ['seed'])}")
         if not value.isdecimal():
-            raise BadConfig(f"shapes:{where}: found seed {value!r}; expected a whole number, such as seed=3")
+            raise BadConfig(f"shapes:{location}: found seed {value!r}; expected a whole number, such as seed=3")
         seed = int(value)
     return int(number), seed
 
@@ -107,7 +106,7 @@ def _share(scenes: list[Scene], split: str) -> tuple[Scene, ...]:
 
 
 def _choose(rng: random.Random, split: str) -> Scene:
-    singles, pairs = scenes_of(split)
+    singles, pairs = split_scenes(split)
     return rng.choice(singles if rng.random() < SINGLES else pairs)
 
 

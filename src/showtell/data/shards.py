@@ -22,27 +22,28 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from showtell.data.files import IMAGE_SUFFIXES, path_of, tidy
-from showtell.data.gather import SPLITS
-from showtell.data.packed import Entry, PackedPhoto, named_split, pack_samples
+from showtell.data.containers import FileSlice, ImageRecord, samples_from_records, split_from_file_name
+from showtell.data.files import collapse_whitespace, expand_path
+from showtell.data.rows import SPLITS
 from showtell.errors import BadData
+from showtell.image_formats import IMAGE_SUFFIXES
 from showtell.records import Sample
 
 TEXT_SUFFIXES = frozenset({".txt", ".json"})
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
-def read_shards(where: str, languages: Sequence[str]) -> list[Sample]:
+def read_shards(location: str, languages: Sequence[str]) -> list[Sample]:
     """Raises BadData for a missing or broken tar, a photo without captions, and captions that make no sense."""
-    files = [file for pattern in _expand(str(path_of(where))) for file in _files(pattern)]
+    files = [file for pattern in _expand(str(expand_path(location))) for file in _files(pattern)]
     if not files:
-        raise BadData(where, "no numbers in a pair of braces", "the smaller one first, as in {000..012}")
-    return pack_samples((entry for file in files for entry in shard_entries(file)), languages, where)
+        raise BadData(location, "no numbers in a pair of braces", "the smaller one first, as in {000..012}")
+    return samples_from_records((record for file in files for record in shard_records(file)), languages, location)
 
 
-def shard_entries(file: Path) -> Iterator[Entry]:
+def shard_records(file: Path) -> Iterator[ImageRecord]:
     """The photos of one tar, in its order. Raises BadData."""
-    photos: dict[str, PackedPhoto] = {}
+    photos: dict[str, FileSlice] = {}
     texts: dict[str, dict[str, bytes]] = {}
     try:
         modified = file.stat().st_mtime_ns
@@ -57,7 +58,7 @@ def shard_entries(file: Path) -> Iterator[Entry]:
                 if suffix in IMAGE_SUFFIXES:
                     if key in photos:
                         raise BadData(file, f"two photos of {key}", "one photo for each key")
-                    photos[key] = PackedPhoto(file, member.offset_data, member.size, modified)
+                    photos[key] = FileSlice(file, member.offset_data, member.size, modified)
                 else:
                     opened = tar.extractfile(member)
                     texts.setdefault(key, {})[suffix] = opened.read() if opened else b""
@@ -69,7 +70,7 @@ def shard_entries(file: Path) -> Iterator[Entry]:
     for key, photo in photos.items():
         if key not in texts:
             raise BadData(file, f"no captions of {key}", f"{key}.txt or {key}.json")
-        yield _entry(file, key, photo, texts[key])
+        yield _record(file, key, photo, texts[key])
 
 
 def _check_end(file: Path, offset: int) -> None:
@@ -83,7 +84,7 @@ def _check_end(file: Path, offset: int) -> None:
             raise tarfile.ReadError(f"no end mark at byte {offset}, after the last file that can be read")
 
 
-def _entry(file: Path, key: str, photo: PackedPhoto, texts: dict[str, bytes]) -> Entry:
+def _record(file: Path, key: str, photo: FileSlice, texts: dict[str, bytes]) -> ImageRecord:
     try:
         row: dict[str, Any] = json.loads(texts[".json"].decode("utf-8-sig")) if ".json" in texts else {}
         if ".txt" in texts:
@@ -92,9 +93,9 @@ def _entry(file: Path, key: str, photo: PackedPhoto, texts: dict[str, bytes]) ->
         captions = row["captions"] if "captions" in row else [row["caption"]]
         if not isinstance(captions, list):
             raise TypeError(f"captions {captions!r}")
-        captions = tuple(filter(None, (tidy(caption) for caption in captions)))
+        captions = tuple(filter(None, (collapse_whitespace(caption) for caption in captions)))
         split, language = row.get("split"), row.get("language")
-        split = named_split(file) if split is None else SPLITS[split.lower()]
+        split = split_from_file_name(file) if split is None else SPLITS[split.lower()]
         if not (language is None or isinstance(language, str)):
             raise TypeError(f"language {language!r}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -102,17 +103,17 @@ def _entry(file: Path, key: str, photo: PackedPhoto, texts: dict[str, bytes]) ->
         raise BadData(file, found, "a caption per line, or JSON with caption or captions") from error
     if not captions:
         raise BadData(file, f"no words in the captions of {key}", "captions")
-    return Entry(f"{file.stem}/{key}", photo, captions, split, language)
+    return ImageRecord(f"{file.stem}/{key}", photo, captions, split, language)
 
 
 def _expand(pattern: str) -> list[str]:
     """`a{08..10}` -> a08, a09, a10; every pair of braces in turn."""
-    found = BRACES.search(pattern)
-    if found is None:
+    braces = BRACES.search(pattern)
+    if braces is None:
         return [pattern]
-    first, last = found.groups()
+    first, last = braces.groups()
     numbers = [str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)]
-    return [each for n in numbers for each in _expand(pattern[: found.start()] + n + pattern[found.end() :])]
+    return [name for n in numbers for name in _expand(pattern[: braces.start()] + n + pattern[braces.end() :])]
 
 
 def _files(pattern: str) -> list[Path]:

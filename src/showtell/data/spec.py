@@ -1,7 +1,7 @@
 """Data specs such as `flickr:DIR` or `shapes:2000`: the word before the colon names the reader.
 
-A new format is one module with a `read(where, languages)` function and one line in `READERS`. A reader that needs an
-optional package imports it when it is called, so that the others work without.
+A new format is one module with a `read(location, languages)` function and one line in `READERS`. A reader imports an
+optional package only when it is called.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from showtell.records import Sample
 
 
 class Reader(NamedTuple):
-    """How a kind of data is written in a spec, what it is, and what reads it."""
+    """The syntax of one kind of data spec, a summary, and the function that reads it."""
 
-    form: str
+    syntax: str
     summary: str
     read: Callable[[str, Sequence[str]], list[Sample]]
 
@@ -52,17 +52,17 @@ def read_samples(spec: str, languages: Sequence[str] = ("en",)) -> list[Sample]:
 
     Raises BadConfig for a spec that cannot be followed, and BadData when what it names makes no sense or holds nothing.
     """
-    kind, colon, where = spec.partition(":")
+    kind, colon, location = spec.partition(":")
     if kind not in READERS:
         raise BadConfig(f"data spec {spec!r}: {kind!r} is no kind of data{nearest(kind, READERS)}")
-    if not colon or not where:
-        raise BadConfig(f"data spec {spec!r}: found nothing after {kind!r}; expected {READERS[kind].form}")
+    if not colon or not location:
+        raise BadConfig(f"data spec {spec!r}: found nothing after {kind!r}; expected {READERS[kind].syntax}")
     if not languages:
         raise BadConfig(f"data spec {spec!r}: found no languages; expected at least one, such as en")
-    return READERS[kind].read(where, tuple(dict.fromkeys(languages)))
+    return READERS[kind].read(location, tuple(dict.fromkeys(languages)))
 
 
-def of_split(samples: Sequence[Sample], split: str) -> list[Sample]:
+def select_split(samples: Sequence[Sample], split: str) -> list[Sample]:
     """The samples of one split, in their order. Raises BadConfig, naming the splits that exist, when there are none."""
     chosen = [sample for sample in samples if sample.split == split]
     if not chosen:

@@ -1,4 +1,4 @@
-"""What a data set holds, as plain records for a command to print or draw."""
+"""Statistics of a data set: images, captions, caption lengths, and the coverage of vocabularies."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from showtell.records import Sample
 MIN_FREQUENCIES: Final = (1, 2, 3, 5, 10)
 """How often a word must occur in training, for each vocabulary that is counted."""
 UNKNOWN: Final = "<unk>"
-"""A rare word in captions that come without it; no vocabulary has it."""
+"""The token for a rare word in captions such as CS231n's; no vocabulary counts it."""
 
 
 @dataclass(frozen=True)
-class Group:
-    """The samples of one split in one language. Words are what white space separates."""
+class SplitStats:
+    """The samples of one split in one language. Words are separated by white space."""
 
     split: str
     language: str
     images: int
     captions: int
-    different_words: int
+    unique_words: int
     shortest: int
     """Words of the shortest caption."""
     mean: float
     longest: int
     lengths: tuple[int, ...] = field(default=(), compare=False)
-    """How many captions have 0, 1, 2 ... words."""
+    """Histogram: the number of captions with 0, 1, 2 ... words."""
 
 
 @dataclass(frozen=True)
@@ -38,58 +38,58 @@ class Coverage:
 
     language: str
     min_frequency: int
-    words: int
-    of_dev: float | None
-    """The share of the words of dev's captions that it has, each word as often as it occurs; None without any."""
+    vocab_size: int
+    dev_coverage: float | None
+    """Share of the word occurrences in dev's captions that the vocabulary covers; None without dev captions."""
 
 
 @dataclass(frozen=True)
 class Stats:
-    """Groups by split and language, in the order in which the samples bring them."""
+    """Groups by split and language, in the order of the samples."""
 
     images: int
-    """Different names, over all splits and languages."""
-    groups: tuple[Group, ...]
+    """Unique names over all splits and languages."""
+    groups: tuple[SplitStats, ...]
     frequencies: dict[str, tuple[int, ...]]
     """By language: how often each word occurs in the training captions, the most frequent first."""
     coverage: tuple[Coverage, ...]
 
 
-def stats(samples: Sequence[Sample], split_words: Callable[[str], Sequence[str]] = str.split) -> Stats:
-    """Counts and caption lengths, and the vocabularies of the words that `split_words` finds, as training does."""
+def compute_stats(samples: Sequence[Sample], split_words: Callable[[str], Sequence[str]] = str.split) -> Stats:
+    """Caption lengths by white space; vocabularies by `split_words`, as in training."""
     members: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     words: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for sample in samples:
         members[sample.split, sample.language].append(sample)
         for caption in sample.captions:
             words[sample.split, sample.language].update(split_words(caption))
-    train = {language: _known(counts) for (split, language), counts in words.items() if split == "train"}
+    train = {language: _without_unknown(counts) for (split, language), counts in words.items() if split == "train"}
     return Stats(
         images=len({sample.name for sample in samples}),
-        groups=tuple(_group(split, language, those) for (split, language), those in members.items()),
+        groups=tuple(_split_stats(split, language, group) for (split, language), group in members.items()),
         frequencies={language: tuple(sorted(counts.values(), reverse=True)) for language, counts in train.items()},
         coverage=tuple(
-            _coverage(language, least, counts, words.get(("dev", language), Counter()))
+            _coverage(language, min_frequency, counts, words.get(("dev", language), Counter()))
             for language, counts in train.items()
-            for least in MIN_FREQUENCIES
+            for min_frequency in MIN_FREQUENCIES
         ),
     )
 
 
-def _group(split: str, language: str, members: Sequence[Sample]) -> Group:
+def _split_stats(split: str, language: str, members: Sequence[Sample]) -> SplitStats:
     words: set[str] = set()
     lengths: Counter[int] = Counter()
     for caption in (caption for sample in members for caption in sample.captions):
-        found = caption.split()
-        words.update(found)
-        lengths[len(found)] += 1
+        tokens = caption.split()
+        words.update(tokens)
+        lengths[len(tokens)] += 1
     longest = max(lengths, default=0)
-    return Group(
+    return SplitStats(
         split=split,
         language=language,
         images=len({sample.name for sample in members}),
         captions=lengths.total(),
-        different_words=len(words),
+        unique_words=len(words),
         shortest=min(lengths, default=0),
         mean=sum(length * count for length, count in lengths.items()) / max(lengths.total(), 1),
         longest=longest,
@@ -97,11 +97,11 @@ def _group(split: str, language: str, members: Sequence[Sample]) -> Group:
     )
 
 
-def _known(words: Counter[str]) -> dict[str, int]:
+def _without_unknown(words: Counter[str]) -> dict[str, int]:
     return {word: count for word, count in words.items() if word != UNKNOWN}
 
 
 def _coverage(language: str, min_frequency: int, train: dict[str, int], dev: Counter[str]) -> Coverage:
-    kept = {word for word, count in train.items() if count >= min_frequency}
-    covered = sum(count for word, count in dev.items() if word in kept)
-    return Coverage(language, min_frequency, len(kept), covered / dev.total() if dev else None)
+    vocabulary = {word for word, count in train.items() if count >= min_frequency}
+    covered = sum(count for word, count in dev.items() if word in vocabulary)
+    return Coverage(language, min_frequency, len(vocabulary), covered / dev.total() if dev else None)

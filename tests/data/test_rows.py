@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.data.gather import Row, gather, hashed_split, name_below
+from showtell.data.rows import Row, relative_name, samples_from_rows, split_from_hash
 from showtell.data.tables import read_csv
 from showtell.errors import BadData, MissingImages
 
@@ -23,7 +23,7 @@ def test_captions_are_gathered_by_image_and_language(table: Path) -> None:
         Row(table, 4, "a.jpg", ("اثنان",), "train", "ar"),
         Row(table, 5, "absent.jpg", ("zwei",), "train", "de"),
     ]
-    samples = gather(rows, ("ar", "en"), table)
+    samples = samples_from_rows(rows, ("ar", "en"), table)
     assert [(s.name, s.language, s.captions, s.split) for s in samples] == [
         ("sub/b.jpg", "en", ("one", "three", "four"), "dev"),
         ("a.jpg", "ar", ("اثنان",), "train"),
@@ -33,47 +33,47 @@ def test_captions_are_gathered_by_image_and_language(table: Path) -> None:
 
 
 def test_without_a_split_the_name_decides(table: Path) -> None:
-    (sample,) = gather([Row(table, 1, "a.jpg", ("one",))], ("en",), table)
-    assert sample.split == hashed_split("a.jpg")
+    (sample,) = samples_from_rows([Row(table, 1, "a.jpg", ("one",))], ("en",), table)
+    assert sample.split == split_from_hash("a.jpg")
 
 
 def test_a_hash_gives_about_a_tenth_to_dev_and_never_changes_its_mind() -> None:
-    splits = [hashed_split(f"{i}.jpg") for i in range(5000)]
-    assert splits == [hashed_split(f"{i}.jpg") for i in range(5000)]
+    splits = [split_from_hash(f"{i}.jpg") for i in range(5000)]
+    assert splits == [split_from_hash(f"{i}.jpg") for i in range(5000)]
     counts = Counter(splits)
     assert set(counts) == {"train", "dev"}
     assert 400 < counts["dev"] < 600
     # A change of the hash would move photos of existing sets from train to dev.
     assert [i for i in range(40) if splits[i] == "dev"] == [4, 37]
-    assert hashed_split("\udcff.jpg") in ("train", "dev")
+    assert split_from_hash("\udcff.jpg") in ("train", "dev")
 
 
 def test_an_image_in_two_splits_is_refused(table: Path) -> None:
     rows = [Row(table, 3, "a.jpg", ("one",), "train"), Row(table, 9, "a.jpg", ("two",), "dev")]
     with pytest.raises(BadData, match=r"table, line 9: found 'a.jpg' in 'dev'; expected 'train', as in table, line 3"):
-        gather(rows, ("en",), table)
+        samples_from_rows(rows, ("en",), table)
 
 
 def test_an_image_that_does_not_exist_is_refused(table: Path) -> None:
     with pytest.raises(BadData, match=r"table, line 7: found captions of 'c.jpg', but no file .*c.jpg"):
-        gather([Row(table, 7, "c.jpg", ("one",))], ("en",), table)
+        samples_from_rows([Row(table, 7, "c.jpg", ("one",))], ("en",), table)
 
 
 def test_several_languages_need_to_be_told_apart(table: Path) -> None:
     with pytest.raises(BadData, match=r"table, line 1: found captions of no stated language; .* en, ar"):
-        gather([Row(table, 1, "a.jpg", ("one",))], ("en", "ar"), table)
+        samples_from_rows([Row(table, 1, "a.jpg", ("one",))], ("en", "ar"), table)
 
 
 def test_a_language_without_captions_is_refused(table: Path) -> None:
     with pytest.raises(BadData, match="found captions in en only; expected captions in ar"):
-        gather([Row(table, 1, "a.jpg", ("one",), None, "en")], ("en", "ar"), table)
+        samples_from_rows([Row(table, 1, "a.jpg", ("one",), None, "en")], ("en", "ar"), table)
     with pytest.raises(BadData, match="table: found no captions; expected captions in en"):
-        gather([], ("en",), table)
+        samples_from_rows([], ("en",), table)
 
 
 def test_names_outside_the_folder_are_whole_paths() -> None:
-    assert name_below(Path("/data/set"), Path("/data/set/a/b.jpg")) == "a/b.jpg"
-    assert name_below(Path("/data/set"), Path("/photos/b.jpg")) == "/photos/b.jpg"
+    assert relative_name(Path("/data/set"), Path("/data/set/a/b.jpg")) == "a/b.jpg"
+    assert relative_name(Path("/data/set"), Path("/photos/b.jpg")) == "/photos/b.jpg"
 
 
 def test_all_missing_images_are_known(write, photos) -> None:
