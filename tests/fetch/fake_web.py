@@ -1,7 +1,7 @@
-"""A small internet inside this machine: names with made-up addresses, hosts that answer as told, and canaries.
+"""A fake internet on loopback: made-up names and addresses, hosts with scripted responses, and a canary.
 
-Whatever a Fetcher dials lands on this machine: an address that has a host at that host, every other at a canary, which
-stands for all that a stranger must not reach.
+Every connection of a Fetcher ends on this machine: an address with a Host at that host, any other at the canary, which
+stands for all that must not be reached.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import functools
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -31,7 +30,7 @@ SERVER, EXPIRED, AUTHORITY = (CERTIFICATES / f"test-only-{name}.pem" for name in
 PHOTO = (Path(__file__).parents[2] / "examples" / "dog.jpg").read_bytes()
 
 Answer = Callable[[str], Iterable[bytes]]
-"""From a request to the pieces that are sent."""
+"""From a request to the parts of the response."""
 
 
 def answer(
@@ -44,7 +43,7 @@ def answer(
 
 
 def redirect(location: str, status: int = 302) -> bytes:
-    return answer(b"gone", status=f"{status} Found", kind="text/html").replace(
+    return answer(b"gone", status=f"{status} ImageInput", kind="text/html").replace(
         b"\r\n", b"\r\nLocation: " + location.encode() + b"\r\n", 1
     )
 
@@ -56,16 +55,6 @@ def chunks(*parts: bytes) -> bytes:
 
 def always(*pieces: bytes) -> Answer:
     return lambda _: pieces
-
-
-def slowly(begin: bytes, drop: bytes) -> Answer:
-    def pieces(_: str) -> Iterable[bytes]:
-        yield begin
-        for _ in range(400):
-            time.sleep(0.05)
-            yield drop
-
-    return pieces
 
 
 class Host:
@@ -135,8 +124,8 @@ class FakeWeb:
         self.hosts: dict[tuple[str, int], Host] = {}
         self.canary = Canary()
         self._opened: list[Host] = []
-        self.looked_up: list[str] = []
-        self.dialled: list[str] = []
+        self.lookups: list[str] = []
+        self.connected: list[str] = []
 
     def serve(self, name: str, reply: Answer | bytes, address: str = PUBLIC, tls: Path | None = None) -> Host:
         """A host at that name and address; at port 80 or, with a certificate, 443."""
@@ -147,7 +136,7 @@ class FakeWeb:
         return host
 
     def resolve(self, host: str, port: int) -> list[str]:
-        self.looked_up.append(host)
+        self.lookups.append(host)
         if host not in self.names:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         answers = self.names[host]
@@ -156,19 +145,19 @@ class FakeWeb:
             raise found
         return found
 
-    def dial(self, address: str, port: int, timeout: float) -> socket.socket:
-        self.dialled.append(address)
+    def connect(self, address: str, port: int, timeout: float) -> socket.socket:
+        self.connected.append(address)
         host = self.hosts.get((address, port), self.canary)
         sock = socket.socket()
         sock.settimeout(timeout)
         sock.connect(("127.0.0.1", host.port))
         if host is self.canary:
-            sock.shutdown(socket.SHUT_RDWR)  # it was heard; whoever dialled need not wait for an answer
+            sock.shutdown(socket.SHUT_RDWR)  # it was heard; whoever connected need not wait for an answer
         return sock
 
-    def fetcher(self, *, seconds: float = 30, **changes: object) -> Fetcher:
-        how = functools.partial(Fetcher, resolve=self.resolve, dial=self.dial, seconds=seconds)
-        return how(context=ssl.create_default_context(cafile=AUTHORITY), **changes)
+    def fetcher(self, *, timeout: float = 600, **changes: object) -> Fetcher:
+        how = functools.partial(Fetcher, resolve=self.resolve, connect=self.connect, timeout=timeout)
+        return how(ssl_context=ssl.create_default_context(cafile=AUTHORITY), **changes)
 
     def close(self) -> None:
         self.canary.listener.close()

@@ -81,7 +81,7 @@ def test_refused_without_python_s_tables_and_by_them_alone(monkeypatch: pytest.M
             patched.setattr(kind, "is_multicast", False)
         assert [address for group in REFUSED.values() for address in group if is_public(address)] == []
         assert all(map(is_public, PUBLIC))
-    monkeypatch.setattr(addresses, "_REFUSED_V4", ())
+    monkeypatch.setattr(addresses, "_BLOCKED_V4", ())
     for group in ("loopback", "private", "of a carrier", "link-local", "multicast"):
         assert [address for address in REFUSED[group] if is_public(address)] == []
 

@@ -1,4 +1,4 @@
-"""Hosts that answer badly: with other than they say, with too much, without end, as somebody else."""
+"""Hosts with bad responses: other than announced, too large, without end, or from another host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.fetch.fake_web import (
 )
 
 from showtell.errors import BadImage
-from showtell.fetch.fetch import MOST_ANNOUNCED, MOST_REDIRECTS, Fetcher
+from showtell.fetch.fetch import MAX_INFORMATIONAL_RESPONSES, MAX_REDIRECTS, Fetcher
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def web() -> Iterator[FakeWeb]:
 
 
 BAD: dict[str, tuple[str, bytes]] = {
-    "not found": ("url_failed", answer(status="404 Not Found")),
+    "not found": ("url_failed", answer(status="404 Not ImageInput")),
     "forbidden": ("url_failed", answer(status="403 Forbidden")),
     "broken": ("url_failed", answer(status="500 Oh")),
     "no content": ("url_failed", answer(b"", status="204 No Content")),
@@ -42,7 +42,7 @@ BAD: dict[str, tuple[str, bytes]] = {
     "not modified": ("url_failed", answer(b"", status="304 Not Modified")),
     "choices": ("url_failed", redirect("/", 300)),
     "proxy": ("url_failed", redirect("http://127.0.0.1/", 305)),
-    "nowhere": ("url_failed", answer(status="302 Found")),
+    "nowhere": ("url_failed", answer(status="302 ImageInput")),
     "an empty location": ("url_failed", redirect(" ")),
     "in a circle": ("url_failed", redirect("/")),
     "a page": ("not_an_image", answer(b"<html>", kind="text/html; charset=utf-8")),
@@ -96,7 +96,7 @@ def test_no_photo(expected: str, reply: bytes, web: FakeWeb) -> None:
 
 ANNOUNCED = {
     "go on": b"HTTP/1.1 100 Continue\r\n\r\n",
-    "it takes time": b"HTTP/1.1 102 Processing\r\n\r\n" * MOST_ANNOUNCED,
+    "it takes time": b"HTTP/1.1 102 Processing\r\n\r\n" * MAX_INFORMATIONAL_RESPONSES,
     "hints": b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nContent-Length: 9\r\n\r\n",
     "what is not known yet": b"HTTP/1.1 199 New\r\nTransfer-Encoding: chunked\r\n\r\n",
     "several": b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
@@ -146,17 +146,17 @@ def test_without_end(what: str, web: FakeWeb) -> None:
 
 
 def test_no_more_redirects_than_allowed(web: FakeWeb) -> None:
-    asked = web.serve("images.example.org", redirect("/"))
-    with pytest.raises(BadImage, match=f"url_failed: found more than {MOST_REDIRECTS} redirects"):
+    server = web.serve("images.example.org", redirect("/"))
+    with pytest.raises(BadImage, match=f"url_failed: found more than {MAX_REDIRECTS} redirects"):
         web.fetcher().fetch(HTTP)
-    assert len(asked.requests) == 1 + MOST_REDIRECTS
+    assert len(server.requests) == 1 + MAX_REDIRECTS
 
 
 @pytest.mark.parametrize("name", ["images.example.org", "other.example.net"])
 def test_certificates(name: str, web: FakeWeb) -> None:
     web.serve(name, answer(), tls=SERVER)
     assert web.fetcher().fetch(f"https://{name}/") == PHOTO
-    no_authority = Fetcher(resolve=web.resolve, dial=web.dial)
+    no_authority = Fetcher(resolve=web.resolve, connect=web.connect)
     assert code(lambda: no_authority.fetch(f"https://{name}/")) == "url_failed"
     web.serve(name, answer(), tls=EXPIRED)
     with pytest.raises(BadImage, match="url_failed: found a certificate that is not valid: "):
@@ -165,10 +165,10 @@ def test_certificates(name: str, web: FakeWeb) -> None:
 
 @pytest.mark.parametrize("host", ["another.example.org", OTHER])
 def test_a_certificate_of_another_name(host: str, web: FakeWeb) -> None:
-    asked = web.serve(host, answer(), OTHER, SERVER)
+    server = web.serve(host, answer(), OTHER, SERVER)
     with pytest.raises(BadImage, match="url_failed: found a certificate that is not valid: "):
         web.fetcher().fetch(f"https://{host}/")
-    assert asked.requests == []
+    assert server.requests == []
 
 
 def test_no_tls_where_there_should_be(web: FakeWeb) -> None:

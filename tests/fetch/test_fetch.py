@@ -1,4 +1,4 @@
-"""Good URLs: what is asked for, of whom, and what comes back."""
+"""Good URLs: what is requested, of which host, and what is returned."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from tests.clocks import HANG_SECONDS
 from tests.fetch.fake_web import (
     HTTP,
     HTTPS,
@@ -29,7 +30,7 @@ from showtell import __version__
 from showtell.core.image import load_image
 from showtell.errors import BadConfig, BadImage
 from showtell.fetch import fetch as fetching
-from showtell.fetch.fetch import MOST_DIALLED, MOST_REDIRECTS, Fetcher
+from showtell.fetch.fetch import MAX_ADDRESSES_TRIED, MAX_REDIRECTS, Fetcher
 
 
 @pytest.fixture
@@ -77,9 +78,9 @@ def test_a_photo(reply: bytes, tls: object, web: FakeWeb) -> None:
     ],
 )
 def test_what_is_asked_for(url: str, host: str, line: str, web: FakeWeb) -> None:
-    asked = web.serve(host, answer(), tls=SERVER)
+    server = web.serve(host, answer(), tls=SERVER)
     assert web.fetcher().fetch(url) == PHOTO
-    first, *headers = asked.requests[0].strip().split("\r\n")
+    first, *headers = server.requests[0].strip().split("\r\n")
     assert first == f"GET {line} HTTP/1.1"
     assert sorted(headers) == [
         "Accept-Encoding: identity",
@@ -88,65 +89,67 @@ def test_what_is_asked_for(url: str, host: str, line: str, web: FakeWeb) -> None
         f"Host: {host}",
         f"User-Agent: showtell/{__version__}",
     ], "no cookies, no credentials, no referrer"
-    assert web.looked_up == ([] if host == PUBLIC else [host]) and web.dialled == [PUBLIC]
+    assert web.lookups == ([] if host == PUBLIC else [host]) and web.connected == [PUBLIC]
 
 
 def test_an_ipv6_address(web: FakeWeb) -> None:
-    asked = web.serve("", answer(), PUBLIC_V6)
+    server = web.serve("", answer(), PUBLIC_V6)
     assert web.fetcher().fetch(f"http://[{PUBLIC_V6.upper()}]:80/") == PHOTO
-    assert f"Host: [{PUBLIC_V6}]\r\n" in asked.requests[0] and web.looked_up == []
+    assert f"Host: [{PUBLIC_V6}]\r\n" in server.requests[0] and web.lookups == []
 
 
 def test_as_many_redirects_as_are_allowed(web: FakeWeb) -> None:
     """From http to https, to another host, relative and without the scheme; each status once."""
     places = ["/b?c", f"{HTTPS}/c", "d/", "//other.example.net/e", "../f"]
-    assert len(places) == MOST_REDIRECTS
+    assert len(places) == MAX_REDIRECTS
     hosts = [
         web.serve("images.example.org", lambda r: [redirect(places[0 if r.startswith("GET / ") else 1], 301)]),
         web.serve("images.example.org", lambda r: [redirect(places[2 if "/c " in r else 3], 308)], tls=SERVER),
         web.serve("other.example.net", lambda r: [answer() if "/f " in r else redirect(places[4], 307)], OTHER, SERVER),
     ]
     assert web.fetcher().fetch(HTTP) == PHOTO
-    asked = [[r.split(" ")[1] for r in host.requests] for host in hosts]
-    assert asked == [["/", "/b?c"], ["/c", "/d/"], ["/e", "/f"]]
+    targets = [[r.split(" ")[1] for r in host.requests] for host in hosts]
+    assert targets == [["/", "/b?c"], ["/c", "/d/"], ["/e", "/f"]]
 
 
 def test_a_redirect_in_other_letters(web: FakeWeb) -> None:
-    asked = web.serve("images.example.org", lambda r: [answer() if "%" in r else redirect("/قط.jpg")])
+    server = web.serve("images.example.org", lambda r: [answer() if "%" in r else redirect("/قط.jpg")])
     assert web.fetcher().fetch(HTTP) == PHOTO
-    assert asked.requests[1].startswith("GET /%D9%82%D8%B7.jpg ")
+    assert server.requests[1].startswith("GET /%D9%82%D8%B7.jpg ")
 
 
 def test_a_listed_host(web: FakeWeb) -> None:
     web.serve("a.images.example.org", redirect("//other.example.net/"))
     web.serve("other.example.net", answer(), OTHER)
-    assert web.fetcher(hosts=["*.example.org", "OTHER.example.net"]).fetch("http://a.images.example.org/") == PHOTO
+    assert (
+        web.fetcher(allowed_hosts=["*.example.org", "OTHER.example.net"]).fetch("http://a.images.example.org/") == PHOTO
+    )
     with pytest.raises(BadConfig, match="allowed host 'localhost'"):
-        web.fetcher(hosts=["localhost"])
+        web.fetcher(allowed_hosts=["localhost"])
 
 
 def test_the_next_address_when_one_does_not_answer(web: FakeWeb) -> None:
     web.serve("images.example.org", answer())
     web.names["images.example.org"] = [[PUBLIC_V6, PUBLIC]]
 
-    def dial(address: str, port: int, timeout: float) -> socket.socket:
+    def connect(address: str, port: int, timeout: float) -> socket.socket:
         if address == PUBLIC_V6:
-            web.dialled.append(address)
+            web.connected.append(address)
             raise OSError("Network is unreachable")
-        return web.dial(address, port, timeout)
+        return web.connect(address, port, timeout)
 
-    assert Fetcher(resolve=web.resolve, dial=dial).fetch(HTTP) == PHOTO
-    assert web.dialled == [PUBLIC_V6, PUBLIC]
+    assert Fetcher(resolve=web.resolve, connect=connect).fetch(HTTP) == PHOTO
+    assert web.connected == [PUBLIC_V6, PUBLIC]
 
 
 def test_no_more_addresses_than_a_few(web: FakeWeb) -> None:
     def refuse(address: str, port: int, timeout: float) -> socket.socket:
-        web.dialled.append(address)
+        web.connected.append(address)
         raise ConnectionRefusedError
 
     many = [f"93.184.216.{n}" for n in range(100)]
-    assert code(lambda: Fetcher(resolve=lambda *_: many, dial=refuse).fetch(HTTP)) == "url_failed"
-    assert web.dialled == many[:MOST_DIALLED]
+    assert code(lambda: Fetcher(resolve=lambda *_: many, connect=refuse).fetch(HTTP)) == "url_failed"
+    assert web.connected == many[:MAX_ADDRESSES_TRIED]
 
 
 def test_many_threads_at_once(web: FakeWeb) -> None:
@@ -157,21 +160,21 @@ def test_many_threads_at_once(web: FakeWeb) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(HANG_SECONDS)
     assert found == {n: f"/{n}".encode() for n in range(20)}
 
 
 def test_the_system_is_asked_for_a_name_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[object, ...]] = []
+    calls: list[tuple[object, ...]] = []
 
     def getaddrinfo(*arguments: object, **_: object) -> list[object]:
-        asked.append(arguments)
+        calls.append(arguments)
         kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
         return [(*kind, (PUBLIC, 80)), (*kind, (PUBLIC, 80)), (*kind, (PUBLIC_V6, 80, 0, 0))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     assert fetching.resolve("images.example.org", 80) == [PUBLIC, PUBLIC_V6]
-    assert asked == [("images.example.org", 80)]
+    assert calls == [("images.example.org", 80)]
 
 
 def test_names_and_connections_that_fail(web: FakeWeb) -> None:
@@ -181,21 +184,21 @@ def test_names_and_connections_that_fail(web: FakeWeb) -> None:
     web.names |= {"none.example.org": [[]], "odd.example.org": [UnicodeError("label too long")]}
     for host in ("nowhere.example.org", "none.example.org", "odd.example.org"):
         assert code(lambda host=host: web.fetcher().fetch(f"http://{host}/")) == "url_failed"
-    assert web.dialled == []
+    assert web.connected == []
     with pytest.raises(BadImage) as caught:
-        Fetcher(resolve=lambda *_: [PUBLIC], dial=refuse).fetch(HTTP)
+        Fetcher(resolve=lambda *_: [PUBLIC], connect=refuse).fetch(HTTP)
     assert caught.value.code == "url_failed" and "10.0.0.1" not in str(caught.value)
 
 
 def test_sockets_are_closed(web: FakeWeb) -> None:
     opened: list[socket.socket] = []
 
-    def dial(address: str, port: int, timeout: float) -> socket.socket:
-        opened.append(web.dial(address, port, timeout))
+    def connect(address: str, port: int, timeout: float) -> socket.socket:
+        opened.append(web.connect(address, port, timeout))
         return opened[-1]
 
     for reply in (always(answer()), always(answer()[:-1]), always(answer(status="404 No")), always(PHOTO)):
         web.serve("images.example.org", reply)
         with contextlib.suppress(BadImage):
-            Fetcher(resolve=web.resolve, dial=dial).fetch(HTTP)
+            Fetcher(resolve=web.resolve, connect=connect).fetch(HTTP)
     assert [sock.fileno() for sock in opened] == [-1] * 4

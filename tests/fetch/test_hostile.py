@@ -1,4 +1,4 @@
-"""What a stranger may try, and that nobody is called who must not be: each of these ends before it dials."""
+"""URLs, DNS answers and redirects that must be refused before anything is connected to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.fetch.fake_web import OTHER, PUBLIC, PUBLIC_V6, SERVER, FakeWeb, answ
 from showtell.errors import BadImage
 from showtell.fetch import fetch as fetching
 from showtell.fetch import url as urls
-from showtell.fetch.fetch import MOST_DIALLED, Fetcher
+from showtell.fetch.fetch import MAX_ADDRESSES_TRIED, Fetcher
 
 URLS = {
     # Schemes
@@ -164,7 +164,7 @@ ANSWERS: dict[str, list[str]] = {
     "public, then private": [PUBLIC, "10.0.0.1"],
     "private, then public": ["10.0.0.1", PUBLIC],
     "public of 6, then loopback": [PUBLIC_V6, "127.0.0.1"],
-    "private behind all that are dialled": [PUBLIC] * MOST_DIALLED + ["192.168.0.1"],
+    "private behind all that are connected": [PUBLIC] * MAX_ADDRESSES_TRIED + ["192.168.0.1"],
     "no address": ["localhost"],
     "a short address": ["127.1"],
     "empty text": [""],
@@ -223,7 +223,7 @@ def refusal(web: FakeWeb, url: str, **changes: object) -> str:
 def test_url(url: str, web: FakeWeb) -> None:
     """Refused before any name server hears of it."""
     refusal(web, url)
-    assert (web.looked_up, web.dialled) == ([], [])
+    assert (web.lookups, web.connected) == ([], [])
 
 
 @pytest.mark.parametrize("addresses", ANSWERS.values(), ids=ANSWERS)
@@ -231,7 +231,7 @@ def test_url(url: str, web: FakeWeb) -> None:
 def test_name(scheme: str, addresses: list[str], web: FakeWeb) -> None:
     web.names["images.example.org"] = [addresses]
     assert refusal(web, f"{scheme}://images.example.org/") == "found a host whose address is not public"
-    assert (web.looked_up, web.dialled) == (["images.example.org"], [])
+    assert (web.lookups, web.connected) == (["images.example.org"], [])
 
 
 @pytest.mark.parametrize("location", LOCATIONS.values(), ids=LOCATIONS)
@@ -239,58 +239,58 @@ def test_name(scheme: str, addresses: list[str], web: FakeWeb) -> None:
 def test_redirect(location: str, status: int, web: FakeWeb) -> None:
     host = web.serve("images.example.org", redirect(location, status))
     assert refusal(web, "http://images.example.org/a").startswith("after a redirect: ")
-    assert len(host.requests) == 1 and web.dialled == [PUBLIC]
+    assert len(host.requests) == 1 and web.connected == [PUBLIC]
 
 
 def test_redirect_from_https_to_http(web: FakeWeb) -> None:
     host = web.serve("images.example.org", redirect("http://images.example.org/"), tls=SERVER)
     assert "from https to http" in refusal(web, "https://images.example.org/")
-    assert len(host.requests) == 1 and web.dialled == [PUBLIC]
+    assert len(host.requests) == 1 and web.connected == [PUBLIC]
 
 
 def test_redirect_behind_good_ones(web: FakeWeb) -> None:
     web.serve("images.example.org", redirect("//other.example.net/"))
     web.serve("other.example.net", lambda request: [redirect("http://[::1]/" if "/b" in request else "/b")], OTHER)
     refusal(web, "http://images.example.org/")
-    assert web.dialled == [PUBLIC, OTHER, OTHER]
+    assert web.connected == [PUBLIC, OTHER, OTHER]
 
 
 def test_a_name_that_changes_its_mind_between_check_and_use(web: FakeWeb) -> None:
-    """Looked up once: what is dialled is what was checked, whatever the name server would say next."""
+    """Looked up once: what is connected is what was checked, whatever the name server would say next."""
     web.names["images.example.org"] = [[PUBLIC], ["127.0.0.1"]]
     assert web.fetcher().fetch("http://images.example.org/")
-    assert (web.looked_up, web.dialled) == (["images.example.org"], [PUBLIC])
+    assert (web.lookups, web.connected) == (["images.example.org"], [PUBLIC])
 
 
 def test_a_name_that_changes_its_mind_between_redirects(web: FakeWeb) -> None:
     web.serve("images.example.org", redirect("/again"))
     web.names["images.example.org"] = [[PUBLIC], ["127.0.0.1"]]
     refusal(web, "http://images.example.org/")
-    assert web.dialled == [PUBLIC]
+    assert web.connected == [PUBLIC]
 
 
 @pytest.mark.parametrize("url", ["http://evil.org/", "http://images.example.org.evil.org/", f"http://{PUBLIC}/"])
 def test_host_that_is_not_listed(url: str, web: FakeWeb) -> None:
-    assert "list" in refusal(web, url, hosts=["images.example.org"])
-    assert web.looked_up == []
+    assert "list" in refusal(web, url, allowed_hosts=["images.example.org"])
+    assert web.lookups == []
 
 
 def test_redirect_to_a_host_that_is_not_listed(web: FakeWeb) -> None:
     web.serve("images.example.org", redirect("http://other.example.net/"))
     web.serve("other.example.net", answer(), OTHER)
-    assert "list" in refusal(web, "http://images.example.org/", hosts=["images.example.org"])
-    assert web.dialled == [PUBLIC]
+    assert "list" in refusal(web, "http://images.example.org/", allowed_hosts=["images.example.org"])
+    assert web.connected == [PUBLIC]
 
 
 def test_a_listed_host_must_be_public_all_the_same(web: FakeWeb) -> None:
     for host in ("private.example.org", "127.0.0.1"):
-        assert "not public" in refusal(web, f"http://{host}/", hosts=[host])
+        assert "not public" in refusal(web, f"http://{host}/", allowed_hosts=[host])
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "http://[::ffff:127.0.0.1]", "http://[::1]", "http://0.0.0.0"])
 def test_with_real_sockets_and_an_open_port(url: str, web: FakeWeb, monkeypatch: pytest.MonkeyPatch) -> None:
     """The canary's port passes for a standard one here, and the fetcher dials by itself."""
-    monkeypatch.setitem(urls.PORTS, "http", web.canary.port)
+    monkeypatch.setitem(urls.DEFAULT_PORTS, "http", web.canary.port)
     with pytest.raises(BadImage, match="not public"):
         Fetcher().fetch(f"{url}:{web.canary.port}/")
     assert web.canary.visits == 0
@@ -302,7 +302,7 @@ def test_with_real_sockets_and_an_open_port(url: str, web: FakeWeb, monkeypatch:
 def test_a_public_address_of_this_machine(web: FakeWeb) -> None:
     """Whatever the address, who dials it from itself is at home; here the only one to be had is loopback's."""
     with pytest.raises(BadImage, match="url_refused: found a host that is this machine"):
-        fetching.dial("127.0.0.1", web.canary.port, 20)
+        fetching.connect("127.0.0.1", web.canary.port, 20)
 
 
 @pytest.mark.parametrize("case", ["url", "name", "redirect"])

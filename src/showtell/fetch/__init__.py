@@ -1,1 +1,1 @@
-"""Photos from the web: one fetcher for the command line and the server, which asks public hosts and nothing else."""
+"""Download of images from untrusted URLs, from public addresses only."""

@@ -1,8 +1,8 @@
-"""Which IP addresses a URL may lead to: those of the open internet, and no others.
+"""Which IP addresses may be connected to: public unicast addresses only.
 
 Rejected: `ipaddress.is_global` alone. Its tables differ between Python 3.10 and 3.13, it calls multicast global, and it
-knows neither 6to4 nor what answers at a public-looking address inside one cloud. It is asked as well, since a newer
-Python may know of a newer reservation.
+knows neither 6to4 nor the public-looking metadata addresses of clouds. It is required as well, since a newer Python may
+know of a newer reservation.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-_REFUSED_V4: Final = tuple(
+_BLOCKED_V4: Final = tuple(
     IPv4Network(network)
     for network in (
         # IANA IPv4 Special-Purpose Address Registry (RFC 6890)
@@ -34,16 +34,16 @@ _REFUSED_V4: Final = tuple(
         "224.0.0.0/4",  # multicast: RFC 5771
         "240.0.0.0/4",  # reserved: RFC 1112; with broadcast, RFC 919
         # In no registry
-        "168.63.129.16/32",  # Azure's host, as its guests see it
+        "168.63.129.16/32",  # Azure's host service for its virtual machines
     )
 )
 
-# IANA IPv6 Address Space Registry: unicast that is given out. Outside are loopback and unspecified (RFC 4291), IPv4
+# IANA IPv6 Address Space Registry: allocated global unicast. Outside are loopback and unspecified (RFC 4291), IPv4
 # compatible (::/96) and mapped (::ffff:0:0/96), NAT64 (64:ff9b::/96, RFC 6052, and 64:ff9b:1::/48, RFC 8215), discard
 # (100::/64), segment routing (5f00::/16), unique local (fc00::/7, with the metadata of AWS, fd00:ec2::254), link-local
 # (fe80::/10), site-local (fec0::/10) and multicast (ff00::/8).
-_GIVEN_OUT_V6: Final = IPv6Network("2000::/3")
-_REFUSED_V6: Final = tuple(
+_GLOBAL_UNICAST_V6: Final = IPv6Network("2000::/3")
+_BLOCKED_V6: Final = tuple(
     IPv6Network(network)
     for network in (
         # IANA IPv6 Special-Purpose Address Registry (RFC 6890)
@@ -53,29 +53,29 @@ _REFUSED_V6: Final = tuple(
         "2620:4f:8000::/48",  # AS112: RFC 7534
         "3fff::/20",  # documentation: RFC 9637
         # IANA IPv6 Global Unicast Address Assignments
-        "3ffe::/16",  # the 6bone, given back: RFC 3701
+        "3ffe::/16",  # 6bone, returned: RFC 3701
     )
 )
 
 
 def is_public(address: str) -> bool:
-    """Whether that is an address, as IPv4 or IPv6 write it, of one machine on the open internet."""
+    """Whether this is an IPv4 or IPv6 address, in standard notation, of one host on the public internet."""
     try:
         parsed = ip_address(address)
     except ValueError:
         return False
-    known = _is_public_v4(parsed) if isinstance(parsed, IPv4Address) else _is_public_v6(parsed)
-    return known and parsed.is_global and not parsed.is_multicast
+    is_unblocked = _is_public_v4(parsed) if isinstance(parsed, IPv4Address) else _is_public_v6(parsed)
+    return is_unblocked and parsed.is_global and not parsed.is_multicast
 
 
 def _is_public_v4(address: IPv4Address) -> bool:
-    return not any(address in network for network in _REFUSED_V4)
+    return not any(address in network for network in _BLOCKED_V4)
 
 
 def _is_public_v6(address: IPv6Address) -> bool:
-    # A scope (fe80::1%eth0) is a way out of this machine, which is none of a URL's business.
-    if address.scope_id is not None or address not in _GIVEN_OUT_V6:
+    # A scope id (fe80::1%eth0) selects a network interface of this machine.
+    if address.scope_id is not None or address not in _GLOBAL_UNICAST_V6:
         return False
-    # ISATAP (RFC 5214): any network's address may end in 5efe and an IPv4 address to tunnel to.
-    tunnels = (int(address) >> 32) & 0xFDFF_FFFF == 0x5EFE
-    return not tunnels and not any(address in network for network in _REFUSED_V6)
+    # ISATAP (RFC 5214): an interface identifier of 5efe and the IPv4 address to tunnel to.
+    is_isatap = (int(address) >> 32) & 0xFDFF_FFFF == 0x5EFE
+    return not is_isatap and not any(address in network for network in _BLOCKED_V6)

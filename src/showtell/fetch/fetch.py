@@ -1,15 +1,15 @@
-"""A photo from a URL, for whoever asks: the user of a command line, or a stranger who talks to the server.
+"""Download an image from an untrusted URL, protected against server-side request forgery (SSRF).
 
-    URL -> parts checked -> name looked up, once -> every address checked -> one of these dialled -> headers checked
-      ^                                                                                                 | -> bytes
-      `---------------------------------------- redirect, at most five ---------------------------------'
+    URL -> parse -> resolve, once -> check every address -> connect to one of them -> check headers -> body
+      ^                                                                                    |
+      `----------------------------- redirect, at most MAX_REDIRECTS ----------------------'
 
-A stranger's URL is a request that this machine makes with its own place in the network. So nothing is dialled by name:
-between a check and a second lookup a hostile name server would change its answer. No cookies, no credentials, no proxy
-from the environment.
+The request is made from this machine's place in the network, so connections are made by IP address and never by name:
+a hostile name server would change its answer between the check and a second lookup (DNS rebinding). No cookies, no
+credentials, no proxy from the environment.
 
-Rejected: `urllib.request`, which takes proxies and `file:` from its surroundings and follows redirects by itself; and
-any larger library, whose connection pools look names up where a check does not reach.
+Rejected: `urllib.request`, which takes proxies and `file:` from its environment and follows redirects by itself; and
+larger HTTP clients, whose connection pools resolve names where a check does not reach.
 """
 
 from __future__ import annotations
@@ -19,54 +19,60 @@ import http.client
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, cast
 
 from showtell import __version__
 from showtell.errors import BadImage
 from showtell.fetch.addresses import is_public
-from showtell.fetch.line import Deadline, Line, Lookup, Resolve
-from showtell.fetch.url import Target, is_listed, parse_hosts, parse_url
+from showtell.fetch.deadline import Clock, Deadline
+from showtell.fetch.deadline_socket import DeadlineSocket
+from showtell.fetch.resolver import Resolve, Resolver
+from showtell.fetch.url import ParsedUrl, is_allowed_host, parse_allowed_hosts, parse_url
 
-Dial = Callable[[str, int, float], socket.socket]
-"""Connects to an IP address and a port, within seconds. Raises OSError."""
+Connect = Callable[[str, int, float], socket.socket]
+"""From an IP address, a port and a timeout in seconds to a connected socket. Raises OSError."""
 
 MAX_BYTES: Final = 64 * 1024 * 1024
-"""As many as a photo's file may have."""
-SECONDS: Final = 30.0
-MOST_REDIRECTS: Final = 5
-MOST_DIALLED: Final = 4
-"""Addresses of a name that are tried; nobody shall use this to knock at a hundred doors."""
+"""Of a response body; the same as of an image file."""
+TIMEOUT: Final = 30.0
+"""Seconds for a whole fetch."""
+MAX_REDIRECTS: Final = 5
+MAX_ADDRESSES_TRIED: Final = 4
+"""Of one host; otherwise one request could be used to scan a hundred addresses."""
+MAX_INFORMATIONAL_RESPONSES: Final = 8
+"""With a status of 102 to 199, such as 103 Early Hints, before the final response."""
 
-MOST_ANNOUNCED: Final = 8
-"""Heads with a status of 102 to 199 before the answer: early hints, or word that it takes time."""
-
-_HEADERS: Final = {
+_REQUEST_HEADERS: Final = {
     "Accept": "image/jpeg, image/png, image/webp, image/*;q=0.5",  # with image/* alone, many send AVIF
     "Accept-Encoding": "identity",
     "User-Agent": f"showtell/{__version__}",
     "Connection": "close",
 }
-_REDIRECTS: Final = (301, 302, 303, 307, 308)
-_MEDIA_TYPES: Final = re.compile(r"(image/.*|(application|binary)/octet-stream)?", re.IGNORECASE)
-_AROUND_THE_BODY: Final = 1024 * 1024
-_PIECE: Final = 64 * 1024
+_REDIRECT_STATUSES: Final = (301, 302, 303, 307, 308)
+_CONTENT_TYPES: Final = re.compile(r"(image/.*|(application|binary)/octet-stream)?", re.IGNORECASE)
+_FRAMING_BYTES: Final = 1024 * 1024
+_CHUNK_BYTES: Final = 64 * 1024
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Every address that the system has for a name. Raises OSError when there is none."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    """All IP addresses of a host, from the system's resolver. Raises OSError when there is none."""
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in infos))
 
 
-def dial(address: str, port: int, timeout: float) -> socket.socket:
-    """A connection to that IP address; never looks up a name. Raises OSError, and BadImage for this machine's own."""
+def connect(address: str, port: int, timeout: float) -> socket.socket:
+    """A TCP connection to an IP address; never resolves a name.
+
+    Raises OSError, and BadImage `url_refused` for a public address of this machine's own.
+    """
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)
         sock.connect((address, port))
         if sock.getsockname()[0] == address:
-            raise BadImage("url_refused", "found a host that is this machine")  # by a public address of its own
+            raise BadImage("url_refused", "found a host that is this machine")
     except BaseException:
         sock.close()
         raise
@@ -74,104 +80,106 @@ def dial(address: str, port: int, timeout: float) -> socket.socket:
 
 
 class Fetcher:
-    """Fetches photos from public hosts. For any number of threads at once."""
+    """Downloads images from public hosts. Thread-safe."""
 
     def __init__(
         self,
         *,
-        hosts: Sequence[str] | None = None,
+        allowed_hosts: Sequence[str] | None = None,
         max_bytes: int = MAX_BYTES,
-        seconds: float = SECONDS,
+        timeout: float = TIMEOUT,
         resolve: Resolve = resolve,
-        dial: Dial = dial,
-        context: ssl.SSLContext | None = None,
+        connect: Connect = connect,
+        ssl_context: ssl.SSLContext | None = None,
+        clock: Clock = time.monotonic,
     ) -> None:
-        """`hosts`: the only ones that are asked, also after a redirect: names, or `*.example.org`. None: any.
+        """`allowed_hosts`: names, IP addresses or `*.example.org`, also for redirects; None: any public host.
 
-        A photo has at most `max_bytes`; `seconds` are for all of a fetch, redirects included. The rest is for tests.
-        Raises BadConfig when `hosts` has something else.
+        `max_bytes`: of a body. `timeout`: seconds for a whole fetch, DNS, redirects and body included. `resolve`,
+        `connect`, `ssl_context` and `clock` replace the system's. Raises BadConfig for malformed `allowed_hosts`.
         """
-        self.hosts = None if hosts is None else parse_hosts(hosts)
-        self.max_bytes, self.seconds = max_bytes, seconds
-        self._lookup, self._dial = Lookup(resolve), dial
-        self._context = ssl.create_default_context() if context is None else context
+        self.allowed_hosts = None if allowed_hosts is None else parse_allowed_hosts(allowed_hosts)
+        self.max_bytes, self.timeout, self._clock = max_bytes, timeout, clock
+        self._resolver, self._connect = Resolver(resolve), connect
+        self._ssl_context = ssl.create_default_context() if ssl_context is None else ssl_context
 
     def fetch(self, url: str) -> bytes:
-        """The bytes that a URL leads to, likely a photo; whether they are one, `load_image` sees.
+        """The body of the response; `load_image` checks whether it is an image.
 
-        Raises BadImage, and nothing else that is the URL's fault: `url_refused` before anything is dialled that must
-        not be, `url_failed` when there is no answer, in time, that is one; `too_large`, `not_an_image`, `empty`,
+        Raises BadImage for whatever is wrong with the URL or its host: `url_refused` before a connection that is not
+        allowed, `url_failed` without a complete HTTP response in time, `too_large`, `not_an_image`, `empty` or
         `truncated`.
         """
-        deadline = Deadline(self.seconds)
-        target = parse_url(url)
-        found = self._ask(target, deadline)
-        for _ in range(MOST_REDIRECTS):
-            if isinstance(found, bytes):
+        deadline = Deadline(self.timeout, self._clock)
+        parsed_url = parse_url(url)
+        result = self._request(parsed_url, deadline)
+        for _ in range(MAX_REDIRECTS):
+            if isinstance(result, bytes):
                 break
-            with _called_a_redirect():
-                target = target.redirected(found)
-                found = self._ask(target, deadline)
-        if isinstance(found, str):
-            raise BadImage("url_failed", f"found more than {MOST_REDIRECTS} redirects")
-        return found
+            with _redirect_errors():
+                parsed_url = parsed_url.join(result)
+                result = self._request(parsed_url, deadline)
+        if isinstance(result, str):
+            raise BadImage("url_failed", f"found more than {MAX_REDIRECTS} redirects")
+        return result
 
-    def _ask(self, target: Target, deadline: Deadline) -> bytes | str:
-        """The photo, or where a redirect leads."""
+    def _request(self, url: ParsedUrl, deadline: Deadline) -> bytes | str:
+        """The body, or the Location of a redirect."""
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_translated_errors(self.seconds))
-            addresses = self._addresses(target, deadline)
-            sock = stack.enter_context(self._connect(addresses, target.port, deadline))
-            if target.scheme == "https":
-                sock.settimeout(deadline.left())
-                sock = stack.enter_context(self._context.wrap_socket(sock, server_hostname=target.host))
-            # Twice: a body may come in chunks so small that their lengths are longer than they are.
-            line = Line(sock, deadline, 2 * self.max_bytes + _AROUND_THE_BODY)
-            exchange = _Exchange(target, line)
-            exchange.request("GET", target.path, headers=_HEADERS)
-            response = exchange.getresponse()
-            if response.status in _REDIRECTS:
-                return _location(response)
-            _check_head(response)
-            return self._body(response)
+            stack.enter_context(_translated_errors(self.timeout))
+            addresses = self._public_addresses(url, deadline)
+            sock = stack.enter_context(self._connect_first(addresses, url.port, deadline))
+            if url.scheme == "https":
+                sock.settimeout(deadline.remaining())
+                sock = stack.enter_context(self._ssl_context.wrap_socket(sock, server_hostname=url.host))
+            # Twice: the size lines of tiny chunks take more bytes than their data.
+            deadline_socket = DeadlineSocket(sock, deadline, 2 * self.max_bytes + _FRAMING_BYTES)
+            connection = _HTTPConnection(url, deadline_socket)
+            connection.request("GET", url.target, headers=_REQUEST_HEADERS)
+            response = connection.getresponse()
+            if response.status in _REDIRECT_STATUSES:
+                return _redirect_location(response)
+            _check_response(response)
+            return self._read_body(response)
 
-    def _addresses(self, target: Target, deadline: Deadline) -> list[str]:
-        """The host's addresses, of which every one is public."""
-        if self.hosts is not None and not is_listed(target.host, self.hosts):
+    def _public_addresses(self, url: ParsedUrl, deadline: Deadline) -> list[str]:
+        """All IP addresses of the host. Raises BadImage unless every one is public."""
+        if self.allowed_hosts is not None and not is_allowed_host(url.host, self.allowed_hosts):
             raise BadImage("url_refused", "found a host that is not on the list of those allowed")
         try:
-            addresses = [target.host] if target.is_address else self._lookup(target.host, target.port, deadline)
+            addresses = [url.host] if url.is_ip_address else self._resolver(url.host, url.port, deadline)
         except TimeoutError:
             raise
         except (OSError, UnicodeError) as error:
             raise BadImage("url_failed", "found no address of the host") from error
         if not addresses:
             raise BadImage("url_failed", "found no address of the host")
-        # All, and not the one that is dialled: a name that is public and private at once is a trap or a mistake.
+        # All, and not only the one that is connected to: a name that is public and private at once is a trap or a
+        # mistake.
         if not all(map(is_public, addresses)):
-            # Which address it is, would tell a stranger of the network inside.
+            # The message does not name the address: it would tell a client about the internal network.
             raise BadImage("url_refused", "found a host whose address is not public")
         return addresses
 
-    def _connect(self, addresses: Sequence[str], port: int, deadline: Deadline) -> socket.socket:
-        """The first that answers; each gets its share of the time. Raises OSError, the last one's."""
-        *others, last = addresses[:MOST_DIALLED]
+    def _connect_first(self, addresses: Sequence[str], port: int, deadline: Deadline) -> socket.socket:
+        """A connection to the first address that accepts; each gets its share of the time. Raises the last OSError."""
+        *others, last = addresses[:MAX_ADDRESSES_TRIED]
         for number, address in enumerate(others):
             with contextlib.suppress(OSError):
-                return self._dial(address, port, deadline.left() / (len(others) + 1 - number))
-        return self._dial(last, port, deadline.left())
+                return self._connect(address, port, deadline.remaining() / (len(others) + 1 - number))
+        return self._connect(last, port, deadline.remaining())
 
-    def _body(self, response: http.client.HTTPResponse) -> bytes:
-        expected = response.length  # None: in chunks, or to the end
+    def _read_body(self, response: http.client.HTTPResponse) -> bytes:
+        expected = response.length  # None: chunked, or until the connection is closed
         self._check_size(expected or 0)
         body = bytearray()
-        while piece := response.read(_PIECE):
-            body += piece
+        while chunk := response.read(_CHUNK_BYTES):
+            body += chunk
             self._check_size(len(body))
         if len(body) < (expected or 0):
-            raise BadImage("truncated", f"found {len(body)} bytes; expected {expected}, as the answer says")
+            raise BadImage("truncated", f"found {len(body)} bytes; expected {expected}, as Content-Length says")
         if not body:
-            raise BadImage("empty", "found an answer of 0 bytes; expected an image")
+            raise BadImage("empty", "found a response of 0 bytes; expected an image")
         return bytes(body)
 
     def _check_size(self, count: int) -> None:
@@ -179,60 +187,60 @@ class Fetcher:
             raise BadImage("too_large", f"found more than {self.max_bytes / 2**20:.3g} MiB, which is the limit")
 
 
-class _Response(http.client.HTTPResponse):
-    """The answer behind those that only announce it (RFC 9110, 15.2); http.client itself passes over 100 alone."""
+class _HTTPResponse(http.client.HTTPResponse):
+    """Skips informational responses (RFC 9110, 15.2); http.client itself skips only 100."""
 
     def begin(self) -> None:
         super().begin()
-        for _ in range(MOST_ANNOUNCED):
-            if not 101 < self.status < 200:  # 101 is another protocol from here on
+        for _ in range(MAX_INFORMATIONAL_RESPONSES):
+            if not 101 < self.status < 200:  # after 101 comes another protocol
                 return
             self.headers = self.msg = cast(Any, None)
             super().begin()
 
 
-class _Exchange(http.client.HTTPConnection):
-    """One request and its answer over a line that is open."""
+class _HTTPConnection(http.client.HTTPConnection):
+    """One request and its response over a socket that is already connected."""
 
-    response_class = _Response
-    auto_open = 0  # without a line it fails; it would look the name up and dial, with nobody to check
+    response_class = _HTTPResponse
+    auto_open = 0  # never reconnect: http.client would resolve the name again, unchecked
 
-    def __init__(self, target: Target, line: Line) -> None:
-        super().__init__(target.host, target.port)
-        self.default_port = target.port  # so that `Host:` has none
-        self.sock = cast(Any, line)
+    def __init__(self, url: ParsedUrl, sock: DeadlineSocket) -> None:
+        super().__init__(url.host, url.port)
+        self.default_port = url.port  # so that `Host:` has no port
+        self.sock = cast(Any, sock)
 
 
-def _location(response: http.client.HTTPResponse) -> str:
+def _redirect_location(response: http.client.HTTPResponse) -> str:
     location = (response.getheader("Location") or "").strip(" \t")
     if not location:
         raise BadImage("url_failed", "found a redirect that leads nowhere")
-    # http.client reads headers as Latin-1; who writes other letters into one, means UTF-8.
+    # http.client decodes headers as Latin-1; other characters in them are UTF-8 in practice.
     with contextlib.suppress(UnicodeError):
         return location.encode("latin-1").decode("utf-8")
     return location
 
 
-def _check_head(response: http.client.HTTPResponse) -> None:
-    """Raises BadImage for an answer that will not be a photo, byte for byte."""
+def _check_response(response: http.client.HTTPResponse) -> None:
+    """Raises BadImage unless the headers announce an image with no content coding."""
     if response.status != 200:
         raise BadImage("url_failed", f"found the status {response.status}; expected 200")
-    # Nothing is unpacked: a small body cannot become a large one.
+    # Nothing is decompressed, so a small body cannot expand to a large one.
     encodings = {
         "Content-Encoding": ("", "identity"),
         "Transfer-Encoding": ("", "identity", "chunked"),
     }
     for header, allowed in encodings.items():
         if (response.getheader(header) or "").strip().lower() not in allowed:
-            raise BadImage("url_failed", f"found a packed answer ({header}); expected it as it is")
-    kind = (response.getheader("Content-Type") or "").partition(";")[0].strip()
-    if not _MEDIA_TYPES.fullmatch(kind):
-        raise BadImage("not_an_image", "found an answer of another type; expected an image")
+            raise BadImage("url_failed", f"found a compressed response ({header}); expected it uncompressed")
+    content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip()
+    if not _CONTENT_TYPES.fullmatch(content_type):
+        raise BadImage("not_an_image", "found another Content-Type; expected an image")
 
 
 @contextlib.contextmanager
-def _called_a_redirect() -> Iterator[None]:
-    """Says so of a BadImage raised within; the URL that the user knows may be without fault."""
+def _redirect_errors() -> Iterator[None]:
+    """Adds to a BadImage that it happened after a redirect: the URL that the user gave may be without fault."""
     try:
         yield
     except BadImage as error:
@@ -240,18 +248,18 @@ def _called_a_redirect() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _translated_errors(seconds: float) -> Iterator[None]:
-    """Turns whatever sockets, TLS and http.client raise within into BadImage; in words that are ours alone."""
+def _translated_errors(timeout: float) -> Iterator[None]:
+    """Turns what sockets, TLS and http.client raise into BadImage, without their text, which may quote the response."""
     try:
         yield
     except TimeoutError as error:
-        raise BadImage("url_failed", f"found no complete answer within {seconds:g} seconds") from error
+        raise BadImage("url_failed", f"found no complete response within {timeout:g} seconds") from error
     except ssl.SSLCertVerificationError as error:
-        reason = error.verify_message.partition(",")[0]  # without the name that a mismatch is about
+        reason = error.verify_message.partition(",")[0]  # without the name in a host name mismatch
         raise BadImage("url_failed", f"found a certificate that is not valid: {reason}") from error
     except http.client.IncompleteRead as error:
-        raise BadImage("truncated", "the answer ends before it is complete") from error
+        raise BadImage("truncated", "the response ends before it is complete") from error
     except OSError as error:
         raise BadImage("url_failed", "found no connection to the host, or one that broke") from error
     except (http.client.HTTPException, ValueError) as error:  # ValueError: a chunk of -3 bytes
-        raise BadImage("url_failed", "found an answer that is not HTTP") from error
+        raise BadImage("url_failed", "found a response that is not HTTP") from error
