@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from showtell.core.captioner import Captioner
 from showtell.serve.limits import Limits
-from showtell.serve.server import Access, Server, Site
+from showtell.serve.server import Application, Server, ServerConfig
 
 DOCS = Path(__file__).parent
 
@@ -34,14 +34,12 @@ def main() -> None:
     with served() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=arguments)
         page = opened(browser, address, "German shepherd", {"width": 1280, "height": 860})
-        page.get_by_label("Captions", exact=True).fill("3")
-        page.wait_for_selector(".st-other >> nth=2")
         select(page, "dog")
         keep(page, "page.png")
         phone = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2}
         page = opened(browser, address, "Two dogs", {"width": 390, "height": 844}, **phone)
         page.get_by_role("radio", name="العربية").check()
-        page.wait_for_selector(".st-words[data-language=ar]")
+        page.wait_for_selector(".words[data-language=ar]")
         select(page, "كلب")
         keep(page, "page_phone.png")
         browser.close()
@@ -49,7 +47,7 @@ def main() -> None:
 
 @contextmanager
 def served() -> Iterator[str]:
-    site = Site(Captioner.load(), Limits(), Access())
+    site = Application(Captioner.load(), Limits(), ServerConfig())
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server(site)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -66,15 +64,15 @@ def opened(browser: Browser, address: str, example: str, size: Any, **options: A
     page = browser.new_context(viewport=size, reduced_motion="reduce", **options).new_page()
     page.goto(address)
     page.get_by_role("button", name=example).click()
-    page.wait_for_selector(".st-result[aria-busy=false] .st-word")
+    page.wait_for_selector(".result[aria-busy=false] .word")
     return page
 
 
 def select(page: Page, word: str) -> None:
-    page.wait_for_selector(".st-result[aria-busy=false] .st-word")
-    page.locator(".st-word", has_text=word).first.click()
+    page.wait_for_selector(".result[aria-busy=false] .word")
+    page.locator(".word", has_text=word).first.click()
     page.mouse.move(1, 1)
-    page.wait_for_selector(".st-map[data-shown=true]")
+    page.wait_for_selector(".attention[data-shown=true]")
 
 
 def keep(page: Page, name: str) -> None:

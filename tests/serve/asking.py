@@ -1,4 +1,7 @@
-"""A gate around a small app, asked without a socket: every message and pause of a client is the test's."""
+"""The gate around a small app, called without a socket, in fake time: a test scripts the client's messages and pauses.
+
+No real time passes in pauses and timeouts; see `AutojumpLoop`.
+"""
 
 import asyncio
 import json
@@ -7,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from tests.clocks import run_with_autojump
 
-from showtell.serve.gate import Gate, Rules
+from showtell.serve.admission import AccessPolicy, AdmissionMiddleware
 from showtell.serve.limits import Limits
-from showtell.serve.meters import Meters
+from showtell.serve.server_metrics import ServerMetrics
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
-OPEN = ("/open", "/stream", "/healthz", "/readyz", "/v1/x")
+OPEN = ("/open", "/healthz", "/readyz", "/v1/x")
 
 
 @dataclass
@@ -22,7 +26,10 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     complete: bool = False
+    response_seconds: float = 0
+    """Fake seconds from the request to the head of the response."""
     seconds: float = 0
+    """Fake seconds from the request to its end."""
 
     @property
     def code(self) -> str:
@@ -30,7 +37,7 @@ class Answer:
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Says how many bytes it was sent."""
+    """Responds with the number of bytes of the body."""
     count, more = 0, True
     while more:
         message = await receive()
@@ -39,17 +46,13 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": str(count).encode()})
 
 
-def gate(app: ASGIApp = echo, limits: Limits | None = None, **rules: Any) -> Gate:
-    known = {
-        "methods": lambda path: METHODS if path in OPEN else (),
-        "is_stream": lambda path: path == "/stream",
-        **rules,
-    }
-    return Gate(app, limits or Limits(), Rules(**known), Meters())
+def admission(app: ASGIApp = echo, limits: Limits | None = None, **policy: Any) -> AdmissionMiddleware:
+    known = {"allowed_methods": lambda path: METHODS if path in OPEN else (), **policy}
+    return AdmissionMiddleware(app, limits or Limits(), AccessPolicy(**known), ServerMetrics())
 
 
 Pieces = Iterable[bytes | float | None]
-"""Of a body: bytes, seconds to wait, None for a client that leaves."""
+"""Of a body: bytes, seconds to pause, None for a client that disconnects."""
 
 
 async def ask_async(app: ASGIApp, path: str, method: str, pieces: Pieces, headers: dict[str, str]) -> Answer:
@@ -72,7 +75,7 @@ async def ask_async(app: ASGIApp, path: str, method: str, pieces: Pieces, header
     pending: list[asyncio.Task[Message]] = []
 
     async def receive() -> Message:
-        # Whoever stops waiting shall not break the source off, as a socket is not broken off.
+        # Cancelling `receive` must not cancel the source: a socket is not closed by it either.
         if not pending:
             pending.append(asyncio.ensure_future(anext(source)))  # type: ignore[arg-type]
         message = await asyncio.shield(pending[0])
@@ -82,22 +85,22 @@ async def ask_async(app: ASGIApp, path: str, method: str, pieces: Pieces, header
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
             assert not answer.status
-            answer.status = message["status"]
+            answer.status, answer.response_seconds = message["status"], loop.time() - started_at
             answer.headers = {name.decode(): value.decode() for name, value in message["headers"]}
         else:
             answer.body += message["body"]
             answer.complete = not message.get("more_body", False)
 
-    lines = {"host": "127.0.0.1:7860", **headers}
+    all_headers = {"host": "127.0.0.1:7860", **headers}
     scope = {
         "type": "http",
         "method": method,
         "path": path,
-        "headers": [(name.lower().encode(), value.encode()) for name, value in lines.items() if value],
+        "headers": [(name.lower().encode(), value.encode()) for name, value in all_headers.items() if value],
     }
-    begin = loop.time()
+    started_at = loop.time()
     await app(scope, receive, send)
-    answer.seconds = loop.time() - begin
+    answer.seconds = loop.time() - started_at
     done.set()
     for task in pending:
         task.cancel()
@@ -105,4 +108,5 @@ async def ask_async(app: ASGIApp, path: str, method: str, pieces: Pieces, header
 
 
 def ask(app: ASGIApp, path: str = "/open", method: str = "POST", pieces: Pieces = (), **headers: str) -> Answer:
-    return asyncio.run(ask_async(app, path, method, pieces, {k.replace("_", "-"): v for k, v in headers.items()}))
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return run_with_autojump(ask_async(app, path, method, pieces, names))

@@ -1,6 +1,7 @@
 """Servers, and windows for the tests of the page. What they need is imported within, for others do without it."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,15 +10,13 @@ import pytest
 
 @pytest.fixture
 def run() -> Iterator[Callable[..., Any]]:
-    """Starts servers of the API, with limits and an `access` as a test needs them."""
+    """Starts servers of the API, with a ServerConfig and limits; timeouts are hours unless a test says otherwise."""
     from tests.serve.running import Running
-
-    from showtell.serve.limits import Limits
 
     with contextlib.ExitStack() as stack:
 
-        def run(access: Any = None, **limits: Any) -> Running:
-            running = Running(Limits(**{"wait": 0, **limits}), access)
+        def run(config: Any = None, **limits: Any) -> Running:
+            running = Running(config, **limits)
             stack.callback(running.stop)
             return running
 
@@ -26,8 +25,7 @@ def run() -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Callable[..., Any]]:
-    """Starts servers, which end with the tests of a file."""
-    pytest.importorskip("gradio", reason="the page needs gradio (pip install 'showtell[serve]')")
+    """Starts servers with the page, which end with the tests of a file."""
     from tests.serve.page_window import Running
 
     from showtell.serve.limits import Limits
@@ -35,7 +33,7 @@ def serve() -> Iterator[Callable[..., Any]]:
     with contextlib.ExitStack() as stack:
 
         def serve(captioner: Any, **limits: Any) -> Running:
-            running = Running(captioner, Limits(**{"wait": 0, **limits}))
+            running = Running(captioner, Limits(**{"batch_delay": 0, **limits}))
             stack.callback(running.stop)
             return running
 
@@ -50,24 +48,41 @@ def server(serve: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def visit(browser: Any, server: Any) -> Iterator[Callable[..., Any]]:
+def lone(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens pages which may complain, for their server fails."""
+    from tests.serve.page_window import Page
+
+    with contextlib.ExitStack() as stack:
+
+        def lone(running: Any, **options: Any) -> Page:
+            window = Page(browser, running, **options)
+            stack.callback(window.context.close)
+            return window
+
+        yield lone
+
+
+@pytest.fixture
+def visit(lone: Callable[..., Any], server: Any) -> Iterator[Callable[..., Any]]:
     """Opens pages, and sees in the end that they asked only for what is theirs and that nobody complained."""
     from tests.serve.page_window import Page
 
-    from showtell.serve.page_routes import is_page_request
+    from showtell.serve.api_routes import API_METHODS
+    from showtell.serve.page import PAGE_METHODS
 
-    pages: list[Page] = []
+    windows: list[Page] = []
+    methods = {**API_METHODS, **PAGE_METHODS}
 
     def visit(running: Any = server, **options: Any) -> Page:
-        pages.append(Page(browser, running, **options))
-        return pages[-1]
+        windows.append(lone(running, **options))
+        return windows[-1]
 
     yield visit
-    for each in pages:
-        asked = [(method, url) for method, url in each.requests if not url.startswith(("data:", "blob:"))]
-        each.context.close()
-        for method, url in asked:
-            assert url.startswith(f"{each.server.url}/"), url
-            path = url.removeprefix(each.server.url).partition("?")[0]
-            assert is_page_request(method, path) or (method, path) == ("GET", "/readyz"), url
-        assert not each.complaints
+    for window in windows:
+        for method, url in window.requests:
+            if not url.startswith("blob:"):
+                assert url.startswith(f"{window.server.url}/"), url
+                assert method in methods[url.removeprefix(window.server.url)], url
+        # The browser's own word on a photo that cannot be previewed, since it is none.
+        expected = re.compile(r"error: Failed to load resource: .* status of 422")
+        assert [text for text in window.complaints if not expected.match(text)] == []

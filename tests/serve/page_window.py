@@ -1,11 +1,14 @@
 """What the tests of the page need: a server in a thread, a network with known attention, and a window of a browser."""
 
 import base64
+import contextlib
 import dataclasses
 import io
 import socket
+import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +16,10 @@ from PIL import Image
 from tests.fake_stepper import FakeStepper
 
 from showtell.core.bundle import builtin, load_bundle
-from showtell.core.captioner import Ask, Captioner
+from showtell.core.captioner import Captioner, GenerationOptions
 from showtell.records import Caption, Word
 from showtell.serve.limits import Limits
-from showtell.serve.server import Access, Server, Site
+from showtell.serve.server import Application, Server, ServerConfig
 
 SENTENCES = {"en": ("two", "dogs", "run"), "ar": ("كلب", "بني", "يجري")}
 CELLS = ((0, 0), (2, 5), (6, 3))
@@ -28,17 +31,17 @@ class Scripted(Captioner):
 
     def __init__(self, crop: str = "squash", looks: bool = True, calibrated: bool = True) -> None:
         bundle = load_bundle(builtin())
-        pixels = bundle.manifest.pixels.model_copy(update={"crop": crop})
+        pixels = bundle.manifest.pixels.model_copy(update={"crop_mode": crop})
         changes: dict[str, Any] = {"pixels": pixels} | ({} if calibrated else {"calibration": {}})
         super().__init__(
             dataclasses.replace(bundle, manifest=bundle.manifest.model_copy(update=changes)), FakeStepper([])
         )
         self.looks = looks
-        self.asked: list[Ask] = []
+        self.asked: list[GenerationOptions] = []
         self.go = threading.Event()
         self.go.set()
 
-    def caption_prepared(self, photos: Sequence[Any], ask: Ask) -> list[tuple[Caption, ...]]:
+    def caption_preprocessed(self, photos: Sequence[Any], ask: GenerationOptions) -> list[tuple[Caption, ...]]:
         self.asked.append(ask)
         assert self.go.wait(60)
         maps = np.zeros((3, 7, 7), np.float32)
@@ -46,7 +49,7 @@ class Scripted(Captioner):
             maps[word, row, column] = 1
         return [tuple(self._say(ask, place, maps if self.looks else None) for place in range(ask.num)) for _ in photos]
 
-    def _say(self, ask: Ask, place: int, maps: np.ndarray | None) -> Caption:
+    def _say(self, ask: GenerationOptions, place: int, maps: np.ndarray | None) -> Caption:
         texts = (*SENTENCES[ask.language], *(["again"] * place))[: 3 + place]
         words = tuple(Word(text, float(np.log(max(0.1, 0.9 - 0.2 * at)))) for at, text in enumerate(texts))
         if maps is not None:
@@ -54,15 +57,28 @@ class Scripted(Captioner):
         return Caption(" ".join(texts), -0.5, 0.61 - 0.1 * place, words, ask.language, maps)
 
 
+TIMEOUT = 30_000
+"""Milliseconds in which a page must do what it is told, on a machine that is busy with other things, too."""
+
+
 class Running:
-    def __init__(self, captioner: Captioner, limits: Limits) -> None:
+    def __init__(self, captioner: Captioner, limits: Limits, access: ServerConfig | None = None) -> None:
         self.captioner: Any = captioner
-        self.site = Site(captioner, limits, Access())
+        self.site = Application(captioner, limits, access or ServerConfig())
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.server = Server(self.site)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [listener]})
         self.thread.start()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, no caption is written, so that pages are seen waiting."""
+        self.captioner.go.clear()
+        try:
+            yield
+        finally:
+            self.captioner.go.set()
 
     def stop(self) -> None:
         self.server.should_exit = True
@@ -73,35 +89,69 @@ class Running:
 class Page:
     """One window; what it asked for, and what the browser complained of."""
 
-    def __init__(self, browser: Any, server: Running, **options: Any) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+    def __init__(self, browser: Any, server: Running, url: str = "", clock: bool = False, **options: Any) -> None:
+        """`url`: of a proxy before the server. `clock`: timers run as fast as the test says, with `wait`."""
+        self.context = browser.new_context(
+            **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
+        )
         self.server, self.requests, self.complaints = server, [], []
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(TIMEOUT)
         self.page.on("request", lambda request: self.requests.append((request.method, request.url)))
         self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(server.url)
-        self.page.wait_for_selector(".st-thumb")
+        if clock:
+            self.page.clock.install()
+        self.page.goto(url or server.url)
+        self.page.wait_for_selector(".thumbnail")
 
     def choose(self, data: bytes, name: str = "photo.png") -> None:
         file = {"name": name, "mimeType": "image/png", "buffer": data}
-        self.page.set_input_files("[data-file=any]", file)
+        self.page.set_input_files("[data-input=file]", file)
 
     def captioned(self) -> list[str]:
         """The words, when the caption has come."""
-        self.page.wait_for_selector(".st-result[aria-busy=false] .st-word")
-        return [each.inner_text() for each in self.page.query_selector_all(".st-word")]
+        self.page.wait_for_selector(".result[aria-busy=false] .word")
+        return [word.inner_text() for word in self.page.query_selector_all(".word")]
+
+    def wait(self, seconds: float) -> None:
+        """Not in truth: the page's own clock goes forward."""
+        self.page.clock.fast_forward(round(1000 * seconds))
+
+    def set_captions(self, count: int) -> None:
+        """As a person drags the slider, which rests then."""
+        self.page.get_by_label("Captions", exact=True).fill(str(count))
+
+    def announced(self) -> str:
+        """What a screen reader is told."""
+        return str(self.page.inner_text(".live"))
 
     def photo(self) -> Image.Image:
-        return self._opened(self.page.get_attribute(".st-image", "src"))
+        """What the image shows, in its own size."""
+        return self._opened(
+            """image => {
+            const [width, height] = [image.naturalWidth, image.naturalHeight];
+            const canvas = Object.assign(document.createElement("canvas"), { width, height });
+            canvas.getContext("2d").drawImage(image, 0, 0);
+            return canvas.toDataURL("image/png");
+        }""",
+            ".image",
+        )
 
     def map(self) -> Image.Image:
-        self.page.wait_for_selector(".st-map[data-shown=true]")
-        return self._opened(self.page.eval_on_selector(".st-map", "canvas => canvas.toDataURL('image/png')"))
+        self.page.wait_for_selector(".attention[data-shown=true]")
+        return self._opened("canvas => canvas.toDataURL('image/png')", ".attention")
 
-    def _opened(self, url: str) -> Image.Image:
+    def _opened(self, script: str, selector: str) -> Image.Image:
+        url = self.page.eval_on_selector(selector, script)
         return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")
+
+    def downloaded(self, button: str) -> tuple[str, bytes]:
+        """Name and content of the file that a button gives."""
+        with self.page.expect_download() as download, tempfile.TemporaryDirectory() as folder:
+            self.page.get_by_role("button", name=button).click()
+            download.value.save_as(Path(folder) / "file")
+            return download.value.suggested_filename, (Path(folder) / "file").read_bytes()
 
 
 def a_photo(width: int = 280, height: int = 140) -> bytes:
@@ -114,9 +164,9 @@ def a_photo(width: int = 280, height: int = 140) -> bytes:
 
 
 def weights(word: int) -> np.ndarray:
-    found = np.zeros((7, 7), np.float32)
-    found[CELLS[word]] = 1
-    return found
+    grid = np.zeros((7, 7), np.float32)
+    grid[CELLS[word]] = 1
+    return grid
 
 
 def press(page: Any, *keys: str) -> None:

@@ -1,23 +1,19 @@
-"""Addresses and methods of the API, beside a page that answers at all others."""
+"""Addresses and methods of the API, with and without the page beside it."""
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from tests.serve.running import Running
 
 from showtell.serve.api_routes import API_METHODS
-from showtell.serve.limits import Limits
-from showtell.serve.server import Access
+from showtell.serve.server import ServerConfig
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["api", "page"])
 def server(request: pytest.FixtureRequest) -> Iterator[Running]:
-    if request.param:
-        pytest.importorskip("gradio", reason="the page needs gradio (pip install 'showtell[serve]')")
-    running = Running(Limits(wait=0), Access(page=request.param))
+    running = Running(ServerConfig(page=request.param))
     yield running
     running.stop()
 
@@ -25,7 +21,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Running]:
 def test_another_method_is_told_which_are_there(server: Running) -> None:
     for path, allowed in API_METHODS.items():
         for method in METHODS:
-            answer = httpx.request(method, server.url + path)
+            answer = server.request(method, path)
             if method in allowed:
                 assert answer.status_code != 405, (method, path)
                 continue
@@ -34,19 +30,20 @@ def test_another_method_is_told_which_are_there(server: Running) -> None:
 
 
 def test_these_are_what_openapi_describes(server: Running) -> None:
-    paths = httpx.get(f"{server.url}/openapi.json").json()["paths"]
+    paths = server.get("/openapi.json").json()["paths"]
     described = {path: {method.upper() for method in methods} for path, methods in paths.items()}
-    known = {path: {each for each in methods if each != "HEAD"} for path, methods in API_METHODS.items()}
+    known = {path: {method for method in methods if method != "HEAD"} for path, methods in API_METHODS.items()}
     assert described | {"/openapi.json": {"GET"}} == known
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_health_is_told_to_everybody(method: str) -> None:
-    server = Running(Limits(wait=0), Access(page=False, key="sesame"))
+    server = Running(ServerConfig(page=False, api_key="sesame"))
     try:
         for path in ("/healthz", "/readyz"):
-            answer = httpx.request(method, server.url + path, headers={"Host": "192.0.2.1:7860"})
+            answer = server.request(method, path, headers={"Host": "192.0.2.1:7860"})
             assert answer.status_code == 200 and bool(answer.content) == (method == "GET")
-        assert httpx.request(method, f"{server.url}/v1/models").status_code == (401 if method == "GET" else 405)
+        answer = server.request(method, "/v1/models")
+        assert answer.status_code == (401 if method == "GET" else 405)
     finally:
         server.stop()

@@ -12,13 +12,13 @@ from tests.serve.doubles import QuickCaptioner
 
 from showtell.errors import IMAGE_CODES, BadImage
 from showtell.fetch.fetch import Fetcher
-from showtell.serve.app import make_app
+from showtell.serve.app import create_app
 from showtell.serve.batcher import Batcher
 from showtell.serve.limits import Limits
-from showtell.serve.meters import Meters
+from showtell.serve.server_metrics import ServerMetrics
 from showtell.serve.service import Service
 
-LIMITS = Limits(wait=0, images=4)
+LIMITS = Limits(batch_delay=0, images=4)
 
 
 def photo(colour: tuple[int, int, int], kind: str = "PNG", size: int = 32) -> bytes:
@@ -56,19 +56,19 @@ def batcher(captioner: QuickCaptioner) -> Iterator[Batcher]:
     assert batcher.close(10)
 
 
-def client_of(captioner: QuickCaptioner, batcher: Batcher, fetcher: Fetcher | None = None) -> TestClient:
-    meters = Meters()
-    app = make_app(Service(captioner, batcher, LIMITS, meters.captioned), meters, fetcher)
+def make_client(captioner: QuickCaptioner, batcher: Batcher, fetcher: Fetcher | None = None) -> TestClient:
+    metrics = ServerMetrics()
+    app = create_app(Service(captioner, batcher, LIMITS, metrics.count_image), metrics, fetcher)
     return TestClient(app, raise_server_exceptions=False)
 
 
 @pytest.fixture
 def client(captioner: QuickCaptioner, batcher: Batcher) -> TestClient:
-    return client_of(captioner, batcher)
+    return make_client(captioner, batcher)
 
 
 def files(*photos: bytes) -> list[tuple[str, tuple[str, bytes]]]:
-    return [("images", (f"{n}.png", each)) for n, each in enumerate(photos)]
+    return [("images", (f"{n}.png", content)) for n, content in enumerate(photos)]
 
 
 def texts(answer: Any) -> list[str]:
@@ -101,7 +101,7 @@ def test_options(client: TestClient, as_form: bool) -> None:
         image = {"base64": base64.b64encode(RED).decode()}
         answer = client.post("/v1/caption", json={"images": [image], **options})
     captions = answer.json()["results"][0]["captions"]
-    assert [each["language"] for each in captions] == ["ar"] * 3
+    assert [caption["language"] for caption in captions] == ["ar"] * 3
     maps = captions[0]["attention"]
     assert (len(maps), len(maps[0]), len(maps[0][0])) == (1, 7, 7)
     assert sum(map(sum, maps[0])) == pytest.approx(1, abs=1e-4)
@@ -208,7 +208,7 @@ def test_urls_only_where_they_are_allowed(client: TestClient, captioner: QuickCa
     images = [{"url": url} for url in [*web, "http://127.0.0.1/"]] + [{"base64": base64.b64encode(GREEN).decode()}]
     refused = client.post("/v1/caption", json={"images": images})
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "urls_not_allowed")
-    answer = client_of(captioner, batcher, FakeFetcher(web)).post("/v1/caption", json={"images": images})
+    answer = make_client(captioner, batcher, FakeFetcher(web)).post("/v1/caption", json={"images": images})
     assert texts(answer) == ["255 0 0", "too_large", "url_refused", "0 255 0"]
 
 
@@ -229,10 +229,10 @@ def test_codes_of_images_are_those_of_the_command_line(client: TestClient) -> No
 
 def test_a_full_queue_answers_at_once(client: TestClient, captioner: QuickCaptioner) -> None:
     captioner.go.clear()
-    batcher = Batcher(captioner, Limits(queue=1, wait=0))
-    full = client_of(captioner, batcher)
+    batcher = Batcher(captioner, Limits(queue_size=1, batch_delay=0))
+    full = make_client(captioner, batcher)
     try:
-        batcher.submit([RED], captioner.ask())
+        batcher.submit([RED], captioner.generation_options())
         answer = full.post("/v1/caption", files=files(RED))
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "queue_full")
         assert int(answer.headers["retry-after"]) >= 1
@@ -248,7 +248,7 @@ def test_a_full_queue_answers_at_once(client: TestClient, captioner: QuickCaptio
 def test_the_model_is_described(client: TestClient, captioner: QuickCaptioner) -> None:
     (model,) = client.get("/v1/models").json()["models"]
     assert model["languages"] == ["en", "ar"] == model["calibrated"]
-    assert model["grid"] == [7, 7] and model["longest"] == captioner.longest
+    assert model["grid"] == [7, 7] and model["max_length"] == captioner.max_length
     assert model["id"].startswith("default-") and "/" not in model["id"]
     assert client.post("/v1/caption", files=files(RED)).json()["model"] == model["id"]
 
@@ -263,7 +263,7 @@ def test_counts_for_prometheus(client: TestClient) -> None:
     }
     assert values["showtell_images_total", "ok"] == 2
     assert values["showtell_images_total", "not_an_image"] == 1
-    assert values[("showtell_waiting_photos",)] == 0
+    assert values[("showtell_queued_images",)] == 0
 
 
 def test_nothing_else_is_there(client: TestClient) -> None:
@@ -279,7 +279,7 @@ def test_a_mistake_is_not_told(client: TestClient, captioner: QuickCaptioner, mo
     def broken(*args: Any) -> None:
         raise RuntimeError("the password is swordfish")
 
-    monkeypatch.setattr(captioner, "caption_prepared", broken)
+    monkeypatch.setattr(captioner, "caption_preprocessed", broken)
     answer = client.post("/v1/caption", files=files(RED))
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
     assert "swordfish" not in answer.text

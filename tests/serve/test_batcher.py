@@ -1,121 +1,136 @@
 import itertools
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.serve.doubles import FakeNetwork
+from tests.clocks import HANG_SECONDS, until
+from tests.serve.doubles import FakeModel
 
-from showtell.core.captioner import Ask, Captioner
+from showtell.core.captioner import Captioner, GenerationOptions
 from showtell.errors import BadImage
 from showtell.records import Caption
-from showtell.serve.batcher import Batcher, Outcome, QueueFull, Stopping
+from showtell.serve import batcher as batcher_module
+from showtell.serve.batcher import Batcher, Outcome, QueueFull, ShuttingDown
 from showtell.serve.limits import Limits
 from showtell.settings import DecodeSettings
 
-ENGLISH = Ask("en", 1, False, DecodeSettings())
-ARABIC = Ask("ar", 1, False, DecodeSettings())
+ENGLISH = GenerationOptions("en", 1, False, DecodeSettings())
+ARABIC = GenerationOptions("ar", 1, False, DecodeSettings())
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 Make = Callable[..., Batcher]
 
 
 @pytest.fixture
-def network() -> FakeNetwork:
-    return FakeNetwork()
+def model() -> FakeModel:
+    return FakeModel()
 
 
 @pytest.fixture
-def make(network: FakeNetwork) -> Iterator[Make]:
+def make(model: FakeModel) -> Iterator[Make]:
     made: list[Batcher] = []
 
     def make(**limits: float) -> Batcher:
-        made.append(Batcher(network, Limits(**{"wait": 0, **limits})))  # type: ignore[arg-type]
+        made.append(Batcher(model, Limits(**{"batch_delay": 0, **limits}), clock=model.clock))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
-    network.go.set()
+    model.go.set()
     for batcher in made:
-        assert batcher.close(10), "threads are left over"
+        assert batcher.close(HANG_SECONDS), "threads are left over"
         assert batcher.waiting == 0
 
 
-def hold(network: FakeNetwork, batcher: Batcher) -> Future[list[Outcome]]:
-    """The network is busy with a photo `first` until `network.go`."""
-    network.go.clear()
+def hold(model: FakeModel, batcher: Batcher) -> Future[list[Outcome]]:
+    """The model is busy with a photo `first` until `model.go`."""
+    model.go.clear()
     first = batcher.submit(["first"], ENGLISH)
-    assert network.running.wait(10)
+    assert model.running.wait(HANG_SECONDS)
     return first
 
 
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.002)
+def ready(batcher: Batcher) -> list[str]:
+    """Images that are loaded and wait for the model."""
+    with batcher._changed:
+        return [prepared[0] for request in batcher._requests for _, prepared in request.ready]  # type: ignore[index]
 
 
 def texts(outcomes: list[Outcome]) -> list[str]:
-    return [each.code if isinstance(each, BadImage) else each[0].text for each in outcomes]
+    return [outcome.code if isinstance(outcome, BadImage) else outcome[0].text for outcome in outcomes]
 
 
 def test_outcomes_stand_in_the_order_of_the_images(make: Make) -> None:
     images = ["a", "broken", "b", "broken too", "c"]
-    assert texts(make().submit(images, ENGLISH).result(10)) == ["a", "truncated", "b", "truncated", "c"]
-    assert texts(make().submit(["broken"], ENGLISH).result(10)) == ["truncated"]
-    assert make().submit([], ENGLISH).result(10) == []
+    assert texts(make().submit(images, ENGLISH).result(HANG_SECONDS)) == ["a", "truncated", "b", "truncated", "c"]
+    assert texts(make().submit(["broken"], ENGLISH).result(HANG_SECONDS)) == ["truncated"]
+    assert make().submit([], ENGLISH).result(HANG_SECONDS) == []
 
 
-def test_requests_that_ask_for_the_same_run_together(make: Make, network: FakeNetwork) -> None:
-    batcher = make(batch=3)
-    hold(network, batcher)
+def test_requests_that_ask_for_the_same_run_together(make: Make, model: FakeModel) -> None:
+    batcher = make(batch_size=3)
+    hold(model, batcher)
     futures = [batcher.submit([f"en{n}"], ENGLISH) for n in range(4)] + [batcher.submit(["ar"], ARABIC)]
-    until(lambda: len(network.loaded) == 6)
-    network.go.set()
-    found = [each.result(10)[0] for each in futures]
-    assert [each[0].language for each in found if isinstance(each, tuple)] == ["en"] * 4 + ["ar"]
-    assert sorted(map(sorted, network.batches)) == [["ar"], ["en0", "en1", "en2"], ["en3"], ["first"]]
+    until(lambda: len(ready(batcher)) == 5)
+    model.go.set()
+    outcomes = [future.result(HANG_SECONDS)[0] for future in futures]
+    assert [outcome[0].language for outcome in outcomes if isinstance(outcome, tuple)] == ["en"] * 4 + ["ar"]
+    assert sorted(map(sorted, model.batches)) == [["ar"], ["en0", "en1", "en2"], ["en3"], ["first"]]
 
 
-def test_a_photo_waits_for_others_and_not_for_long(make: Make, network: FakeNetwork) -> None:
-    batcher = make(wait=0.5, batch=2)
-    begin = time.monotonic()
-    futures = [batcher.submit(["a"], ENGLISH), batcher.submit(["b"], ENGLISH)]
-    for each in futures:
-        each.result(10)
-    assert network.batches == [["a", "b"]]
-    assert time.monotonic() - begin < 0.4, "a full batch need not wait"
-    batcher.submit(["c"], ENGLISH).result(10)
-    assert time.monotonic() - begin >= 0.5
+def test_an_image_waits_for_others_as_long_as_the_batch_is_not_full(make: Make, model: FakeModel) -> None:
+    batcher = make(batch_delay=5, batch_size=2)
+    full = [batcher.submit(["a"], ENGLISH), batcher.submit(["b"], ENGLISH)]
+    for future in full:
+        future.result(HANG_SECONDS)
+    assert model.batches == [["a", "b"]], "a full batch does not wait: no time has passed"
+    joined = batcher.submit(["c"], ENGLISH)
+    until(lambda: ready(batcher) == ["c"])
+    batcher.submit(["d"], ENGLISH)
+    joined.result(HANG_SECONDS)
+    assert model.batches[1:] == [["c", "d"]]
+    alone = batcher.submit(["e"], ENGLISH)
+    until(lambda: ready(batcher) == ["e"])
+    model.clock.advance(5)
+    with batcher._changed:
+        batcher._changed.notify_all()
+    alone.result(HANG_SECONDS)
+    assert model.batches[2:] == [["e"]]
 
 
-def test_a_small_request_does_not_wait_for_all_of_a_large_one(make: Make, network: FakeNetwork) -> None:
-    batcher = make(batch=4)
-    hold(network, batcher)
+def test_an_image_does_not_wait_for_others_that_never_come(model: FakeModel) -> None:
+    """By the system's clock, which wakes the batcher by itself."""
+    batcher = Batcher(model, Limits(batch_delay=0.01, batch_size=2))
+    assert texts(batcher.submit(["a"], ENGLISH).result(HANG_SECONDS)) == ["a"]
+    assert batcher.close(HANG_SECONDS)
+
+
+def test_a_small_request_does_not_wait_for_all_of_a_large_one(make: Make, model: FakeModel) -> None:
+    batcher = make(batch_size=4)
+    hold(model, batcher)
     large = batcher.submit([f"large{n}" for n in range(32)], ENGLISH)
-    until(lambda: len(network.loaded) == 33)
+    until(lambda: len(ready(batcher)) == 32)
     small = batcher.submit(["small"], ENGLISH)
-    until(lambda: len(network.loaded) == 34)
-    network.go.set()
-    small.result(10)
-    large.result(10)
-    place = next(n for n, batch in enumerate(network.batches) if "small" in batch)
-    assert place == 1 and len(network.batches) == 10
-    assert all(len(batch) == 4 for batch in network.batches[1:9])
+    until(lambda: len(ready(batcher)) == 33)
+    model.go.set()
+    small.result(HANG_SECONDS)
+    large.result(HANG_SECONDS)
+    place = next(n for n, batch in enumerate(model.batches) if "small" in batch)
+    assert place == 1 and len(model.batches) == 10
+    assert all(len(batch) == 4 for batch in model.batches[1:9])
 
 
-def test_clients_take_turns_however_many_requests_they_have(make: Make, network: FakeNetwork) -> None:
-    batcher = make(batch=2)
-    hold(network, batcher)
+def test_clients_take_turns_however_many_requests_they_have(make: Make, model: FakeModel) -> None:
+    batcher = make(batch_size=2)
+    hold(model, batcher)
     greedy = [batcher.submit([f"greedy{n}"], ENGLISH, "greedy") for n in range(20)]
     modest = [batcher.submit([f"modest{n}"], ENGLISH, "modest") for n in range(3)]
-    until(lambda: len(network.loaded) == 24)
-    network.go.set()
-    for each in [*greedy, *modest]:
-        each.result(10)
-    assert [sorted(batch) for batch in network.batches[1:5]] == [
+    until(lambda: len(ready(batcher)) == 23)
+    model.go.set()
+    for future in [*greedy, *modest]:
+        future.result(HANG_SECONDS)
+    assert [sorted(batch) for batch in model.batches[1:5]] == [
         ["greedy0", "modest0"],
         ["greedy1", "modest1"],
         ["greedy2", "modest2"],
@@ -123,96 +138,95 @@ def test_clients_take_turns_however_many_requests_they_have(make: Make, network:
     ]
 
 
-def test_clients_take_turns_in_loading(make: Make, network: FakeNetwork) -> None:
+def test_clients_take_turns_in_loading(make: Make, model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher_module, "LOADER_THREADS", 1)
     batcher = make()
-    with batcher._changed:
+    with batcher._changed:  # nothing is loaded before all are there
         greedy = [batcher.submit([f"greedy{n}"], ENGLISH, "greedy") for n in range(20)]
         modest = [batcher.submit([f"modest{n}"], ENGLISH, "modest") for n in range(3)]
-    for each in [*greedy, *modest]:
-        each.result(10)
-    # They alternate, give or take the two that are loaded at a time.
-    assert network.loaded.index("modest2") <= 7
+    for future in [*greedy, *modest]:
+        future.result(HANG_SECONDS)
+    assert model.loaded[:7] == ["greedy0", "modest0", "greedy1", "modest1", "greedy2", "modest2", "greedy3"]
 
 
-def test_newcomers_do_not_starve_who_is_waiting(make: Make, network: FakeNetwork) -> None:
-    batcher, newcomers = make(batch=1), iter(range(60))
-    run = network.caption_prepared
+def test_newcomers_do_not_starve_who_is_waiting(make: Make, model: FakeModel) -> None:
+    batcher, newcomers = make(batch_size=1), iter(range(60))
+    run = model.caption_preprocessed
 
-    def run_while_two_more_come(photos: Sequence[Any], ask: Ask) -> list[tuple[Caption, ...]]:
+    def run_while_two_more_come(photos: Sequence[Any], ask: GenerationOptions) -> list[tuple[Caption, ...]]:
         for n in itertools.islice(newcomers, 2):
             batcher.submit([f"new{n}"], ENGLISH, f"client {n}")
-            until(lambda n=n: f"new{n}" in network.loaded)  # type: ignore[misc]
+            until(lambda n=n: f"new{n}" in ready(batcher))  # type: ignore[misc]
         return run(photos, ask)
 
-    network.caption_prepared = run_while_two_more_come  # type: ignore[method-assign]
-    hold(network, batcher)
+    model.caption_preprocessed = run_while_two_more_come  # type: ignore[method-assign]
+    hold(model, batcher)
     waiting = [batcher.submit([f"a{n}"], ENGLISH, "a") for n in range(3)]
-    until(lambda: len(network.loaded) == 6)
-    network.go.set()
-    for each in waiting:
-        each.result(10)
+    until(lambda: len(ready(batcher)) == 5)
+    model.go.set()
+    for future in waiting:
+        future.result(HANG_SECONDS)
     # After each turn those pass who were there by then: four, and ten.
-    assert [network.batches.index([f"a{n}"]) for n in range(3)] == [3, 8, 19]
+    assert [model.batches.index([f"a{n}"]) for n in range(3)] == [3, 8, 19]
 
 
-def test_the_last_quarter_of_the_queue_is_for_clients_with_nothing_in_it(make: Make, network: FakeNetwork) -> None:
-    batcher = make(queue=8)
-    first = hold(network, batcher)  # of a client without a name
+def test_the_last_quarter_of_the_queue_is_for_clients_with_nothing_in_it(make: Make, model: FakeModel) -> None:
+    batcher = make(queue_size=8)
+    first = hold(model, batcher)  # of a client without a name
     greedy = [batcher.submit([f"{n}"], ENGLISH, "greedy") for n in range(5)]
-    for check in (batcher.check_room, lambda client: batcher.submit(["x"], ENGLISH, client)):
+    for check in (batcher.check_capacity, lambda client: batcher.submit(["x"], ENGLISH, client)):
         with pytest.raises(QueueFull, match="6 photos are waiting"):
             check("greedy")
     others = [batcher.submit(["a"], ENGLISH, "a"), batcher.submit(["b"], ENGLISH, "b")]
     with pytest.raises(QueueFull, match="8 photos are waiting"):
         batcher.submit(["c"], ENGLISH, "c")
-    network.go.set()
-    for each in [first, *greedy, *others]:
-        each.result(10)
+    model.go.set()
+    for future in [first, *greedy, *others]:
+        future.result(HANG_SECONDS)
     assert not batcher._clients, "nobody is remembered"
 
 
-def test_the_photos_of_a_small_request_are_loaded_before_the_rest_of_a_large_one(
-    make: Make, network: FakeNetwork
+def test_a_small_request_is_loaded_before_the_rest_of_a_large_one(
+    make: Make, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(batcher_module, "LOADER_THREADS", 1)
     batcher = make()
-    # Nothing is loaded while both loaders are busy; what is next is decided when one of them is free.
-    waiting = {"large": [f"large{n}" for n in range(10)], "small": ["small"]}
-    with batcher._changed:
-        futures = [batcher.submit(images, ENGLISH) for images in waiting.values()]
-    for each in futures:
-        each.result(10)
-    assert network.loaded.index("small") <= 3
+    with batcher._changed:  # nothing is loaded before both are there
+        futures = [batcher.submit(images, ENGLISH) for images in ([f"large{n}" for n in range(10)], ["small"])]
+    for future in futures:
+        future.result(HANG_SECONDS)
+    assert model.loaded[:3] == ["large0", "small", "large1"]
 
 
-def test_a_large_request_is_loaded_while_small_ones_come_and_go(make: Make, network: FakeNetwork) -> None:
-    batcher = make(batch=1)
+def test_a_large_request_is_loaded_while_small_ones_come_and_go(make: Make, model: FakeModel) -> None:
+    batcher = make(batch_size=1)
     large = batcher.submit([f"large{n}" for n in range(32)], ENGLISH)
     small = 0
     while not large.done():
-        batcher.submit([f"small{small}"], ENGLISH).result(10)
+        batcher.submit([f"small{small}"], ENGLISH).result(HANG_SECONDS)
         small += 1
         assert small < 500, "the large one starves"
     assert texts(large.result(0))[-1] == "large31"
 
 
-def test_a_popular_ask_does_not_starve_another(make: Make, network: FakeNetwork) -> None:
-    batcher = make(batch=2, queue=64)
-    hold(network, batcher)
+def test_a_popular_ask_does_not_starve_another(make: Make, model: FakeModel) -> None:
+    batcher = make(batch_size=2, queue_size=64)
+    hold(model, batcher)
     popular = [batcher.submit([f"en{n}"], ENGLISH) for n in range(10)]
     rare = batcher.submit(["ar0", "ar1", "ar2"], ARABIC)
     popular += [batcher.submit([f"en{n}"], ENGLISH) for n in range(10, 20)]
-    until(lambda: len(network.loaded) == 24)
-    network.go.set()
-    for each in [*popular, rare]:
-        each.result(10)
+    until(lambda: len(ready(batcher)) == 23)
+    model.go.set()
+    for future in [*popular, rare]:
+        future.result(HANG_SECONDS)
     # Ten photos came before it, two in a batch; its third photo lets those pass who have had no turn.
-    assert network.batches[6] == ["ar0", "ar1"]
-    assert network.batches[12] == ["ar2"] and len(network.batches) == 13
+    assert model.batches[6] == ["ar0", "ar1"]
+    assert model.batches[12] == ["ar2"] and len(model.batches) == 13
 
 
-def test_a_full_queue_says_so_at_once_and_takes_more_when_there_is_room(make: Make, network: FakeNetwork) -> None:
-    batcher = make(queue=3)
-    first = hold(network, batcher)
+def test_a_full_queue_says_so_at_once_and_takes_more_when_there_is_room(make: Make, model: FakeModel) -> None:
+    batcher = make(queue_size=3)
+    first = hold(model, batcher)
     # The third place is free, and whoever takes it may be large.
     others = [batcher.submit(["a"], ENGLISH), batcher.submit(["b", "c", "d"], ENGLISH)]
     assert batcher.waiting == 5
@@ -220,95 +234,91 @@ def test_a_full_queue_says_so_at_once_and_takes_more_when_there_is_room(make: Ma
         batcher.submit(["e"], ENGLISH)
     assert raised.value.retry_after >= 1
     with pytest.raises(QueueFull):
-        batcher.check_room()
-    network.go.set()
-    for each in [first, *others]:
-        each.result(10)
-    assert texts(batcher.submit(["e"], ENGLISH).result(10)) == ["e"]
+        batcher.check_capacity()
+    model.go.set()
+    for future in [first, *others]:
+        future.result(HANG_SECONDS)
+    assert texts(batcher.submit(["e"], ENGLISH).result(HANG_SECONDS)) == ["e"]
 
 
-def test_work_of_a_client_that_left_is_dropped(make: Make, network: FakeNetwork) -> None:
-    batcher = make(queue=4)
-    hold(network, batcher)
+def test_work_of_a_client_that_left_is_dropped(make: Make, model: FakeModel) -> None:
+    batcher = make(queue_size=4)
+    hold(model, batcher)
     left = batcher.submit([f"left{n}" for n in range(8)], ENGLISH)
     assert batcher.waiting == 9 and left.cancel()
     assert batcher.waiting == 1, "there is room again"
     stays = batcher.submit(["stays"], ENGLISH)
-    network.go.set()
-    assert texts(stays.result(10)) == ["stays"]
-    assert network.batches == [["first"], ["stays"]]
+    model.go.set()
+    assert texts(stays.result(HANG_SECONDS)) == ["stays"]
+    assert model.batches == [["first"], ["stays"]]
 
 
-def test_a_client_that_leaves_while_its_photo_is_in_the_network(make: Make, network: FakeNetwork) -> None:
+def test_a_client_that_leaves_while_its_photo_is_in_the_model(make: Make, model: FakeModel) -> None:
     batcher = make()
-    first = hold(network, batcher)
+    first = hold(model, batcher)
     assert first.cancel()
-    network.go.set()
-    assert texts(batcher.submit(["next"], ENGLISH).result(10)) == ["next"]
+    model.go.set()
+    assert texts(batcher.submit(["next"], ENGLISH).result(HANG_SECONDS)) == ["next"]
     assert batcher.waiting == 0
 
 
-def test_a_mistake_fails_its_own_requests_alone(make: Make, network: FakeNetwork) -> None:
-    batcher = make(batch=1)
-    network.fails_on = "bad"
+def test_a_mistake_fails_its_own_requests_alone(make: Make, model: FakeModel) -> None:
+    batcher = make(batch_size=1)
+    model.fails_on = "bad"
     bad, bug = batcher.submit(["bad", "good"], ENGLISH), batcher.submit(["x", "bug"], ENGLISH)
     good = batcher.submit(["good"], ENGLISH)
-    with pytest.raises(RuntimeError, match="in the network"):
-        bad.result(10)
+    with pytest.raises(RuntimeError, match="in the model"):
+        bad.result(HANG_SECONDS)
     with pytest.raises(RuntimeError, match="in loading"):
-        bug.result(10)
-    assert texts(good.result(10)) == ["good"]
+        bug.result(HANG_SECONDS)
+    assert texts(good.result(HANG_SECONDS)) == ["good"]
     until(lambda: batcher.waiting == 0)
 
 
-def test_a_network_that_breaks_its_promise_does_not_end_the_thread(make: Make, network: FakeNetwork) -> None:
+def test_a_model_that_breaks_its_promise_does_not_end_the_thread(make: Make, model: FakeModel) -> None:
     batcher = make()
-    promised = network.caption_prepared
-    network.caption_prepared = lambda photos, ask: []  # type: ignore[method-assign]
+    promised = model.caption_preprocessed
+    model.caption_preprocessed = lambda photos, ask: []  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="zip"):
-        batcher.submit(["a"], ENGLISH).result(10)
-    network.caption_prepared = promised  # type: ignore[method-assign]
-    assert texts(batcher.submit(["b"], ENGLISH).result(10)) == ["b"] and batcher.alive
+        batcher.submit(["a"], ENGLISH).result(HANG_SECONDS)
+    model.caption_preprocessed = promised  # type: ignore[method-assign]
+    assert texts(batcher.submit(["b"], ENGLISH).result(HANG_SECONDS)) == ["b"] and batcher.is_alive
 
 
-def test_closing_finishes_what_was_admitted_and_takes_no_more(make: Make, network: FakeNetwork) -> None:
-    batcher = make(batch=2)
-    first = hold(network, batcher)
+def test_closing_finishes_what_was_admitted_and_takes_no_more(make: Make, model: FakeModel) -> None:
+    batcher = make(batch_size=2)
+    first = hold(model, batcher)
     others = batcher.submit([f"{n}" for n in range(9)], ENGLISH)
     assert not batcher.close(0.05), "it cannot be done yet"
-    with pytest.raises(Stopping, match="stopping; try again later"):
+    with pytest.raises(ShuttingDown, match="stopping; try again later"):
         batcher.submit(["late"], ENGLISH)
-    network.go.set()
-    assert batcher.close(10)
+    model.go.set()
+    assert batcher.close(HANG_SECONDS)
     assert texts(first.result(0)) == ["first"] and texts(others.result(0)) == [f"{n}" for n in range(9)]
 
 
-def test_how_long_to_wait_follows_from_how_long_photos_took(make: Make, network: FakeNetwork) -> None:
-    batcher = make(queue=2, batch=1)
-    for _ in range(20):  # quick ones, so that the first guess is forgotten
-        batcher.submit(["quick"], ENGLISH).result(10)
-    hold(network, batcher)
-    time.sleep(0.6)
-    network.go.set()
-    until(lambda: batcher.waiting == 0)
-    network.running.clear()
-    hold(network, batcher)
+def test_retry_after_follows_from_how_long_batches_took(make: Make, model: FakeModel) -> None:
+    batcher = make(queue_size=2, batch_size=1)
+    for _ in range(20):  # which take no time, so that the initial estimate has no weight
+        batcher.submit(["quick"], ENGLISH).result(HANG_SECONDS)
+    model.seconds = 0.6
+    batcher.submit(["slow"], ENGLISH).result(HANG_SECONDS)
+    model.running.clear()
+    hold(model, batcher)
     batcher.submit([f"{n}" for n in range(20)], ENGLISH)
     with pytest.raises(QueueFull) as raised:
         batcher.submit(["late"], ENGLISH)
-    # One in five of 0.6 seconds for each of the twenty that have to be done before there is room.
-    assert 3 <= raised.value.retry_after <= 4
+    # A fifth of 0.6 s, for each of the 20 images that have to be done before there is room: 2.4 s, rounded up.
+    assert raised.value.retry_after == 3
 
 
-def test_a_slow_model_has_less_room(make: Make, network: FakeNetwork) -> None:
-    batcher = make(queue=64, batch=1, stop_seconds=0.5)
-    hold(network, batcher)
-    time.sleep(0.6)
-    network.go.set()
-    until(lambda: batcher.waiting == 0)
-    network.running.clear()
-    # Some 0.2 s for a photo, as it seems: two can be done in the half second in which the server has to stop.
-    hold(network, batcher)
+def test_a_slow_model_has_a_shorter_queue(make: Make, model: FakeModel) -> None:
+    batcher = make(queue_size=64, batch_size=1, shutdown_timeout=0.5)
+    model.seconds = 0.6
+    batcher.submit(["slow"], ENGLISH).result(HANG_SECONDS)
+    model.running.clear()
+    # 0.2 s for an image, as it seems: two can be done in the half second of a shutdown.
+    hold(model, batcher)
     batcher.submit(["second"], ENGLISH)
     with pytest.raises(QueueFull, match="2 photos are waiting"):
         batcher.submit(["third"], ENGLISH)
@@ -319,11 +329,11 @@ def test_captions_are_those_of_the_captioner(make: Make) -> None:
     photos = sorted(EXAMPLES.glob("*.jpg"))
     batcher = Batcher(captioner, Limits())
     try:
-        ask = captioner.ask("ar", num=2, attention=True)
-        found = batcher.submit([photo.read_bytes() for photo in photos], ask).result(60)
+        ask = captioner.generation_options("ar", num=2, attention=True)
+        outcomes = batcher.submit([photo.read_bytes() for photo in photos], ask).result(HANG_SECONDS)
     finally:
-        assert batcher.close(10)
-    for photo, outcome in zip(photos, found, strict=True):
+        assert batcher.close(HANG_SECONDS)
+    for photo, outcome in zip(photos, outcomes, strict=True):
         assert isinstance(outcome, tuple) and len(outcome) == 2
         best: Caption = captioner.caption(photo, language="ar", attention=True)
         assert outcome[0].text == best.text and outcome[0].score == pytest.approx(best.score, abs=1e-5)

@@ -1,31 +1,32 @@
-"""What connections with bad manners get, on a real socket, and that those with good ones do not notice."""
+"""Connections that misbehave, on a real socket, and that others do not notice."""
 
 import asyncio
 import contextlib
+import itertools
 import json
+import select
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from tests.clocks import HANG_SECONDS, until
 from tests.serve.asking import echo
-from tests.serve.running import HEAD, OTHER_ADDRESSES, Running, rest_of, until
+from tests.serve.running import HEAD, HOUR, OTHER_ADDRESSES, Running, rest_of
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from showtell.serve.connection import FRAME, RECEIVED_AT_ONCE, timed_protocol
+from showtell.serve.body import LINGERING_TIMEOUT
+from showtell.serve.connection import FREE_OVERHEAD_BYTES, MAX_RECV_BYTES, limited_protocol
 from showtell.serve.limits import Limits
 
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 class Peer:
-    """As asyncio's transport, and its socket, of a connection from this address."""
+    """A fake of asyncio's transport, and of its socket, for a connection from this address."""
 
     def __init__(self, address: str) -> None:
         self.address, self.is_aborted = address, False
@@ -57,7 +58,7 @@ def test_connections_are_counted_by_network_where_a_household_has_one() -> None:
 
     async def connect() -> list[bool]:
         config, state = uvicorn.Config(echo, log_config=None), ServerState()
-        made = [timed_protocol(Limits(address_connections=2))(config, state, {}) for _ in addresses]
+        made = [limited_protocol(Limits(connections_per_client=2))(config, state, {}) for _ in addresses]
         peers = [Peer(each) for each in addresses]
         for protocol, peer in zip(made, peers, strict=True):
             protocol.connection_made(peer)  # type: ignore[arg-type]
@@ -70,104 +71,115 @@ def test_connections_are_counted_by_network_where_a_household_has_one() -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "])
 def test_a_head_that_does_not_end_is_cut_off(run: Callable[..., Running], sent: bytes) -> None:
-    server = run(header_seconds=0.3)
-    assert rest_of(server.connect(sent)).startswith(b"HTTP/1.1 408 ")
+    server = run()
+    client = server.connect(sent)
+    server.accepted(client)
+    server.loop.skip(HOUR)
+    assert rest_of(client).startswith(b"HTTP/1.1 408 ")
 
 
 def test_the_second_head_of_a_connection_is_timed_as_well(run: Callable[..., Running]) -> None:
-    server = run(header_seconds=0.3)
+    server = run()
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     client = server.connect(request)
     assert b"200 OK" in client.recv(65536)
     client.sendall(request[:20])
+    server.loop.skip()
+    server.loop.skip(HOUR)
     assert b"HTTP/1.1 408 " in rest_of(client)
 
 
 def test_a_hundred_slow_senders_are_cut_off_and_others_served(run: Callable[..., Running]) -> None:
-    server = run(header_seconds=0.5, upload_seconds=1)
+    """They send a byte now and then, until each one's time is up."""
+    server = run()
     heads = [server.connect(b"POST /v1/caption HTTP/1.1\r\n") for _ in range(50)]
     bodies = [server.connect(HEAD + b'Content-Length: 1000\r\n\r\n{"images": ') for _ in range(100)]
-    stop = threading.Event()
-
-    def dribble() -> None:
-        while not stop.wait(0.05):
-            for client in [*heads, *bodies]:
-                with contextlib.suppress(OSError):
-                    client.send(b"x")
-
-    dribbling = threading.Thread(target=dribble)
-    dribbling.start()
-    try:
+    for _ in range(5):
+        for client in [*heads, *bodies]:
+            client.send(b"x")
         assert server.post().status_code == 200, "a good client is served meanwhile"
-        with ThreadPoolExecutor(150) as pool:
-            answers = list(pool.map(rest_of, [*heads, *bodies]))
-    finally:
-        stop.set()
-        dribbling.join()
-    assert all(each.startswith(b"HTTP/1.1 408 ") for each in answers if each)
-    # Who dribbles on after the answer may lose it to the reset; being cut off is what counts, and most see why.
-    assert sum(map(bool, answers)) >= 130
-    until(lambda: not server.server.server_state.connections)
+        server.loop.skip(HOUR / 6)
+    assert len(server.connections) >= 150, "nobody's time is up"
+    server.loop.skip(HOUR / 4)
+    until(lambda: all(is_readable(client) for client in [*heads, *bodies]))
+    server.loop.skip(LINGERING_TIMEOUT)
+    assert all(rest_of(client).startswith(b"HTTP/1.1 408 ") for client in [*heads, *bodies])
+    until(lambda: not server.connections)
+
+
+def is_readable(client: socket.socket) -> bool:
+    return bool(select.select([client], [], [], 0)[0])
+
+
+def skip_until_closed(server: Running, connection: Any) -> None:
+    """Past two checks for stalled clients, each after half of the request timeout."""
+    for _ in range(3):
+        server.loop.skip(HOUR)
+    until(lambda: connection not in server.connections)
 
 
 def test_a_reader_that_does_not_read_is_cut_off(run: Callable[..., Running]) -> None:
-    server = run(deadline=1, upload_seconds=1)
-    # Pipelined requests, whose answers nobody reads: more than the buffers of both sides take.
-    request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    server = run()
+    # Pipelined requests whose responses nobody reads: more than the buffers of both sides hold.
     client = server.connect()
+    connection = server.accepted(client)
     client.setblocking(False)
-    end = time.monotonic() + 20
-    with contextlib.suppress(ConnectionError):
-        while server.server.server_state.connections or time.monotonic() < end - 19:
-            assert time.monotonic() < end, "it still waits"
-            try:
-                client.send(request * 100)
-            except BlockingIOError:
-                time.sleep(0.05)
+    while not connection.flow.write_paused:
+        with contextlib.suppress(BlockingIOError):
+            client.send(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+        server.loop.skip()
+    skip_until_closed(server, connection)
     client.close()
     assert server.post().status_code == 200
 
 
 def test_a_reader_that_reads_almost_nothing_is_cut_off(run: Callable[..., Running]) -> None:
-    """What is left in the buffers is too little to be noticed; it is closed all the same, and not for ever."""
-    server = run(deadline=1, upload_seconds=1)
+    """What is left in the write buffer is too little to pause the app; the connection is not kept for ever."""
+    server = run()
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(("127.0.0.1", server.port))
-    connections = server.server.server_state.connections
-    until(lambda: len(connections) == 1)
-    (connection,) = connections
-    for _ in range(2000):
+    connection = server.accepted(client)
+    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    for responses in itertools.count(1):
         client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        time.sleep(0.005)
+        until(lambda count=responses: server.server.server_state.total_requests == count)  # type: ignore[misc]
         if connection.transport.get_write_buffer_size():
             break
-    assert connection.transport.get_write_buffer_size()
-    until(lambda: not connections)
+    assert not connection.flow.write_paused
+    skip_until_closed(server, connection)
     client.close()
+
+
+def is_refused(server: Running) -> bool:
+    """Whether a new connection is closed without a response."""
+    try:
+        return rest_of(server.connect(b"GET /healthz HTTP/1.1\r\n")) == b""
+    except ConnectionError:  # closed before the request was sent
+        return True
 
 
 def test_more_connections_than_are_allowed_are_closed(run: Callable[..., Running]) -> None:
     server = run(connections=3)
     three = [server.connect() for _ in range(3)]
-    until(lambda: len(server.server.server_state.connections) == 3)
-    assert rest_of(server.connect(b"GET /healthz HTTP/1.1\r\n")) == b""
+    until(lambda: len(server.connections) == 3)
+    assert is_refused(server)
     for client in three:
         client.close()
-    until(lambda: not server.server.server_state.connections)
+    until(lambda: not server.connections)
     assert server.post().status_code == 200
 
 
 @OTHER_ADDRESSES
 def test_one_address_leaves_room_for_others(run: Callable[..., Running]) -> None:
-    server = run(address_connections=2)
+    server = run(connections_per_client=2)
     held = [server.connect() for _ in range(2)]
-    until(lambda: len(server.server.server_state.connections) == 2)
-    assert rest_of(server.connect(b"GET /healthz HTTP/1.1\r\n")) == b""
+    until(lambda: len(server.connections) == 2)
+    assert is_refused(server)
     with socket.socket() as other:
         other.bind(("127.0.0.2", 0))
         other.connect(("127.0.0.1", server.port))
-        other.settimeout(20)
+        other.settimeout(HANG_SECONDS)
         other.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert rest_of(other).startswith(b"HTTP/1.1 200 ")
     for client in held:
@@ -180,20 +192,21 @@ def in_chunks(body: bytes, size: int) -> Iterator[bytes]:
 
 def ask_in_chunks(server: Running, body: bytes, size: int) -> httpx.Response:
     headers = {"Content-Type": "application/json"}
-    return httpx.post(f"{server.url}/v1/caption", content=in_chunks(body, size), headers=headers, timeout=60)
+    return httpx.post(f"{server.url}/v1/caption", content=in_chunks(body, size), headers=headers, timeout=HANG_SECONDS)
 
 
 def test_a_body_in_tiny_chunks_without_end_is_cut_off(run: Callable[..., Running]) -> None:
     server = run()
     client = server.connect(CHUNKED)
-    with contextlib.suppress(ConnectionError):
-        for _ in range(10 * FRAME // 600):
-            client.sendall(b"1\r\n \r\n" * 100)
-            time.sleep(0.0005)
+    sent = 0
+    while not is_readable(client):
+        sent += client.send(b"1\r\n \r\n" * 100)
+        server.loop.skip()  # it reads all of it, so that its response is not lost to a reset
+        assert sent < 10 * FREE_OVERHEAD_BYTES
     head, _, body = rest_of(client).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert json.loads(body)["error"]["code"] == "bad_request" and b"tiny chunks" in body
-    until(lambda: not server.server.server_state.connections)
+    until(lambda: not server.connections)
     assert server.post().status_code == 200
 
 
@@ -205,11 +218,11 @@ def test_bodies_in_chunks_of_honest_sizes_are_taken(run: Callable[..., Running],
     assert answer.json()["results"][0]["error"]["code"] == "not_an_image", "all of it has arrived"
 
 
-def test_each_body_of_a_connection_is_weighed_alone(run: Callable[..., Running]) -> None:
+def test_each_body_of_a_connection_is_counted_alone(run: Callable[..., Running]) -> None:
     server = run()
-    with httpx.Client(headers={"Content-Type": "application/json"}) as client:
+    with httpx.Client(headers={"Content-Type": "application/json"}, timeout=HANG_SECONDS) as client:
         for _ in range(4):
-            body = in_chunks(b" " * (FRAME // 8) + b"{}", 1)
+            body = in_chunks(b" " * (FREE_OVERHEAD_BYTES // 8) + b"{}", 1)
             assert client.post(f"{server.url}/v1/caption", content=body).status_code == 422
 
 
@@ -219,40 +232,40 @@ def test_what_is_cut_off_after_its_answer_gets_no_second_one(run: Callable[..., 
     while not answer.endswith(b"}}"):
         answer += client.recv(65536)
     with contextlib.suppress(ConnectionError):
-        for _ in range(10 * FRAME // 600):
+        for _ in range(10 * FREE_OVERHEAD_BYTES // 600):
             client.sendall(b"1\r\n \r\n" * 100)
     answer += rest_of(client)
     assert answer.startswith(b"HTTP/1.1 404 ") and answer.count(b"HTTP/1.1") == 1
 
 
-def test_no_connection_is_read_much_of_at_a_time(run: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two pieces others have their turn; asyncio itself reads 16 times as much."""
-    pieces: list[int] = []
+def test_no_more_than_a_little_is_read_at_a_time(run: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two reads other connections are served; asyncio itself reads 16 times as much."""
+    reads: list[int] = []
     received = H11Protocol.data_received
 
-    def watched(self: H11Protocol, data: bytes) -> None:
-        pieces.append(len(data))
+    def data_received(self: H11Protocol, data: bytes) -> None:
+        reads.append(len(data))
         received(self, data)
 
-    monkeypatch.setattr(H11Protocol, "data_received", watched)
+    monkeypatch.setattr(H11Protocol, "data_received", data_received)
     server = run()
-    assert httpx.post(f"{server.url}/v1/caption", files={"images": bytes(10**7)}, timeout=60).status_code == 200
-    assert sum(pieces) > 10**7 and max(pieces) <= RECEIVED_AT_ONCE
-    pieces.clear()
+    assert (
+        httpx.post(f"{server.url}/v1/caption", files={"images": bytes(10**7)}, timeout=HANG_SECONDS).status_code == 200
+    )
+    assert sum(reads) > 10**7 and max(reads) <= MAX_RECV_BYTES
+    reads.clear()
     client = server.connect(CHUNKED)
     with contextlib.suppress(ConnectionError):
         for _ in range(20):
             client.sendall(b"1\r\n \r\n" * 1000)
     rest_of(client)
-    assert max(pieces[-3:]) <= RECEIVED_AT_ONCE // 8, "the more frame, the less at a time"
+    assert max(reads[-3:]) <= MAX_RECV_BYTES // 8, "the more framing, the less at a time"
 
 
-def test_answers_do_not_wait_to_be_acknowledged(run: Callable[..., Running]) -> None:
-    """Without this each answer on a connection that is kept takes 40 ms."""
+def test_responses_do_not_wait_to_be_acknowledged(run: Callable[..., Running]) -> None:
+    """Without TCP_NODELAY each response on a kept-alive connection takes 40 ms."""
     server = run()
     client = server.connect()
-    until(lambda: len(server.server.server_state.connections) == 1)
-    (connection,) = server.server.server_state.connections
-    accepted = connection.transport.get_extra_info("socket")
+    accepted = server.accepted(client).transport.get_extra_info("socket")
     assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     client.close()

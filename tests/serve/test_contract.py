@@ -10,31 +10,32 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
 from tests.serve.doubles import QuickCaptioner
 
+from showtell.serve.admission import AccessPolicy, AdmissionMiddleware
 from showtell.serve.api_routes import API_METHODS
-from showtell.serve.app import make_app
+from showtell.serve.app import create_app
 from showtell.serve.batcher import Batcher
-from showtell.serve.gate import Gate, Rules
 from showtell.serve.limits import Limits
-from showtell.serve.meters import Meters
+from showtell.serve.server_metrics import ServerMetrics
 from showtell.serve.service import Service
 
-LIMITS = Limits(wait=0)
+LIMITS = Limits(batch_delay=0)
 EXAMPLES = 200
 TRUE_OR_FALSE = {"true", "false", "on", "off", "yes", "no"}
 
 
 @pytest.fixture(scope="module")
-def gate() -> Iterator[Gate]:
+def app() -> Iterator[AdmissionMiddleware]:
     captioner = QuickCaptioner()
     batcher = Batcher(captioner, LIMITS)
-    app = make_app(Service(captioner, batcher, LIMITS), Meters())
-    yield Gate(app, LIMITS, Rules(methods=lambda path: API_METHODS.get(path, ())), Meters())
+    policy = AccessPolicy(allowed_methods=lambda path: API_METHODS.get(path, ()))
+    api = create_app(Service(captioner, batcher, LIMITS), ServerMetrics())
+    yield AdmissionMiddleware(api, LIMITS, policy, ServerMetrics())
     assert batcher.close(10)
 
 
 @pytest.fixture(scope="module")
-def description(gate: Gate) -> schemathesis.schemas.BaseSchema:
-    return schemathesis.openapi.from_asgi("/openapi.json", gate)
+def description(app: AdmissionMiddleware) -> schemathesis.schemas.BaseSchema:
+    return schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
 ADDRESSES = [

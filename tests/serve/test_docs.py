@@ -9,16 +9,15 @@ import httpx
 import pytest
 from tests.serve.running import RED, Running
 
-from showtell.serve.app import CODES
-from showtell.serve.limits import Limits
-from showtell.serve.server import Access
+from showtell.serve.app import STATUS_CODES
+from showtell.serve.server import ServerConfig
 
 DOCS = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    running = Running(Limits(wait=0), Access(page=False, key="sesame"))
+    running = Running(ServerConfig(page=False, api_key="sesame"))
     yield running
     running.stop()
 
@@ -56,8 +55,8 @@ def test_the_client_comes_back_when_it_is_told_to(
 
 def test_every_code_that_is_answered_is_in_the_table() -> None:
     source = Path(__file__).parents[2] / "src" / "showtell" / "serve"
-    text = "".join(each.read_text(encoding="utf-8") for each in source.glob("*.py"))
-    codes = set(re.findall(r"(?:Refusal|cls)\(\d+, \"(\w+)\"", text))
-    codes |= set(CODES.values())
+    text = "".join(file.read_text(encoding="utf-8") for file in source.glob("*.py"))
+    codes = set(re.findall(r"(?:ErrorResponse|cls)\(\s*\d+,\s*\"(\w+)\"", text))
+    codes |= set(STATUS_CODES.values())
     assert len(codes) >= 19
     assert {code for code in codes if f"`{code}`" not in DOCS} == set()

@@ -1,5 +1,5 @@
-"""The page as people use it: a browser drives it, behind the gate. A network with known attention stands behind it, so
-that where the colour has to be is known, too."""
+"""The page as people use it: a browser drives it. The network behind it has a known attention, so that where the color
+has to be is known, too."""
 
 import base64
 from collections.abc import Callable
@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("gradio", reason="the page needs gradio (pip install 'showtell[serve]')")
 from tests.serve.page_window import CELLS, SENTENCES, Page, Running, Scripted, a_photo, press, weights
 
 from showtell.core.captioner import Captioner
@@ -25,12 +23,22 @@ def test_a_chosen_photo_is_captioned_at_once(visit: Callable[..., Page]) -> None
     window.choose(a_photo())
     assert window.captioned() == ["two", "dogs", "run"]
     assert window.photo().size == (280, 140)
-    assert window.page.get_attribute(".st-image", "alt") == "two dogs run"
-    assert window.page.inner_text(".st-sure").split("\n") == ["Confidence", "61 %"]
+    assert window.page.get_attribute(".image", "alt") == "two dogs run"
+    assert window.page.inner_text(".confidence").split("\n") == ["Confidence", "61 %"]
     meter = window.page.get_by_role("meter", name="Confidence")
     assert meter.get_attribute("aria-valuenow") == "61"
     assert meter.get_attribute("aria-valuetext") == "61 % likely to be right"
     assert "Caption: two dogs run" in window.page.inner_text("[role=status]")
+
+
+def test_a_second_visit_finds_the_page_in_the_browsers_cache(visit: Callable[..., Page]) -> None:
+    window = visit()
+    with window.page.expect_response("**/page/main.js") as loaded:
+        window.page.reload()
+    assert loaded.value.ok or loaded.value.status == 304
+    window.page.wait_for_selector(".thumbnail")
+    window.choose(a_photo())
+    assert window.captioned() == ["two", "dogs", "run"]
 
 
 @pytest.mark.parametrize("kind", ["paste", "drop"])
@@ -44,7 +52,7 @@ def test_a_photo_is_pasted_or_dropped(visit: Callable[..., Page], kind: str) -> 
             const event = kind === "paste"
                 ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true })
                 : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
-            (kind === "paste" ? document.body : document.querySelector(".st-stage")).dispatchEvent(event);
+            (kind === "paste" ? document.body : document.querySelector(".stage")).dispatchEvent(event);
         }""",
         [kind, base64.b64encode(a_photo()).decode()],
     )
@@ -68,7 +76,7 @@ def test_the_paste_button_takes_a_picture_from_the_clipboard(visit: Callable[...
 def test_the_camera_takes_a_photo(visit: Callable[..., Page]) -> None:
     window = visit(permissions=["camera"])
     window.page.get_by_role("button", name="Camera").click()
-    window.page.wait_for_function("document.querySelector('video').videoWidth > 0")
+    window.page.wait_for_function("() => document.querySelector('video').videoWidth > 0")
     window.page.evaluate("window.track = document.querySelector('video').srcObject.getTracks()[0]")
     window.page.get_by_role("button", name="Take photo").click()
     assert window.captioned() == ["two", "dogs", "run"]
@@ -79,17 +87,17 @@ def test_an_example_says_whose_it_is(visit: Callable[..., Page]) -> None:
     window = visit()
     window.page.get_by_role("button", name="Two dogs at a window").click()
     assert window.captioned() == ["two", "dogs", "run"]
-    assert "Aitzol Berasategi, 2018, CC BY 4.0" in window.page.inner_text(".st-credit")
+    assert "Aitzol Berasategi, 2018, CC BY 4.0" in window.page.inner_text(".credit")
     assert window.photo().size == (384, 576)
 
 
 # ---- words and their attention ----
 
 
-def coloured(window: Page) -> list[bool]:
+def colored_cells(window: Page) -> list[bool]:
     """Whether the middle of the cell that the network looks at for each word has colour, in a photo of 280 x 140."""
-    found = np.asarray(window.map(), np.int16)
-    return [bool(np.ptp(found[20 * row + 10, 40 * column + 20]) > 60) for row, column in CELLS]
+    pixels = np.asarray(window.map(), np.int16)
+    return [bool(np.ptp(pixels[20 * row + 10, 40 * column + 20]) > 60) for row, column in CELLS]
 
 
 @pytest.mark.parametrize("crop", ["squash", "center"])
@@ -103,25 +111,25 @@ def test_a_selected_word_colours_what_the_network_looked_at(
     window.page.mouse.move(1, 1)
     for grid in (False, True):
         window.page.get_by_role("radio", name="Grid" if grid else "Smooth").check()
-        found = np.asarray(window.map(), np.int16)
+        shown = np.asarray(window.map(), np.int16)
         expected = np.asarray(overlay(window.photo(), weights(1), grid, crop), np.int16)  # type: ignore[arg-type]
-        away = np.abs(found - expected)
-        assert away.mean() < 2  # the pictures' JPEG and their decoders' rounding
-        assert np.quantile(away, 0.9) <= 4  # all but the lines of the grid
+        difference = np.abs(shown - expected)
+        assert difference.mean() < 2  # rounding
+        assert np.quantile(difference, 0.9) <= 4  # all but the lines of the grid
     assert window.page.get_by_role("button", name="dogs, 70 %").get_attribute("aria-pressed") == "true"
-    assert window.page.inner_text(".st-note").split("\n")[0] == "dogs: 70 % likely as the next word"
+    assert window.page.inner_text(".word-note").split("\n")[0] == "dogs: 70 % likely as the next word"
 
 
 def test_the_mouse_looks_without_selecting(visit: Callable[..., Page]) -> None:
     window = visit()
     window.choose(a_photo())
     window.captioned()
-    window.page.hover(".st-word >> nth=0")
+    window.page.hover(".word >> nth=0")
     colours = np.asarray(window.map(), np.int16)
     assert np.ptp(colours[5, 5]) > 60 and np.ptp(colours[130, 270]) < 10  # the corner is coloured, its opposite grey
     window.page.mouse.move(1, 1)
-    window.page.wait_for_selector(".st-map[data-shown=false]")
-    assert window.page.query_selector(".st-word[aria-pressed=true]") is None
+    window.page.wait_for_selector(".attention[data-shown=false]")
+    assert window.page.query_selector(".word[aria-pressed=true]") is None
 
 
 def test_words_are_selected_with_the_keyboard_alone(visit: Callable[..., Page]) -> None:
@@ -134,22 +142,22 @@ def test_words_are_selected_with_the_keyboard_alone(visit: Callable[..., Page]) 
     assert window.page.evaluate(focused) == "two"
     press(window.page, "ArrowRight", "ArrowRight", "ArrowRight")  # stays at the last
     assert window.page.evaluate(focused) == "run"
-    assert coloured(window) == [False, False, True]  # an arrow shows
+    assert colored_cells(window) == [False, False, True]  # an arrow shows
     press(window.page, "ArrowLeft", "Enter")
     assert window.page.evaluate(focused) == "dogs"
-    assert coloured(window) == [False, True, False]
+    assert colored_cells(window) == [False, True, False]
     press(window.page, "ArrowLeft")
-    assert coloured(window) == [True, False, False]
-    assert window.page.inner_text(".st-note").startswith("two: ")
+    assert colored_cells(window) == [True, False, False]
+    assert window.page.inner_text(".word-note").startswith("two: ")
     press(window.page, "Shift+Tab")
-    assert coloured(window) == [False, True, False]  # Enter has kept it
+    assert colored_cells(window) == [False, True, False]  # Enter has kept it
     press(window.page, "Tab", "ArrowRight", "Escape")
-    window.page.wait_for_selector(".st-map[data-shown=false]")
+    window.page.wait_for_selector(".attention[data-shown=false]")
     assert window.page.evaluate(focused) == "dogs"
     press(window.page, "End", "Space")
-    assert window.page.get_attribute(".st-word >> nth=2", "aria-pressed") == "true"
+    assert window.page.get_attribute(".word >> nth=2", "aria-pressed") == "true"
     press(window.page, "Tab")
-    assert window.page.evaluate(focused).strip() == "Copy caption"  # one stop for all words
+    assert window.page.evaluate("document.activeElement.className") == "caption-choice"  # one stop for all words
 
 
 def test_arabic_runs_from_right_to_left(visit: Callable[..., Page]) -> None:
@@ -158,11 +166,11 @@ def test_arabic_runs_from_right_to_left(visit: Callable[..., Page]) -> None:
     window.captioned()
     window.page.get_by_role("radio", name="العربية").focus()
     press(window.page, "Space")
-    window.page.wait_for_selector(".st-words[dir=rtl][data-language=ar]")
+    window.page.wait_for_selector(".words[dir=rtl][data-language=ar]")
     assert window.captioned() == list(SENTENCES["ar"])
-    boxes = [each.bounding_box()["x"] for each in window.page.query_selector_all(".st-word")]
-    assert boxes == sorted(boxes, reverse=True)
-    window.page.focus(".st-word >> nth=0")
+    lefts = [word.bounding_box()["x"] for word in window.page.query_selector_all(".word")]
+    assert lefts == sorted(lefts, reverse=True)
+    window.page.focus(".word >> nth=0")
     press(window.page, "ArrowLeft")
     assert window.page.evaluate("document.activeElement.textContent") == "بني"
     press(window.page, "ArrowRight")
@@ -173,14 +181,11 @@ def test_alternatives_can_be_chosen(visit: Callable[..., Page]) -> None:
     window = visit()
     window.choose(a_photo())
     window.captioned()
-    window.page.get_by_label("Captions", exact=True).focus()
-    press(window.page, "ArrowRight", "ArrowRight")
-    window.page.wait_for_selector(".st-other >> nth=2")
     assert window.captioned() == ["two", "dogs", "run"]
     window.page.get_by_role("button", name="two dogs run again 51 %").click()
     assert window.captioned() == ["two", "dogs", "run", "again"]
-    assert window.page.inner_text(".st-percent") == "51 %"
-    window.page.click(".st-word >> nth=3")
+    assert window.page.inner_text(".percent") == "51 %"
+    window.page.click(".word >> nth=3")
     window.map()
     assert window.server.captioner.asked[-1].num == 3
 
@@ -191,13 +196,13 @@ def test_a_model_that_neither_looks_nor_is_calibrated(
     window = visit(serve(Scripted(looks=False, calibrated=False)))
     window.choose(a_photo())
     window.captioned()
-    assert window.page.inner_text(".st-note") == "This model does not say where it looks."
-    assert "mean probability of a word" in window.page.inner_text(".st-sure")
-    assert "not calibrated" in window.page.inner_text(".st-sure")
-    window.page.click(".st-word >> nth=1")
-    assert window.page.inner_text(".st-note") == "dogs: 70 % likely as the next word"
-    assert window.page.get_attribute(".st-map", "data-shown") == "false"
-    assert not window.page.is_visible(".st-view")
+    assert window.page.inner_text(".word-note") == "This model does not say where it looks."
+    assert "mean probability of a word" in window.page.inner_text(".confidence")
+    assert "not calibrated" in window.page.inner_text(".confidence")
+    window.page.click(".word >> nth=1")
+    assert window.page.inner_text(".word-note") == "dogs: 70 % likely as the next word"
+    assert window.page.get_attribute(".attention", "data-shown") == "false"
+    assert not window.page.is_visible(".attention-view")
 
 
 # ---- the true model ----
@@ -209,4 +214,4 @@ def test_the_built_in_model_on_a_true_photo(visit: Callable[..., Page], serve: C
     window = visit(serve(captioner))
     window.choose((EXAMPLES / "two_dogs.jpg").read_bytes(), "two_dogs.jpg")
     assert window.captioned() == [word.text for word in expected.words]
-    assert f"{round(100 * expected.confidence)} %" in window.page.inner_text(".st-percent")
+    assert f"{round(100 * expected.confidence)} %" in window.page.inner_text(".percent")

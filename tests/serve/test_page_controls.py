@@ -1,19 +1,18 @@
 """The page's options, errors and downloads, and whether everybody can use it."""
 
 import base64
+import io
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
-
-pytest.importorskip("gradio", reason="the page needs gradio (pip install 'showtell[serve]')")
 from tests.serve.page_window import SENTENCES, Page, Running, Scripted, a_photo, press
+from tests.serve.running import until
 
-from showtell.view.maps import STOPS
+from showtell.view.maps import COLORMAP
 
 # ---- options ----
 
@@ -24,74 +23,90 @@ def test_a_wide_beam_is_asked_for_and_as_many_captions_as_it_finds(visit: Callab
     press(window.page, "Home")
     window.choose(a_photo())
     window.captioned()
-    assert window.server.captioner.asked[-1].decode.beam == 1
+    assert window.server.captioner.asked[-1].decode.beam_size == 1
     window.page.get_by_label("Captions", exact=True).focus()
     press(window.page, "End")
-    window.page.wait_for_selector(".st-other >> nth=9")
-    assert window.server.captioner.asked[-1].decode.beam == 10
+    window.page.wait_for_selector(".caption-choice >> nth=9")
+    assert window.server.captioner.asked[-1].decode.beam_size == 10
     assert window.page.inner_text("[data-for=beam]") == "10"
 
 
 def test_the_page_shows_that_it_works_and_asks_again_on_demand(visit: Callable[..., Page]) -> None:
     window = visit()
-    button = window.page.get_by_role("button", name="Caption the photo")
-    assert button.is_disabled()
+    assert window.page.get_by_role("button", name="Caption photo").is_disabled()
     window.choose(a_photo())
     window.captioned()
     times = len(window.server.captioner.asked)
-    window.server.captioner.go.clear()
-    try:
-        button.click()
-        window.page.wait_for_selector(".st-busy", state="visible")
-        assert window.page.get_attribute(".st-result", "aria-busy") == "true"
+    with window.server.held():
+        window.page.get_by_role("button", name="Caption again").click()
+        window.page.wait_for_selector(".busy", state="visible")
+        assert window.page.get_attribute(".result", "aria-busy") == "true"
         assert window.page.inner_text("[role=status]") == "Captioning"
-    finally:
-        window.server.captioner.go.set()
-    window.page.wait_for_selector(".st-busy", state="hidden")
+        assert window.page.is_visible(".word >> nth=0")  # of the same photo
+    window.page.wait_for_selector(".busy", state="hidden")
     window.captioned()
     assert len(window.server.captioner.asked) == times + 1
+
+
+def test_captioning_is_cancelled_and_asked_for_again(visit: Callable[..., Page]) -> None:
+    window = visit()
+    with window.server.held():
+        window.choose(a_photo())
+        cancel = window.page.get_by_role("button", name="Cancel")
+        cancel.focus()
+        with window.page.expect_event("requestfailed") as failed:
+            press(window.page, "Enter")
+        assert failed.value.url.endswith("/v1/caption") and window.page.is_hidden(".busy")
+        assert window.announced() == "Cancelled" and window.page.is_hidden("[role=alert]")
+        assert window.page.evaluate("document.activeElement.innerText.trim()") == "Caption photo", "not lost"
+        assert window.page.is_visible(".image") and window.page.is_hidden(".answer")
+    window.page.get_by_role("button", name="Caption photo").click()
+    assert window.captioned() == ["two", "dogs", "run"]
+
+
+def test_the_server_drops_the_work_for_a_page_that_cancelled(visit: Callable[..., Page]) -> None:
+    window = visit()
+    batcher = window.server.site.batcher
+    with window.server.held():
+        window.choose(a_photo())
+        until(lambda: batcher.waiting == 1)
+        window.page.get_by_role("button", name="Cancel").click()
+        until(lambda: batcher.waiting == 0)
 
 
 def test_an_answer_that_is_no_longer_wanted_is_not_shown(visit: Callable[..., Page]) -> None:
     window = visit()
     window.choose(a_photo())
     window.captioned()
-    window.server.captioner.go.clear()
-    try:
-        window.page.get_by_role("button", name="Caption the photo").click()
-        with window.page.expect_request("**/queue/join*"):
+    with window.server.held():
+        window.page.get_by_role("button", name="Caption again").click()
+        with window.page.expect_event("requestfailed"), window.page.expect_request("**/v1/caption"):
             window.page.get_by_role("radio", name="العربية").check()
-        # The server gives up the first question, and the page hears of it, before it answers the second.
-        window.page.wait_for_function("document.querySelector('.st-busy').checkVisibility()")
-        assert window.page.is_hidden("[role=alert]")
-    finally:
-        window.server.captioner.go.set()
-    window.page.wait_for_selector(".st-words[data-language=ar]")
+        assert window.page.is_visible(".busy") and window.page.is_hidden("[role=alert]")
+    window.page.wait_for_selector(".words[data-language=ar]")
     assert window.captioned() == list(SENTENCES["ar"])
     assert window.page.is_hidden("[role=alert]")
 
 
 def test_a_long_list_fades_where_it_goes_on(visit: Callable[..., Page]) -> None:
     window = visit()
-    window.page.get_by_label("Captions", exact=True).fill("10")
+    window.set_captions(10)
     window.choose(a_photo())
-    window.page.wait_for_selector(".st-other >> nth=9")
-    assert window.page.eval_on_selector(".st-list", "list => getComputedStyle(list).maskImage") != "none"
-    window.page.eval_on_selector(".st-list", "list => list.scrollTo(0, 9999)")
-    window.page.wait_for_function("getComputedStyle(document.querySelector('.st-list')).maskImage === 'none'")
+    window.page.wait_for_selector(".caption-choice >> nth=9")
+    assert window.page.eval_on_selector(".caption-list", "list => getComputedStyle(list).maskImage") != "none"
+    window.page.eval_on_selector(".caption-list", "list => list.scrollTo(0, 9999)")
+    window.page.wait_for_function(
+        "() => getComputedStyle(document.querySelector('.caption-list')).maskImage === 'none'"
+    )
 
 
 def test_each_caption_has_a_bar_of_its_own(visit: Callable[..., Page]) -> None:
     window = visit()
-    window.page.get_by_label("Captions", exact=True).fill("2")
+    window.set_captions(2)
     window.choose(a_photo())
-    window.page.wait_for_selector(".st-other >> nth=1")
-    sizes = "bars => bars.map((bar) => [bar.offsetWidth, getComputedStyle(bar).backgroundSize])"
-    full = [
-        [float(x) for x in re.findall(r"[0-9.]+", size)[-1:]]
-        for _, size in window.page.eval_on_selector_all(".st-other i", sizes)
-    ]
-    assert full == [[61.0], [51.0]]
+    window.page.wait_for_selector(".caption-choice >> nth=1")
+    sizes = "bars => bars.map((bar) => getComputedStyle(bar).backgroundSize)"
+    assert window.page.eval_on_selector_all(".caption-choice i", sizes) == ["61% auto", "51% auto"]
 
 
 # ---- errors ----
@@ -107,7 +122,7 @@ def test_a_bad_file_says_what_is_wrong_and_the_next_photo_works(visit: Callable[
     assert error.inner_text().split() == ["photo.jpg:", "This", "file", "is", "not", "an", "image.", "Details"]
     error.get_by_text("Details").click()
     assert "not_an_image: " in error.inner_text()
-    assert not window.page.is_visible(".st-word") and not window.page.is_visible(".st-image")
+    assert not window.page.is_visible(".word") and not window.page.is_visible(".image")
     window.choose(a_photo())
     assert window.captioned() == ["two", "dogs", "run"]
     assert not error.is_visible()
@@ -118,12 +133,14 @@ def test_a_photo_that_is_too_large_is_not_sent(visit: Callable[..., Page], serve
     window.choose(bytes(100_000))
     error = window.page.get_by_role("alert")
     error.wait_for()
-    assert error.inner_text() == "photo.png: This photo is too large: found 0.10 MiB, expected at most 0.07 MiB."
+    assert error.inner_text() == "photo.png: This photo is too large: found 0.10 MiB, expected at most 0.09 MiB."
     assert not any(method == "POST" for method, _ in window.requests)
 
 
-def test_what_was_not_taken_is_named_and_its_message_is_over_with_the_next_click(visit: Callable[..., Page]) -> None:
-    window = visit()
+def test_what_was_not_taken_is_named_and_its_message_is_over_with_the_next_click(
+    visit: Callable[..., Page], serve: Callable[..., Running]
+) -> None:
+    window = visit(serve(Scripted(), body_bytes=100_000))
     window.choose(a_photo())
     window.captioned()
     error = window.page.get_by_role("alert")
@@ -133,19 +150,18 @@ def test_what_was_not_taken_is_named_and_its_message_is_over_with_the_next_click
         document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
     }""")
     assert error.inner_text() == "There is no picture in the clipboard."
-    window.page.click(".st-word >> nth=1")
+    window.page.click(".word >> nth=1")
     assert error.is_hidden()
-    window.choose(bytes(16 * 2**20), "large.jpg")
+    window.choose(bytes(200_000), "large.jpg")
     error.wait_for()
-    assert error.inner_text() == "large.jpg: This photo is too large: found 16.00 MiB, expected at most 15.00 MiB."
+    assert error.inner_text() == "large.jpg: This photo is too large: found 0.19 MiB, expected at most 0.09 MiB."
     window.page.get_by_role("radio", name="Grid").check()
-    assert error.is_hidden() and window.page.is_visible(".st-word >> nth=0")
+    assert error.is_hidden() and window.page.is_visible(".word >> nth=0")
 
 
 def test_of_several_files_it_is_said_which_was_taken(visit: Callable[..., Page], server: Running) -> None:
     window = visit()
-    server.captioner.go.clear()
-    try:
+    with server.held():
         window.page.evaluate(
             """(base64) => {
                 const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
@@ -154,26 +170,28 @@ def test_of_several_files_it_is_said_which_was_taken(visit: Callable[..., Page],
                 const type = "image/png";
                 for (const name of ["one.png", "two.png"]) data.items.add(new File([bytes], name, { type }));
                 const event = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
-                document.querySelector(".st-stage").dispatchEvent(event);
+                document.querySelector(".stage").dispatchEvent(event);
             }""",
             base64.b64encode(a_photo()).decode(),
         )
         window.page.get_by_text("One of 3 files was taken: one.png.", exact=True).wait_for()
-        assert window.page.inner_text(".st-live") == "One of 3 files was taken: one.png. Captioning"
-    finally:
-        server.captioner.go.set()
+        assert window.announced() == "One of 3 files was taken: one.png. Captioning"
     window.captioned()
-    assert window.page.is_visible(".st-taken")
+    assert window.page.is_visible(".file-note")
     window.choose(a_photo())
-    window.page.wait_for_selector(".st-taken", state="hidden")
+    window.page.wait_for_selector(".file-note", state="hidden")
 
 
 # ---- what can be taken away ----
 
 
+def opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content)).convert("RGB")
+
+
 @pytest.mark.parametrize("has_clipboard", [True, False])
 def test_the_caption_is_copied(visit: Callable[..., Page], has_clipboard: bool) -> None:
-    window = visit(permissions=["clipboard-read", "clipboard-write"])
+    window = visit(clock=True, permissions=["clipboard-read", "clipboard-write"])
     window.choose(a_photo())
     window.captioned()
     if not has_clipboard:  # as on http, but on the same computer
@@ -183,10 +201,11 @@ def test_the_caption_is_copied(visit: Callable[..., Page], has_clipboard: bool) 
     button.focus()
     press(window.page, "Enter")
     window.page.get_by_role("button", name="Copied").wait_for()
-    assert window.page.inner_text(".st-live") == "Copied"
+    assert window.announced() == "Copied"
     assert window.page.evaluate("(window.clipboard ?? navigator.clipboard).readText()") == "two dogs run"
-    assert window.page.evaluate("document.activeElement.dataset.do") == "copy"
+    assert window.page.evaluate("document.activeElement.dataset.action") == "copy"
     assert window.page.query_selector("textarea") is None
+    window.wait(2)
     button.wait_for()  # it says again what it does
 
 
@@ -205,9 +224,7 @@ def test_a_download_is_named_after_its_photo(visit: Callable[..., Page], name: s
     window = visit()
     window.choose(a_photo(), name)
     window.captioned()
-    with window.page.expect_download() as download:
-        window.page.get_by_role("button", name="Download JSON").click()
-    assert download.value.suggested_filename == expected
+    assert window.downloaded("Download JSON")[0] == expected
 
 
 @pytest.mark.parametrize(("size", "shown"), [((34, 1000), (34, 1000)), ((8, 8), (240, 240)), ((120, 60), (240, 120))])
@@ -217,9 +234,7 @@ def test_the_picture_of_a_narrow_or_small_photo_has_room_for_its_words(
     window = visit()
     window.choose(a_photo(*size))
     window.captioned()
-    with window.page.expect_download() as download:
-        window.page.get_by_role("button", name="Download picture").click()
-    picture = np.asarray(Image.open(download.value.path()).convert("RGB"), np.int16)
+    picture = np.asarray(opened(window.downloaded("Download picture")[1]), np.int16)
     assert picture.shape[1] == 240
     left = (240 - shown[0]) // 2
     photo = np.asarray(window.photo().resize(shown, Image.Resampling.BILINEAR), np.int16)
@@ -233,35 +248,31 @@ def test_the_picture_of_attention_has_its_colours_below(visit: Callable[..., Pag
     window = visit()
     window.choose(a_photo())
     window.captioned()
-    window.page.click(".st-word >> nth=1")
-    with window.page.expect_download() as download:
-        window.page.get_by_role("button", name="Download picture").click()
-    below = np.asarray(Image.open(download.value.path()).convert("RGB"), np.int16)[140:]
-    for stop in STOPS:
-        colour = ImageColor.getrgb(stop)
-        assert np.abs(below - colour).max(-1).min() <= 12, stop
+    window.page.click(".word >> nth=1")
+    below = np.asarray(opened(window.downloaded("Download picture")[1]), np.int16)[140:]
+    for stop in COLORMAP:
+        color = ImageColor.getrgb(stop)
+        assert np.abs(below - color).max(-1).min() <= 12, stop
 
 
 def test_downloads(visit: Callable[..., Page]) -> None:
     window = visit()
     window.choose(a_photo(), "my dogs.png")
     window.captioned()
-    window.page.click(".st-word >> nth=1")
-    with window.page.expect_download() as download:
-        window.page.get_by_role("button", name="Download picture").click()
-    picture = Image.open(download.value.path()).convert("RGB")
-    assert download.value.suggested_filename == "my dogs-caption.png"
+    window.page.click(".word >> nth=1")
+    name, content = window.downloaded("Download picture")
+    picture = opened(content)
+    assert name == "my dogs-caption.png"
     assert picture.width == 280 and picture.height > 140
     shown = np.abs(np.asarray(picture, np.int16)[:140] - np.asarray(window.map(), np.int16))
     assert shown.max() <= 1
     below = np.asarray(picture)[140:]
     assert (below == (255, 255, 255)).all(-1).any() and (below == (138, 36, 98)).all(-1).any()  # the word's background
-    with window.page.expect_download() as download:
-        window.page.get_by_role("button", name="Download JSON").click()
-    row = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
+    row = json.loads(window.downloaded("Download JSON")[1])
     assert (row["image"], row["caption"], row["language"]) == ("my dogs.png", "two dogs run", "en")
     assert [word["text"] for word in row["words"]] == ["two", "dogs", "run"]
-    assert row["words"][1]["attention"][2][5] == 1
+    assert row["words"][1]["attention"][2][5] == 1 and row["beam"] == 8
+    assert [other["caption"] for other in row["alternatives"]] == ["two dogs run again", "two dogs run again again"]
 
 
 # ---- everyone ----
@@ -271,7 +282,7 @@ def test_every_control_has_a_name(visit: Callable[..., Page]) -> None:
     window = visit()
     window.choose(a_photo())
     window.captioned()
-    snapshot = window.page.locator("#showtell").aria_snapshot()
+    snapshot = window.page.locator("body").aria_snapshot()
     kinds = "button|radio|slider|meter|toolbar|group|region|form|img|textbox"
     controls = [line.strip() for line in snapshot.splitlines() if re.match(rf"\s*- ({kinds})\b", line)]
     assert len(controls) > 20
@@ -284,11 +295,11 @@ def test_every_control_has_a_name(visit: Callable[..., Page]) -> None:
 @pytest.mark.parametrize(("width", "height"), [(320, 568), (390, 844), (768, 1024), (1440, 900)])
 def test_it_fits_every_screen(visit: Callable[..., Page], width: int, height: int) -> None:
     window = visit(viewport={"width": width, "height": height}, has_touch=width < 500, is_mobile=width < 500)
-    window.page.tap(".st-thumb") if width < 500 else window.page.click(".st-thumb")
+    window.page.tap(".thumbnail") if width < 500 else window.page.click(".thumbnail")
     window.captioned()
     assert window.page.evaluate("document.documentElement.scrollWidth") <= width
-    for each in window.page.query_selector_all("#showtell button, #showtell input[type=range], .st-segments span"):
-        if each.is_visible():
-            box = each.bounding_box()
-            assert box["height"] >= 40, each.inner_text()
-            assert box["x"] >= 0 and box["x"] + box["width"] <= width, each.inner_text()
+    for control in window.page.query_selector_all("button, input[type=range], .segments span"):
+        if control.is_visible():
+            box = control.bounding_box()
+            assert box["height"] >= 40, control.inner_text()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width, control.inner_text()

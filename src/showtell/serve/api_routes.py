@@ -1,4 +1,4 @@
-"""What is at which address of the API, and by which methods; `page_routes` says it of the page."""
+"""Paths of the API and their methods; `page.PAGE_METHODS` has those of the page."""
 
 from __future__ import annotations
 

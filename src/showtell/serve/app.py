@@ -1,4 +1,4 @@
-"""The HTTP API: what is at which address.
+"""The routes of the HTTP API.
 
 POST /v1/caption   GET /v1/models   GET /healthz   GET /readyz   GET /metrics   GET /openapi.json
 """
@@ -15,31 +15,33 @@ from showtell import __version__
 from showtell.errors import BadImage, ShowtellError
 from showtell.fetch.fetch import Fetcher
 from showtell.records import Caption
-from showtell.serve.batcher import Outcome, Stopping
-from showtell.serve.clients import client_of
-from showtell.serve.intake import read_request
-from showtell.serve.meters import CONTENT_TYPE, Meters
+from showtell.serve.batcher import Outcome, ShuttingDown
+from showtell.serve.client_key import client_key
+from showtell.serve.error_response import INTERNAL, ErrorResponse, RequestRejected
 from showtell.serve.openapi import caption_body, responses
-from showtell.serve.refusal import INTERNAL, Refusal, RefusedError
+from showtell.serve.request_parsing import parse_caption_request
 from showtell.serve.schema import (
     CaptionOut,
     CaptionResponse,
     ErrorOut,
     Health,
+    ImageResult,
     ModelOut,
     ModelsOut,
-    Result,
 )
+from showtell.serve.server_metrics import CONTENT_TYPE, ServerMetrics
 from showtell.serve.service import Service
-from showtell.serve.urls import Urls
+from showtell.serve.url_fetcher import UrlFetcher
 
-CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+STATUS_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 
 
-def make_app(service: Service, meters: Meters, fetcher: Fetcher | None = None, needs_key: bool = False) -> FastAPI:
-    """The API alone; the gate goes around it, the page below it. Without a fetcher no URL is fetched.
+def create_app(
+    service: Service, metrics: ServerMetrics, fetcher: Fetcher | None = None, needs_key: bool = False
+) -> FastAPI:
+    """The API alone, without admission and page. Without a fetcher no URL is fetched.
 
-    `needs_key`: that the gate asks for one is described.
+    `needs_key`: the description says that the admission middleware asks for one.
     """
     app = FastAPI(
         title="showtell",
@@ -51,14 +53,14 @@ def make_app(service: Service, meters: Meters, fetcher: Fetcher | None = None, n
         dependencies=[Depends(HTTPBearer(auto_error=False))] if needs_key else [],
         separate_input_output_schemas=False,
     )
-    _answer_errors(app)
-    _add_captions(app, service, fetcher)
-    _add_state(app, service, meters)
+    _add_error_handlers(app)
+    _add_caption_route(app, service, fetcher)
+    _add_state_routes(app, service, metrics)
     return app
 
 
-def _add_captions(app: FastAPI, service: Service, fetcher: Fetcher | None) -> None:
-    app.state.urls = urls = None if fetcher is None else Urls(fetcher, service.limits)
+def _add_caption_route(app: FastAPI, service: Service, fetcher: Fetcher | None) -> None:
+    app.state.url_fetcher = urls = None if fetcher is None else UrlFetcher(fetcher, service.limits)
 
     @app.post(
         "/v1/caption",
@@ -70,23 +72,23 @@ def _add_captions(app: FastAPI, service: Service, fetcher: Fetcher | None) -> No
     )
     async def caption(request: Request) -> CaptionResponse:
         """Each image gets captions, best first, or an error of its own; one bad image does not harm the others."""
-        client = client_of(request.client and request.client.host)
-        service.batcher.check_room(client)  # before a body is read for nothing
-        intake = await read_request(request, service.limits, fetcher is not None)
-        ask = service.ask(**intake.options.model_dump())
-        images = intake.images if urls is None else await urls.fetched(intake.images, client)
+        client = client_key(request.client and request.client.host)
+        service.batcher.check_capacity(client)  # before a body is read for nothing
+        parsed = await parse_caption_request(request, service.limits, fetcher is not None)
+        ask = service.ask(**parsed.options.model_dump())
+        images = parsed.images if urls is None else await urls.fetch_all(parsed.images, client)
         outcomes = await service.caption(images, ask, client)
-        return CaptionResponse(model=service.model, results=[_result(each) for each in outcomes])
+        return CaptionResponse(model=service.model, results=[_result(outcome) for outcome in outcomes])
 
 
-def _result(outcome: Outcome) -> Result:
+def _result(outcome: Outcome) -> ImageResult:
     if isinstance(outcome, BadImage):
-        return Result(error=ErrorOut(code=outcome.code, message=outcome.detail))
+        return ImageResult(error=ErrorOut(code=outcome.code, message=outcome.detail))
     captions: tuple[Caption, ...] = outcome
-    return Result(captions=[CaptionOut.of(each) for each in captions])
+    return ImageResult(captions=[CaptionOut.from_caption(caption) for caption in captions])
 
 
-def _add_state(app: FastAPI, service: Service, meters: Meters) -> None:
+def _add_state_routes(app: FastAPI, service: Service, metrics: ServerMetrics) -> None:
     @app.get("/v1/models", summary="What captions are written by", responses=responses())
     async def models() -> ModelsOut:
         model = ModelOut(
@@ -94,7 +96,7 @@ def _add_state(app: FastAPI, service: Service, meters: Meters) -> None:
             languages=list(service.captioner.languages),
             calibrated=list(service.captioner.calibrated),
             grid=service.captioner.bundle.manifest.grid,
-            longest=service.captioner.longest,
+            max_length=service.captioner.max_length,
             decode=service.captioner.settings().model_dump(mode="json"),
         )
         return ModelsOut(models=[model])
@@ -108,35 +110,35 @@ def _add_state(app: FastAPI, service: Service, meters: Meters) -> None:
     @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", summary="Whether it takes requests", responses=responses())
     async def readyz() -> Health:
-        if service.batcher.stopping:
-            raise Stopping
-        if not service.batcher.alive:
-            raise RefusedError(Refusal(503, "broken", "a thread of the server has died; start it again"))
+        if service.batcher.is_stopping:
+            raise ShuttingDown
+        if not service.batcher.is_alive:
+            raise RequestRejected(ErrorResponse(503, "broken", "a thread of the server has died; start it again"))
         return Health(status="ready")
 
     @app.get("/metrics", summary="Counts and times for Prometheus", response_class=Response, responses=responses())
-    async def metrics() -> Response:
-        return Response(meters.text(), media_type=CONTENT_TYPE)
+    async def prometheus() -> Response:
+        return Response(metrics.render(), media_type=CONTENT_TYPE)
 
 
-def _answer_errors(app: FastAPI) -> None:
-    def answer(refusal: Refusal) -> JSONResponse:
-        return JSONResponse(refusal.content(), refusal.status, dict(refusal.headers))
+def _add_error_handlers(app: FastAPI) -> None:
+    def json_response(response: ErrorResponse) -> JSONResponse:
+        return JSONResponse(response.content(), response.status, dict(response.headers))
 
-    @app.exception_handler(RefusedError)
-    async def refused(request: Request, error: RefusedError) -> JSONResponse:
-        return answer(error.refusal)
+    @app.exception_handler(RequestRejected)
+    async def rejected(request: Request, error: RequestRejected) -> JSONResponse:
+        return json_response(error.response)
 
     @app.exception_handler(ShowtellError)
-    async def ours(request: Request, error: ShowtellError) -> JSONResponse:
-        return answer(Refusal.of(error))
+    async def showtell_error(request: Request, error: ShowtellError) -> JSONResponse:
+        return json_response(ErrorResponse.from_error(error))
 
     @app.exception_handler(HTTPException)
-    async def of_starlette(request: Request, error: HTTPException) -> JSONResponse:
-        code = CODES.get(error.status_code, "bad_request")
-        return answer(Refusal(error.status_code, code, str(error.detail), error.headers or {}))
+    async def http_exception(request: Request, error: HTTPException) -> JSONResponse:
+        code = STATUS_CODES.get(error.status_code, "bad_request")
+        return json_response(ErrorResponse(error.status_code, code, str(error.detail), error.headers or {}))
 
     @app.exception_handler(Exception)
-    async def mistake(request: Request, error: Exception) -> JSONResponse:
-        # Starlette raises it again after this answer, and the gate logs it.
-        return answer(INTERNAL)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        # Starlette raises it again after this answer, and the admission middleware logs it.
+        return json_response(INTERNAL)

@@ -1,16 +1,16 @@
-"""Requests meet here: their photos wait in one bounded queue and go through the network together.
+"""Dynamic batching: images of all requests wait in one bounded queue and go through the model together.
 
-    submit -> loader threads: bytes to pixels -> network thread: photos that ask for the same, in batches -> outcomes
+    submit -> loader threads: bytes to pixels -> inference thread: images with equal options, in batches -> outcomes
 
-Clients take turns, and so do the requests of each, photo by photo: a request with one photo beside one with 32, or
-beside a client with 40 requests, waits for one or two batches, not for all of them. The turn also decides what is run
-next, so that no language or beam width waits behind a popular one.
+Scheduling is round-robin over clients, and over the requests of each client, image by image: a request with one image
+waits for one or two batches, whether it competes with a request of 32 or with a client of 40 requests. The order also
+decides which options run next, so that no language or beam size waits behind a popular one.
 
-Threads, not asyncio: ONNX Runtime and Pillow release the interpreter while they work, and a batch must not hold up the
-event loop that tells other clients that the queue is full.
+Threads, not asyncio: ONNX Runtime and Pillow release the GIL, and a batch must not block the event loop, which tells
+other clients that the queue is full.
 
-Rejected: a queue of requests that are run whole (a large one delays all behind it), and padding requests that ask for
-different beams into one search (a caption must not depend on what else is in its batch).
+Rejected: a queue of whole requests (a large one delays all behind it), and padding requests with different beam sizes
+into one search (a caption must not depend on what else is in its batch).
 """
 
 from __future__ import annotations
@@ -25,47 +25,48 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from showtell.core.captioner import Ask, Prepared
+from showtell.core.captioner import GenerationOptions, PreprocessedImage
 from showtell.errors import BadImage, ShowtellError
+from showtell.loading import LOADER_THREADS
 from showtell.records import Caption
-from showtell.serve.clients import KEPT
+from showtell.serve.fair_limiter import reserved
 from showtell.serve.limits import Limits
 
-LOADERS = 2
-"""Threads that load photos; decoding a JPEG takes a tenth of the network's time for it."""
-FIRST_GUESS = 0.1
-"""Seconds for a photo, until the first batch has been timed."""
+INITIAL_SECONDS_PER_IMAGE = 0.1
+"""Estimate until the first batch has been timed."""
 
 Outcome = tuple[Caption, ...] | BadImage
-"""Of one photo: captions, best first, or what is wrong with it."""
+"""Of one image: captions, best first, or its error."""
 
 
-class Network(Protocol):
-    """What the batcher needs of a Captioner."""
+class Model(Protocol):
+    """The methods of a Captioner that the batcher calls."""
 
-    def prepare(self, image: Any, max_pixels: int) -> Prepared: ...
+    def preprocess(self, image: Any, max_pixels: int) -> PreprocessedImage: ...
 
-    def caption_prepared(self, photos: Sequence[Prepared], ask: Ask) -> list[tuple[Caption, ...]]: ...
+    def caption_preprocessed(
+        self, photos: Sequence[PreprocessedImage], ask: GenerationOptions
+    ) -> list[tuple[Caption, ...]]: ...
 
 
 class QueueFull(ShowtellError):
-    """No room at present. `retry_after`: in so many seconds, as things go, there will be."""
+    """`retry_after`: seconds after which there is likely to be room."""
 
     def __init__(self, waiting: int, retry_after: int) -> None:
         super().__init__(f"{waiting} photos are waiting, which is the limit; try again in {retry_after} s")
         self.retry_after = retry_after
 
 
-class Stopping(ShowtellError):
-    """The server finishes what it has admitted and takes nothing new."""
+class ShuttingDown(ShowtellError):
+    """The server completes what it has admitted and admits nothing new."""
 
     def __init__(self) -> None:
         super().__init__("the server is stopping; try again later")
 
 
 @dataclass
-class _Turns:
-    """When somebody had a turn last, or came; whoever's number is smallest is next."""
+class _LastTurn:
+    """Sequence numbers of the last turn, or of the arrival; the smallest is next."""
 
     load: int
     run: int
@@ -73,101 +74,111 @@ class _Turns:
 
 @dataclass(eq=False)
 class _Client:
-    name: str
-    turns: _Turns
-    waiting: int = 0
-    """Photos, as in `Batcher.waiting`."""
+    key: str
+    last_turn: _LastTurn
+    unfinished: int = 0
+    """Images without an outcome."""
 
 
 @dataclass(eq=False)
 class _Request:
     client: _Client
-    turns: _Turns
-    ask: Ask
+    last_turn: _LastTurn
+    ask: GenerationOptions
     future: Future[list[Outcome]]
     unloaded: deque[tuple[int, Any]]
+    """Index in the request, and image."""
     outcomes: list[Outcome | None]
-    ready: deque[tuple[int, Prepared]] = field(default_factory=deque)
-    missing: int = 0
-    """Photos without an outcome."""
+    ready: deque[tuple[int, PreprocessedImage]] = field(default_factory=deque)
+    unfinished: int = 0
+    """Images without an outcome."""
 
     @property
-    def to_load(self) -> tuple[int, int]:
-        return self.client.turns.load, self.turns.load
+    def load_order(self) -> tuple[int, int]:
+        return self.client.last_turn.load, self.last_turn.load
 
     @property
-    def to_run(self) -> tuple[int, int]:
-        return self.client.turns.run, self.turns.run
+    def run_order(self) -> tuple[int, int]:
+        return self.client.last_turn.run, self.last_turn.run
 
 
 class Batcher:
     def __init__(
-        self, network: Network, limits: Limits, on_batch: Callable[[int, float], None] = lambda photos, seconds: None
+        self,
+        model: Model,
+        limits: Limits,
+        on_batch: Callable[[int, float], None] = lambda images, seconds: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_batch(photos, seconds)` is called after each run of the network, in its thread."""
-        self.network, self.limits, self.on_batch = network, limits, on_batch
+        """Starts the threads; `close` ends them.
+
+        `on_batch(images, seconds)` is called after each batch, in the inference thread. `clock` gives monotonic
+        seconds, by which batches are delayed and timed.
+        """
+        self.model, self.limits, self.on_batch, self._clock = model, limits, on_batch, clock
         self._requests: list[_Request] = []
         self._clients: dict[str, _Client] = {}
         self._turns = 0
         self._changed = threading.Condition()
         self._waiting = 0
-        self._first_ready: float | None = None
-        self._per_photo = FIRST_GUESS
-        self._stopping = False
-        names = ["load"] * LOADERS + ["network"]
-        works = [self._load] * LOADERS + [self._run]
+        self._first_ready_at: float | None = None
+        self._seconds_per_image = INITIAL_SECONDS_PER_IMAGE
+        self._is_stopping = False
         self._threads = [
-            threading.Thread(target=work, name=f"showtell-{name}", daemon=True)
-            for name, work in zip(names, works, strict=True)
+            *(self._thread(self._load_images, "showtell-load") for _ in range(LOADER_THREADS)),
+            self._thread(self._run_batches, "showtell-inference"),
         ]
         for thread in self._threads:
             thread.start()
 
-    @property
-    def stopping(self) -> bool:
-        return self._stopping
+    @staticmethod
+    def _thread(target: Callable[[], None], name: str) -> threading.Thread:
+        return threading.Thread(target=target, name=name, daemon=True)
 
     @property
-    def alive(self) -> bool:
-        """Whether all of its threads are; without, nothing would ever be done."""
+    def is_stopping(self) -> bool:
+        return self._is_stopping
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether all threads are; otherwise requests would wait for ever."""
         return all(thread.is_alive() for thread in self._threads)
 
     @property
     def waiting(self) -> int:
-        """Photos admitted and not yet done."""
+        """Images admitted and not finished."""
         return self._waiting
 
-    def check_room(self, client: str = "") -> None:
-        """Raises QueueFull or Stopping where `submit` would: before a body is read that would be for nothing."""
-        if self._stopping:
-            raise Stopping
-        # No more than can be done in the time for stopping, should that be now: a slow model has less room.
-        room = max(1, min(self.limits.queue, int(self.limits.stop_seconds / self._per_photo)))
+    def check_capacity(self, client: str = "") -> None:
+        """Raises QueueFull or ShuttingDown where `submit` would; called before a body is read."""
+        if self._is_stopping:
+            raise ShuttingDown
+        # No more than can be finished during a shutdown that begins now, so that a slow model has a shorter queue.
+        capacity = max(1, min(self.limits.queue_size, int(self.limits.shutdown_timeout / self._seconds_per_image)))
         if client in self._clients:
-            room -= room // KEPT
-        if self._waiting >= room:
-            # What is over the mark has to be done before there is room for one more.
-            over = self._waiting - room + 1
-            raise QueueFull(self._waiting, max(1, math.ceil(over * self._per_photo)))
+            capacity -= reserved(capacity)
+        if self._waiting >= capacity:
+            excess = self._waiting - capacity + 1
+            raise QueueFull(self._waiting, max(1, math.ceil(excess * self._seconds_per_image)))
 
-    def submit(self, images: Sequence[Any], ask: Ask, client: str = "") -> Future[list[Outcome]]:
-        """One outcome per image, in order. Cancelling the future takes its photos out of the queue.
+    def submit(self, images: Sequence[Any], ask: GenerationOptions, client: str = "") -> Future[list[Outcome]]:
+        """One outcome per image, in order. Cancelling the future removes its images from the queue.
 
-        A request is admitted while there is room for one photo, so that large ones are not starved by small ones: up to
-        `limits.queue + limits.images - 1` photos wait. The last quarter of the room is for clients that have nothing in
-        the queue. Raises QueueFull and Stopping.
+        A request is admitted while there is room for one image, so that small requests cannot starve large ones: up to
+        `limits.queue_size + limits.images - 1` images wait. The last quarter of the queue is reserved for clients that
+        have nothing in it. Raises QueueFull and ShuttingDown.
         """
         future: Future[list[Outcome]] = Future()
         if not images:
             future.set_result([])
             return future
         with self._changed:
-            self.check_room(client)
-            now = self._next_turn()
-            owner = self._clients.setdefault(client, _Client(client, _Turns(now, now)))
+            self.check_capacity(client)
+            turn = self._next_turn()
+            owner = self._clients.setdefault(client, _Client(client, _LastTurn(turn, turn)))
             outcomes: list[Outcome | None] = [None] * len(images)
-            request = _Request(owner, _Turns(now, now), ask, future, deque(enumerate(images)), outcomes)
-            self._count(request, len(images))
+            request = _Request(owner, _LastTurn(turn, turn), ask, future, deque(enumerate(images)), outcomes)
+            self._add_unfinished(request, len(images))
             self._requests.append(request)
             self._changed.notify_all()
         future.add_done_callback(lambda done: self._drop(request) if done.cancelled() else None)
@@ -175,13 +186,13 @@ class Batcher:
 
     def stop_admitting(self) -> None:
         with self._changed:
-            self._stopping = True
+            self._is_stopping = True
             self._changed.notify_all()
 
-    def close(self, seconds: float) -> bool:
-        """Admit nothing more and finish the rest; False if that took longer than `seconds`."""
+    def close(self, timeout: float) -> bool:
+        """Admits nothing more and finishes the rest; False if that takes longer than `timeout` seconds."""
         self.stop_admitting()
-        end = time.monotonic() + seconds
+        end = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
@@ -190,124 +201,126 @@ class Batcher:
         self._turns += 1
         return self._turns
 
-    def _count(self, request: _Request, more: int) -> None:
-        """So many photos more without an outcome, or fewer; a client that has none left is forgotten."""
-        request.missing += more
-        request.client.waiting += more
-        self._waiting += more
-        if not request.client.waiting:
-            del self._clients[request.client.name]
+    def _add_unfinished(self, request: _Request, count: int) -> None:
+        """Changes the number of images without an outcome; a client that has none left is forgotten."""
+        request.unfinished += count
+        request.client.unfinished += count
+        self._waiting += count
+        if not request.client.unfinished:
+            del self._clients[request.client.key]
 
     def _drop(self, request: _Request) -> None:
         with self._changed:
-            if request.missing:
-                self._count(request, -request.missing)
+            if request.unfinished:
+                self._add_unfinished(request, -request.unfinished)
                 request.unloaded.clear()
                 request.ready.clear()
                 with contextlib.suppress(ValueError):
                     self._requests.remove(request)
                 self._changed.notify_all()
 
-    def _load(self) -> None:
-        while (taken := self._take_unloaded()) is not None:
-            request, place, image = taken
+    def _load_images(self) -> None:
+        while (job := self._next_to_load()) is not None:
+            request, index, image = job
             try:
-                prepared = self.network.prepare(image, max_pixels=self.limits.pixels)
+                prepared = self.model.preprocess(image, max_pixels=self.limits.image_pixels)
             except BadImage as error:
-                self._finish([(request, place, error)])
-            except Exception as error:  # noqa: BLE001  # ours or Pillow's mistake: the request fails, the server stays
+                self._finish([(request, index, error)])
+            except Exception as error:  # noqa: BLE001  # a bug here or in Pillow: the request fails, the server stays
                 self._fail([request], error)
             else:
                 with self._changed:
-                    if request.missing:
-                        request.ready.append((place, prepared))
-                        self._first_ready = self._first_ready or time.monotonic()
+                    if request.unfinished:
+                        request.ready.append((index, prepared))
+                        if self._first_ready_at is None:
+                            self._first_ready_at = self._clock()
                         self._changed.notify_all()
-            del taken, image
+            del job, image
 
-    def _take_unloaded(self) -> tuple[_Request, int, Any] | None:
-        """A photo of the request whose turn it is, or None when there will be none: the server stops."""
+    def _next_to_load(self) -> tuple[_Request, int, Any] | None:
+        """An image of the request whose turn it is; None when the batcher is closed and empty."""
         with self._changed:
             while True:
-                waiting = [each for each in self._requests if each.unloaded]
-                if waiting:
-                    request = min(waiting, key=lambda each: each.to_load)
-                    request.turns.load = request.client.turns.load = self._next_turn()
-                    place, image = request.unloaded.popleft()
-                    return request, place, image
-                if self._stopping and not self._waiting:
+                candidates = [request for request in self._requests if request.unloaded]
+                if candidates:
+                    request = min(candidates, key=lambda request: request.load_order)
+                    request.last_turn.load = request.client.last_turn.load = self._next_turn()
+                    index, image = request.unloaded.popleft()
+                    return request, index, image
+                if self._is_stopping and not self._waiting:
                     return None
                 self._changed.wait()
 
-    def _run(self) -> None:
-        while batch := self._take_batch():
-            photos = [prepared for _, _, prepared in batch]
-            begin = time.monotonic()
+    def _run_batches(self) -> None:
+        while batch := self._next_batch():
+            images = [prepared for _, _, prepared in batch]
+            started_at = self._clock()
             try:
-                captions = self.network.caption_prepared(photos, batch[0][0].ask)
-                done = [(request, place, each) for (request, place, _), each in zip(batch, captions, strict=True)]
-                seconds = time.monotonic() - begin
+                captions = self.model.caption_preprocessed(images, batch[0][0].ask)
+                done = [(request, index, best) for (request, index, _), best in zip(batch, captions, strict=True)]
+                seconds = self._clock() - started_at
                 self.on_batch(len(batch), seconds)
             except Exception as error:  # noqa: BLE001  # the requests of this batch fail, and the next one is tried
                 self._fail((request for request, _, _ in batch), error)
                 continue
-            self._per_photo += 0.2 * (seconds / len(batch) - self._per_photo)
+            # Exponential moving average.
+            self._seconds_per_image += 0.2 * (seconds / len(batch) - self._seconds_per_image)
             self._finish(done)
 
-    def _take_batch(self) -> list[tuple[_Request, int, Prepared]]:
-        """Photos that ask for the same, in turns; nothing when there will be none."""
+    def _next_batch(self) -> list[tuple[_Request, int, PreprocessedImage]]:
+        """Images with equal options, round-robin; none when the batcher is closed and empty."""
         with self._changed:
             while True:
-                ready = [each for each in self._requests if each.ready]
+                ready = [request for request in self._requests if request.ready]
                 if not ready:
-                    self._first_ready = None
-                    if self._stopping and not self._waiting:
+                    self._first_ready_at = None
+                    if self._is_stopping and not self._waiting:
                         return []
                     self._changed.wait()
                     continue
-                first = min(ready, key=lambda each: each.to_run)
-                alike = [each for each in ready if each.ask == first.ask]
-                rest = self._time_to_wait(sum(len(each.ready) for each in alike))
-                if rest > 0:
-                    self._changed.wait(rest)
+                first = min(ready, key=lambda request: request.run_order)
+                compatible = [request for request in ready if request.ask == first.ask]
+                delay = self._delay(sum(len(request.ready) for request in compatible))
+                if delay > 0:
+                    self._changed.wait(delay)
                     continue
-                return self._in_turns(alike)
+                return self._take_round_robin(compatible)
 
-    def _time_to_wait(self, ready: int) -> float:
-        """Seconds for which a batch of so many photos is held back in the hope of more."""
-        if ready >= self.limits.batch or self._stopping or self._first_ready is None:
+    def _delay(self, ready: int) -> float:
+        """Seconds for which a batch of `ready` images still waits for more."""
+        if ready >= self.limits.batch_size or self._is_stopping or self._first_ready_at is None:
             return 0.0
-        return self._first_ready + self.limits.wait - time.monotonic()
+        return self._first_ready_at + self.limits.batch_delay - self._clock()
 
-    def _in_turns(self, alike: list[_Request]) -> list[tuple[_Request, int, Prepared]]:
-        batch: list[tuple[_Request, int, Prepared]] = []
-        while alike and len(batch) < self.limits.batch:
-            request = min(alike, key=lambda each: each.to_run)
+    def _take_round_robin(self, requests: list[_Request]) -> list[tuple[_Request, int, PreprocessedImage]]:
+        batch: list[tuple[_Request, int, PreprocessedImage]] = []
+        while requests and len(batch) < self.limits.batch_size:
+            request = min(requests, key=lambda request: request.run_order)
             batch.append((request, *request.ready.popleft()))
-            # Behind all others, those too who ask for something else.
-            request.turns.run = request.client.turns.run = self._next_turn()
+            # Behind all others, also those with other options.
+            request.last_turn.run = request.client.last_turn.run = self._next_turn()
             if not request.ready:
-                alike.remove(request)
+                requests.remove(request)
         return batch
 
     def _finish(self, done: Iterable[tuple[_Request, int, Outcome]]) -> None:
         complete = []
         with self._changed:
-            for request, place, outcome in done:
-                if not request.missing:
-                    continue  # its client left
-                request.outcomes[place] = outcome
-                self._count(request, -1)
-                if not request.missing:
+            for request, index, outcome in done:
+                if not request.unfinished:
+                    continue  # cancelled or failed
+                request.outcomes[index] = outcome
+                self._add_unfinished(request, -1)
+                if not request.unfinished:
                     self._requests.remove(request)
                     complete.append(request)
             self._changed.notify_all()
         for request in complete:
             with contextlib.suppress(InvalidStateError):  # cancelled at this very moment
-                request.future.set_result([each for each in request.outcomes if each is not None])
+                request.future.set_result([outcome for outcome in request.outcomes if outcome is not None])
 
     def _fail(self, requests: Iterable[_Request], error: Exception) -> None:
-        for request in {id(each): each for each in requests}.values():
+        for request in {id(request): request for request in requests}.values():
             self._drop(request)
             with contextlib.suppress(InvalidStateError):
                 request.future.set_exception(error)

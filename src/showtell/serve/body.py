@@ -1,4 +1,7 @@
-"""The body of a request on its way to the app: counted, timed, and watched for the client's leaving."""
+"""The request body between the server and the app: size and time limits, and detection of a disconnected client.
+
+All times are those of the event loop's clock.
+"""
 
 from __future__ import annotations
 
@@ -9,113 +12,115 @@ import anyio
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive
 
-from showtell.serve.clients import Room
+from showtell.serve.error_response import ErrorResponse
+from showtell.serve.fair_limiter import FairLimiter
 from showtell.serve.limits import Limits
-from showtell.serve.refusal import Refusal
 
-LINGER_SECONDS = 2.0
-LINGER_BYTES = 2**26
+LINGERING_TIMEOUT = 2.0
+"""Seconds of a lingering close, as nginx calls it."""
+LINGERING_BYTES = 2**26
 
 
-class Body:
-    """Between the server's `receive` and the app's.
+class RequestBody:
+    """Wraps the server's `receive`; the app calls `RequestBody.receive`.
 
-    A task reads ahead by one message, so that it sees the client leave even where the app never asks, and then cancels
-    what is done for it.
+    `pump` reads one message ahead of the app, so that a disconnect is seen even where the app never calls `receive`,
+    and the work for that client is cancelled.
     """
 
-    def __init__(self, receive: Receive, headers: Headers, limits: Limits, store: Room, client: str) -> None:
-        """`store`: bytes that all requests together may have in work; memory is what a stranger fills first."""
-        self._receive, self._limits, self._store, self.client = receive, limits, store, client
+    def __init__(
+        self, receive: Receive, headers: Headers, limits: Limits, byte_limiter: FairLimiter, client_key: str
+    ) -> None:
+        """`byte_limiter`: body bytes of all requests in flight, which bounds the memory that clients can fill."""
+        self._receive, self._limits, self._byte_limiter, self.client_key = receive, limits, byte_limiter, client_key
         self._is_expected = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        self._pieces: asyncio.Queue[Message] = asyncio.Queue(1)
-        self._count = 0
-        self._is_pumped = self._is_unwanted = False
-        self._read = asyncio.Event()
-        self.complete = self.left = False
-        self.refusal: Refusal | None = None
+        self._messages: asyncio.Queue[Message] = asyncio.Queue(1)
+        self._byte_count = 0
+        self._is_pumping = self._is_discarding = False
+        self._pump_ended = asyncio.Event()
+        self.is_complete = self.is_disconnected = False
+        self.refusal: ErrorResponse | None = None
 
     @property
-    def unread(self) -> bool:
-        """Whether more of it may be on its way."""
-        return self._is_expected and not self.complete and not self.left
+    def is_unread(self) -> bool:
+        """Whether more of the body may still arrive."""
+        return self._is_expected and not self.is_complete and not self.is_disconnected
 
     async def receive(self) -> Message:
-        """What the app calls. After the body it waits: an app whose client left is cancelled, and need not ask."""
-        return await self._pieces.get()
+        """The app's `receive`. After the body it blocks: a disconnect cancels the app instead of being delivered."""
+        return await self._messages.get()
 
-    async def pump(self, work: anyio.CancelScope, on_complete: Callable[[], Refusal | None]) -> None:
-        """Read all; cancel `work` when there is a reason not to go on. `on_complete` may have one."""
-        self._is_pumped = True
+    async def pump(self, work: anyio.CancelScope, on_complete: Callable[[], ErrorResponse | None]) -> None:
+        """Reads the whole body. Cancels `work` on a refusal, of its own or from `on_complete`, and on a disconnect."""
+        self._is_pumping = True
         try:
-            await self._read_body(on_complete)
+            await self._read(on_complete)
         finally:
-            self._is_pumped = False
-        self._read.set()
-        if self._is_unwanted:
+            self._is_pumping = False
+        self._pump_ended.set()
+        if self._is_discarding:
             return
-        if self.refusal is None and not self.left:
-            await self._receive()  # nothing comes after the body, except that the client leaves
-            self.left = True
+        if self.refusal is None and not self.is_disconnected:
+            await self._receive()  # after the body, the only message is http.disconnect
+            self.is_disconnected = True
         work.cancel()
 
     def release(self) -> None:
-        """What it held is no longer in work."""
-        self._store.give_back(self.client, self._count)
-        self._count = 0
+        """Gives the bytes back to the limiter."""
+        self._byte_limiter.release(self.client_key, self._byte_count)
+        self._byte_count = 0
 
-    async def look_away(self) -> None:
-        """Let the rest come, for a while, after the answer and before the end of the connection.
+    async def drain(self) -> None:
+        """Lingering close: reads and discards the rest of the body after the response.
 
-        Closing at once, while bytes come in, makes the client's system throw away the answer that it has (RFC 9112,
-        9.6).
+        Closing a connection with unread data makes TCP reset it, and the client loses the response (RFC 9112, 9.6).
         """
-        self._is_unwanted = True
-        with anyio.move_on_after(LINGER_SECONDS):
-            if self._is_pumped:
-                if not self._pieces.empty():
-                    self._pieces.get_nowait()
-                await self._read.wait()
+        self._is_discarding = True
+        with anyio.move_on_after(LINGERING_TIMEOUT):
+            if self._is_pumping:
+                if not self._messages.empty():
+                    self._messages.get_nowait()
+                await self._pump_ended.wait()
             await self._discard()
 
     async def _discard(self) -> None:
-        seen = 0
-        while not self.complete and not self.left and seen < LINGER_BYTES:
+        discarded = 0
+        while not self.is_complete and not self.is_disconnected and discarded < LINGERING_BYTES:
             message = await self._receive()
-            seen += len(message.get("body", b""))
-            self.left = message["type"] == "http.disconnect"
-            self.complete = not self.left and not message.get("more_body", False)
+            discarded += len(message.get("body", b""))
+            self.is_disconnected = message["type"] == "http.disconnect"
+            self.is_complete = not self.is_disconnected and not message.get("more_body", False)
 
-    async def _read_body(self, on_complete: Callable[[], Refusal | None]) -> None:
-        rest = self._limits.upload_seconds
-        while not self.complete:
-            begin = anyio.current_time()
-            with anyio.move_on_after(rest) as waiting:
+    async def _read(self, on_complete: Callable[[], ErrorResponse | None]) -> None:
+        remaining = self._limits.body_timeout
+        while not self.is_complete:
+            started_at = anyio.current_time()
+            with anyio.move_on_after(remaining) as timeout:
                 message = await self._receive()
-            if waiting.cancelled_caught:
-                text = f"the body was not complete after {self._limits.upload_seconds:g} s"
-                self.refusal = Refusal(408, "slow_upload", text)
+            if timeout.cancelled_caught:
+                text = f"the body was not complete after {self._limits.body_timeout:g} s"
+                self.refusal = ErrorResponse(408, "slow_upload", text)
                 return
-            if self.refusal is not None:  # by the gate, which stops, while this piece came
+            if self.refusal is not None:  # set by the gate at shutdown, while this message arrived
                 return
-            # Only the sender's time counts, not that of an app which is slow to take it.
-            rest = max(0.0, rest - (anyio.current_time() - begin))
+            # Only waiting for the client counts, not for an app that is slow to read.
+            remaining = max(0.0, remaining - (anyio.current_time() - started_at))
             if message["type"] == "http.disconnect":
-                self.left = True
+                self.is_disconnected = True
                 return
-            self.refusal = self._took(len(message.get("body", b"")))
+            self.refusal = self._account(len(message.get("body", b"")))
             if self.refusal is None and not message.get("more_body", False):
-                self.complete = True
+                self.is_complete = True
                 self.refusal = on_complete()
             if self.refusal is not None:
                 return
-            if not self._is_unwanted:
-                await self._pieces.put(message)
+            if not self._is_discarding:
+                await self._messages.put(message)
 
-    def _took(self, count: int) -> Refusal | None:
-        if self._count + count > self._limits.body_bytes:
-            return Refusal.too_large(self._limits.body_bytes)
-        if not self._store.take(self.client, count):
-            return Refusal.busy("as many bytes are in work as are allowed")
-        self._count += count
+    def _account(self, count: int) -> ErrorResponse | None:
+        if self._byte_count + count > self._limits.body_bytes:
+            return ErrorResponse.too_large(self._limits.body_bytes)
+        if not self._byte_limiter.try_acquire(self.client_key, count):
+            return ErrorResponse.busy("as many bytes are in work as are allowed")
+        self._byte_count += count
         return None

@@ -1,8 +1,8 @@
-"""What only the connection shows: a head that does not end, a reader that does not read, a body that is mostly frame,
-too many of them.
+"""Limits that only the connection can enforce: request heads that never end, clients that do not read, bodies that are
+mostly chunk framing, and too many connections.
 
-uvicorn gives the app a request once its head is complete, and waits for that as long as it takes; so the time is kept
-here, in the class that it makes for each connection.
+uvicorn calls the app once the head is complete, and waits for that without a timeout; so these limits are in the
+protocol class, which it instantiates for each connection. Timers are those of the event loop.
 """
 
 from __future__ import annotations
@@ -17,134 +17,141 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from showtell.serve.clients import client_of
+from showtell.serve.client_key import client_key
+from showtell.serve.error_response import ErrorResponse
 from showtell.serve.limits import Limits
-from showtell.serve.refusal import Refusal
 
 
-def _closing(refusal: Refusal, reason: str) -> bytes:
-    """An answer to what never became a request."""
+def _closing_response(refusal: ErrorResponse, reason: str) -> bytes:
+    """A complete HTTP response, for what never became a request."""
     body = json.dumps(refusal.content())
     head = f"HTTP/1.1 {refusal.status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-LATE = _closing(Refusal(408, "slow_head", "the head of the request was not complete in time"), "Request Timeout")
-BROKEN = _closing(Refusal(400, "bad_request", "this is not HTTP"), "Bad Request")
-WASTEFUL = _closing(
-    Refusal(400, "bad_request", "the body comes in tiny chunks; send chunks of 1 KiB or more, or a Content-Length"),
+HEADER_TIMEOUT_RESPONSE = _closing_response(
+    ErrorResponse(408, "slow_head", "the head of the request was not complete in time"), "Request Timeout"
+)
+BAD_REQUEST_RESPONSE = _closing_response(ErrorResponse(400, "bad_request", "this is not HTTP"), "Bad Request")
+TINY_CHUNKS_RESPONSE = _closing_response(
+    ErrorResponse(
+        400, "bad_request", "the body comes in tiny chunks; send chunks of 1 KiB or more, or a Content-Length"
+    ),
     "Bad Request",
 )
 
-RECEIVED_AT_ONCE = 16 * 1024
-"""Bytes, where asyncio takes 256 KiB: in chunks of one byte these are 87,000 events of h11, and nobody's turn."""
-FRAME = 64 * 1024
-"""Bytes around the chunks of a body, lengths and line ends, that cost nothing; then an eighth of the body's."""
+MAX_RECV_BYTES = 16 * 1024
+"""asyncio reads 256 KiB at once: in chunks of one byte these are 87,000 events of h11, which block the event loop."""
+FREE_OVERHEAD_BYTES = 64 * 1024
+"""Chunk framing (size lines and line ends) that is allowed beyond an eighth of the body."""
 
 
-class _Weighed(h11.Connection):
-    """Knows how much of a body is frame. In chunks of one byte it is five sixths, and each chunk costs what a large one
-    does."""
+class _OverheadConnection(h11.Connection):
+    """Counts the chunk framing of a body. In chunks of one byte it is five sixths of what is sent, and each chunk costs
+    as much CPU time as a large one."""
 
-    _frame = 0
+    _overhead = 0
 
     @property
-    def frame(self) -> int:
-        """Bytes of this body, so far, that are frame and more than an eighth."""
-        return max(0, self._frame) if self.their_state is h11.SEND_BODY else 0
+    def overhead(self) -> int:
+        """Bytes of this body, so far, that are framing beyond an eighth of the data."""
+        return max(0, self._overhead) if self.their_state is h11.SEND_BODY else 0
 
     def receive_data(self, data: bytes) -> None:
-        self._frame += len(data)
+        self._overhead += len(data)
         super().receive_data(data)
 
     def next_event(self) -> Any:
         event = super().next_event()
         if isinstance(event, h11.Data):
-            self._frame -= len(event.data) + len(event.data) // 8
+            self._overhead -= len(event.data) + len(event.data) // 8
         elif isinstance(event, h11.Request):
-            self._frame = 0
+            self._overhead = 0
         return event
 
 
-def timed_protocol(limits: Limits) -> type[H11Protocol]:
-    """A protocol for `uvicorn.Config(http=...)`."""
+def limited_protocol(limits: Limits) -> type[H11Protocol]:
+    """A protocol class for `uvicorn.Config(http=...)`."""
 
-    class TimedProtocol(H11Protocol):
-        conn: _Weighed
-        _name = ""
-        _head: asyncio.TimerHandle | None = None
-        _watch: asyncio.TimerHandle | None = None
-        _was_stuck = False
+    class LimitedProtocol(H11Protocol):
+        conn: _OverheadConnection
+        _client_key = ""
+        _header_timer: asyncio.TimerHandle | None = None
+        _stall_timer: asyncio.TimerHandle | None = None
+        _was_stalled = False
 
         def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
             super().__init__(config, *args, **kwargs)
-            self.conn = _Weighed(h11.SERVER)
+            self.conn = _OverheadConnection(h11.SERVER)
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            # Once, and not each time that the others of one client are counted.
-            self._name = client_of(self.client and self.client[0])
-            self._receive_at_once(RECEIVED_AT_ONCE)
-            # asyncio does this for sockets that say they are TCP, which those of `socket.create_server` do not. Without
-            # it, the second part of an answer waits for word that the first has arrived: 40 ms.
-            with contextlib.suppress(OSError):  # whoever left already
+            # Kept: it is compared with that of every new connection.
+            self._client_key = client_key(self.client and self.client[0])
+            self._set_recv_size(MAX_RECV_BYTES)
+            # asyncio does this for sockets that say they are TCP, which those of `socket.create_server` do not. With
+            # Nagle's algorithm the second part of a response waits for the acknowledgement of the first: 40 ms.
+            with contextlib.suppress(OSError):  # already disconnected
                 transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            alike = sum(getattr(each, "_name", None) == self._name for each in self.connections)
-            if len(self.connections) > limits.connections or alike > limits.address_connections:
+            of_client = sum(getattr(other, "_client_key", None) == self._client_key for other in self.connections)
+            if len(self.connections) > limits.connections or of_client > limits.connections_per_client:
                 transport.abort()
             else:
-                self._await_head()
-                self._look()
+                self._start_header_timer()
+                self._check_stalled()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            if self.conn.frame > FRAME:
-                self._break_off(WASTEFUL)
-            self._receive_at_once(max(RECEIVED_AT_ONCE // 16, RECEIVED_AT_ONCE - self.conn.frame))
+            if self.conn.overhead > FREE_OVERHEAD_BYTES:
+                self._respond_and_close(TINY_CHUNKS_RESPONSE)
+            self._set_recv_size(max(MAX_RECV_BYTES // 16, MAX_RECV_BYTES - self.conn.overhead))
             if self.conn.their_state is not h11.IDLE:
-                self._stop_waiting()
-            elif self._head is None:  # the beginning of the next head
-                self._await_head()
+                self._cancel_header_timer()
+            elif self._header_timer is None:  # the next request on this connection has begun
+                self._start_header_timer()
 
-        def _receive_at_once(self, count: int) -> None:
-            cast(Any, self.transport).max_size = count  # asyncio's sockets take it; elsewhere (Windows) it is nothing
+        def _set_recv_size(self, count: int) -> None:
+            # An attribute of asyncio's selector transport; elsewhere (Windows) it has no effect.
+            cast(Any, self.transport).max_size = count
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_waiting()
-            if self._watch is not None:
-                self._watch.cancel()
+            self._cancel_header_timer()
+            if self._stall_timer is not None:
+                self._stall_timer.cancel()
             super().connection_lost(exc)
 
         def send_400_response(self, msg: str) -> None:
-            self._break_off(BROKEN)
+            self._respond_and_close(BAD_REQUEST_RESPONSE)
 
-        def _break_off(self, answer: bytes) -> None:
-            # In the middle of another answer it would be read as a part of that.
+        def _respond_and_close(self, response: bytes) -> None:
+            # In the middle of another response it would be read as a part of that.
             if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-                self.transport.write(answer)
+                self.transport.write(response)
             self.transport.close()
 
-        def _look(self) -> None:
-            """Whoever closes waits until what is written has been read, and that is for ever with some readers."""
-            # A full buffer is a reader that does not read, too: the request itself ends by its deadline.
-            is_stuck = self.transport.is_closing() or self.flow.write_paused
-            if is_stuck and self._was_stuck:
+        def _check_stalled(self) -> None:
+            """Aborts a connection whose client does not read; called twice per `request_timeout`.
+
+            `transport.close` waits until the write buffer is flushed, which some clients never let happen.
+            """
+            is_stalled = self.transport.is_closing() or self.flow.write_paused
+            if is_stalled and self._was_stalled:
                 self.transport.abort()
                 return
-            self._was_stuck = is_stuck
-            self._watch = self.loop.call_later(limits.deadline / 2, self._look)
+            self._was_stalled = is_stalled
+            self._stall_timer = self.loop.call_later(limits.request_timeout / 2, self._check_stalled)
 
-        def _await_head(self) -> None:
-            self._head = self.loop.call_later(limits.header_seconds, self._head_is_late)
+        def _start_header_timer(self) -> None:
+            self._header_timer = self.loop.call_later(limits.header_timeout, self._on_header_timeout)
 
-        def _stop_waiting(self) -> None:
-            if self._head is not None:
-                self._head.cancel()
-                self._head = None
+        def _cancel_header_timer(self) -> None:
+            if self._header_timer is not None:
+                self._header_timer.cancel()
+                self._header_timer = None
 
-        def _head_is_late(self) -> None:
-            self._head = None
+        def _on_header_timeout(self) -> None:
+            self._header_timer = None
             if not self.transport.is_closing():
-                self._break_off(LATE)
+                self._respond_and_close(HEADER_TIMEOUT_RESPONSE)
 
-    return TimedProtocol
+    return LimitedProtocol

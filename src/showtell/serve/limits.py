@@ -1,4 +1,4 @@
-"""How much of everything the server gives; each limit has its one default here, and its row in docs/serving.md."""
+"""The server's limits and their defaults; each has a row in docs/serving.md."""
 
 from __future__ import annotations
 
@@ -14,30 +14,28 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Limits(Settings):
-    """Raises pydantic's ValidationError for limits that contradict each other."""
+    """Timeouts are seconds. Raises pydantic's ValidationError for limits that contradict each other."""
 
-    body_bytes: Count = Field(20 * MIB, description="of one request, by its header and by what is read")
-    pixels: Count = Field(50_000_000, description="of one photo, read from its header before it is decoded")
+    body_bytes: Count = Field(20 * MIB, description="of one request, by Content-Length and by what is read")
+    image_pixels: Count = Field(50_000_000, description="of one image, read from its header before decoding")
     images: Count = Field(32, description="in one request")
-    beam: Count = Field(10, description="widest beam that may be asked for, and most captions of a photo")
-    length: Count = Field(100, description="most words that may be asked for")
-    queue: Count = Field(64, description="photos that may be waiting before new requests are turned away")
-    batch: Count = Field(16, description="photos that the network captions together")
-    wait: Annotated[float, Field(ge=0)] = Field(0.005, description="seconds a photo waits for others to join it")
-    requests: Count = Field(64, description="requests in work at once, once their bodies are there; streams apart")
-    bytes_in_work: Count = Field(512 * MIB, description="of all requests' bodies together")
-    streams: Count = Field(128, description="event streams of open pages")
+    beam_size: Count = Field(10, description="largest beam of a request, and most captions of an image")
+    caption_length: Count = Field(100, description="most words that a request may ask for")
+    queue_size: Count = Field(64, description="images waiting before new requests are refused")
+    batch_size: Count = Field(16, description="images that the model captions together")
+    batch_delay: Annotated[float, Field(ge=0)] = Field(0.005, description="seconds an image waits for a batch to fill")
+    concurrent_requests: Count = Field(64, description="requests in flight whose bodies are complete")
+    inflight_bytes: Count = Field(512 * MIB, description="of all request bodies together")
     connections: Count = Field(512, description="open connections")
-    address_connections: Count = Field(256, description="of these from one address, or IPv6 network of 64 bits")
-    header_seconds: Seconds = Field(5.0, description="in which the head of a request must be complete")
-    upload_seconds: Seconds = Field(20.0, description="spent on waiting for its body")
-    deadline: Seconds = Field(30.0, description="seconds in which a request must be answered, all in all")
-    stop_seconds: Seconds = Field(15.0, description="in which admitted requests are finished after SIGTERM")
-    url_seconds: Seconds = Field(10.0, description="in which a photo must come from its URL, where URLs are allowed")
-    page_bytes: Count = Field(256 * MIB, description="of photos of the page in work")
+    connections_per_client: Count = Field(256, description="of these from one IPv4 address or IPv6 /64 network")
+    header_timeout: Seconds = Field(5.0, description="until the head of a request is complete")
+    body_timeout: Seconds = Field(20.0, description="spent on waiting for the body of a request")
+    request_timeout: Seconds = Field(30.0, description="from the head of a request to the end of its response")
+    shutdown_timeout: Seconds = Field(15.0, description="for admitted requests after SIGTERM")
+    url_timeout: Seconds = Field(10.0, description="for the download of one image, where URLs are allowed")
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Limits:
-        if self.upload_seconds > self.deadline:
-            raise ValueError(f"upload_seconds {self.upload_seconds} is more than deadline {self.deadline}")
+    def _check_timeouts(self) -> Limits:
+        if self.body_timeout > self.request_timeout:
+            raise ValueError(f"body_timeout {self.body_timeout} is more than request_timeout {self.request_timeout}")
         return self

@@ -1,13 +1,13 @@
-"""How OpenAPI describes a request for captions: FastAPI cannot know, since the body is read by hand (see `intake`)."""
+"""The OpenAPI description of POST /v1/caption, whose body `request_parsing` reads, so that FastAPI cannot know it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from showtell.serve.schema import CaptionRequest, Refused
+from showtell.serve.schema import CaptionRequest, ErrorBody
 from showtell.serve.service import Service
 
-REASONS = {
+STATUS_DESCRIPTIONS = {
     400: "The body cannot be read.",
     401: "The API key is missing or wrong.",
     403: "Another site's page, or a URL where none are fetched.",
@@ -25,10 +25,10 @@ REASONS = {
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """All that an address answers besides success: what the gate may say, and `statuses`."""
-    all_of_them = sorted({401, 403, 404, 405, 408, 413, 421, 500, 503, 504, *statuses})
+    """All error answers of an address: those of the admission middleware, and `statuses`."""
+    every_status = sorted({401, 403, 404, 405, 408, 413, 421, 500, 503, 504, *statuses})
     described: dict[int | str, dict[str, Any]] = {
-        status: {"model": Refused, "description": REASONS[status]} for status in all_of_them
+        status: {"model": ErrorBody, "description": STATUS_DESCRIPTIONS[status]} for status in every_status
     }
     described[503]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
     return described
@@ -37,17 +37,16 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def caption_body(service: Service, urls_allowed: bool) -> dict[str, Any]:
     """`requestBody`, with this server's limits and its model's languages."""
     schema = CaptionRequest.model_json_schema()
-    kinds = schema.pop("$defs")
+    definitions = schema.pop("$defs")
     properties = _with_limits(schema["properties"], service)
-    kind = "anyOf" if urls_allowed else None
-    image = {kind: list(kinds.values())} if kind else kinds["Base64Image"]
+    image = {"anyOf": list(definitions.values())} if urls_allowed else definitions["Base64Image"]
     properties["images"] |= {"items": image, "maxItems": service.limits.images}
     file = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
     files = {**properties["images"], "items": file, "description": "image files"}
-    # A form has no null: what is not said is left out.
-    fields = {name: _without_null(each) for name, each in properties.items()}
+    # A form has no null: an option that is not given is left out.
+    fields = {name: _without_null(field) for name, field in properties.items()}
     form = {**schema, "title": "CaptionForm", "properties": {**fields, "images": files}}
-    example = {"images": [{"base64": kinds["Base64Image"]["properties"]["base64"]["examples"][0]}], "num": 2}
+    example = {"images": [{"base64": definitions["Base64Image"]["properties"]["base64"]["examples"][0]}], "num": 2}
     return {
         "required": True,
         "content": {
@@ -58,22 +57,23 @@ def caption_body(service: Service, urls_allowed: bool) -> dict[str, Any]:
 
 
 def _with_limits(properties: dict[str, Any], service: Service) -> dict[str, Any]:
-    known = {
+    bounds = {
         "language": {"enum": list(service.captioner.languages)},
-        "beam": {"maximum": service.limits.beam},
-        "num": {"maximum": service.limits.beam},
+        "beam": {"maximum": service.limits.beam_size},
+        "num": {"maximum": service.limits.beam_size},
         "max_length": {
             "minimum": max(1, service.captioner.settings().min_length),
-            "maximum": service.longest,
+            "maximum": service.max_length,
         },
     }
-    for name, limits in known.items():
-        place = next((each for each in properties[name].get("anyOf", []) if each["type"] != "null"), properties[name])
-        place |= limits
+    for name, bound in bounds.items():
+        options = properties[name].get("anyOf", [])
+        target = next((option for option in options if option["type"] != "null"), properties[name])
+        target |= bound
     return properties
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    real = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
+    types = [option for option in schema.get("anyOf", []) if option.get("type") != "null"]
     rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
-    return {**rest, **real[0]} if real else schema
+    return {**rest, **types[0]} if types else schema

@@ -1,4 +1,4 @@
-"""What programs send and get, as OpenAPI describes it."""
+"""Request and response models of the API, as OpenAPI describes them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from showtell.records import Caption
 
-PIXELS = (
+EXAMPLE_PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAGUlEQVR42mNsaGhgIAUwMZAIRjWMahg6GgDJTAGg54KQ4AAAAABJRU5ErkJggg=="
 )
 """A PNG of 16 x 16 grey pixels."""
 
 
-def _whole(value: Any) -> Any:
+def _integral(value: Any) -> Any:
     """To JSON, and to OpenAPI, 3.0 is an integer."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+PositiveInt = Annotated[int, Field(ge=1), BeforeValidator(_integral)]
 
 
 class Options(BaseModel):
-    """What to write of each image; the same in JSON and as form fields."""
+    """Options of captioning; the same in JSON and as form fields."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,16 +31,16 @@ class Options(BaseModel):
         None
     )
     beam: Annotated[
-        Whole | None, Field(description="width of the search; 1: greedy; default: the model's", examples=[5])
+        PositiveInt | None, Field(description="width of the search; 1: greedy; default: the model's", examples=[5])
     ] = None
-    num: Annotated[Whole, Field(description="captions per image; the beam is as wide", examples=[2])] = 1
-    max_length: Annotated[Whole | None, Field(description="most words in a caption", examples=[20])] = None
+    num: Annotated[PositiveInt, Field(description="captions per image; the beam is as wide", examples=[2])] = 1
+    max_length: Annotated[PositiveInt | None, Field(description="most words in a caption", examples=[20])] = None
     attention: Annotated[bool, Field(description="for each word, where in the image the model looked")] = False
 
 
 class Base64Image(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    base64: Annotated[str, Field(description="the bytes of an image file; a data: URL will do", examples=[PIXELS])]
+    base64: Annotated[str, Field(description="the bytes of an image file; a data: URL will do", examples=[EXAMPLE_PNG])]
 
 
 class UrlImage(BaseModel):
@@ -75,7 +75,7 @@ class CaptionOut(BaseModel):
     ] = None
 
     @classmethod
-    def of(cls, caption: Caption) -> CaptionOut:
+    def from_caption(cls, caption: Caption) -> CaptionOut:
         return cls(
             text=caption.text,
             language=caption.language,
@@ -91,20 +91,20 @@ class ErrorOut(BaseModel):
     message: Annotated[str, Field(examples=["found PDF; expected JPEG, PNG, GIF, WebP, TIFF, BMP"])]
 
 
-class Refused(BaseModel):
+class ErrorBody(BaseModel):
     error: ErrorOut
 
 
-class Result(BaseModel):
-    """Of one image: captions, best first, or an error."""
+class ImageResult(BaseModel):
+    """One image: captions, best first, or an error."""
 
     captions: list[CaptionOut] | None = None
     error: ErrorOut | None = None
 
 
 class CaptionResponse(BaseModel):
-    model: Annotated[str, Field(description="see /v1/models", examples=["default-57ef37d300e2"])]
-    results: Annotated[list[Result], Field(description="one for each image, in order")]
+    model: Annotated[str, Field(description="see /v1/models", examples=["default-762333080a60"])]
+    results: Annotated[list[ImageResult], Field(description="one for each image, in order")]
 
 
 class ModelOut(BaseModel):
@@ -112,8 +112,8 @@ class ModelOut(BaseModel):
     languages: list[str]
     calibrated: Annotated[list[str], Field(description="languages in which `confidence` is a probability")]
     grid: Annotated[tuple[int, int], Field(description="rows and columns of image regions")]
-    longest: Annotated[int | None, Field(description="words of the longest caption that it can write")]
-    decode: Annotated[dict[str, Any], Field(description="what is usual, where a request does not say")]
+    max_length: Annotated[int | None, Field(description="words of the longest caption that it can write")]
+    decode: Annotated[dict[str, Any], Field(description="decode settings where a request does not say")]
 
 
 class ModelsOut(BaseModel):

@@ -1,4 +1,4 @@
-"""The model behind the server: what may be asked of it, and the way to its captions. The API and the page share it."""
+"""Checks options against the model and the limits, and captions images through the batcher; for API and page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from showtell.core.bundle import MANIFEST
-from showtell.core.captioner import Ask, Captioner
+from showtell.core.captioner import Captioner, GenerationOptions
 from showtell.errors import BadConfig, BadImage
 from showtell.serve.batcher import Batcher, Outcome
 from showtell.serve.limits import Limits
@@ -22,7 +22,7 @@ class Service:
         limits: Limits,
         on_outcome: Callable[[str], None] = lambda outcome: None,
     ) -> None:
-        """`on_outcome` is called for each photo, with `ok` or the code of what is wrong with it."""
+        """`on_outcome` is called for each image, with `ok` or its error code."""
         self.captioner, self.batcher, self.limits, self.on_outcome = captioner, batcher, limits, on_outcome
         self.model = model_id(captioner)
 
@@ -33,40 +33,40 @@ class Service:
         num: int = 1,
         max_length: int | None = None,
         attention: bool = False,
-    ) -> Ask:
-        """What a request asks for, checked; None: as the model is used to. Raises BadConfig, saying what is possible.
+    ) -> GenerationOptions:
+        """The options of a request, validated. None: the model's default; the beam size is raised to `num`.
 
-        The beam is at least as wide as the captions are many.
+        Raises BadConfig with the allowed range.
         """
-        for name, value, most in (
-            ("beam", beam, self.limits.beam),
-            ("num", num, self.limits.beam),
-            ("max_length", max_length, self.longest),
+        for name, value, maximum in (
+            ("beam", beam, self.limits.beam_size),
+            ("num", num, self.limits.beam_size),
+            ("max_length", max_length, self.max_length),
         ):
-            if value is not None and not 1 <= value <= most:
-                raise BadConfig(f"{name}: found {value}; expected 1 to {most}")
-        usual = self.captioner.settings().beam
-        settings = self.captioner.settings(beam=max(num, beam or usual), max_length=max_length)
-        return self.captioner.ask(language, num, attention, settings)
+            if value is not None and not 1 <= value <= maximum:
+                raise BadConfig(f"{name}: found {value}; expected 1 to {maximum}")
+        default_beam = self.captioner.settings().beam_size
+        settings = self.captioner.settings(beam_size=max(num, beam or default_beam), max_length=max_length)
+        return self.captioner.generation_options(language, num, attention, settings)
 
     @property
-    def longest(self) -> int:
-        """Words that a caption may be asked to have at most."""
-        return min(self.limits.length, self.captioner.longest or self.limits.length)
+    def max_length(self) -> int:
+        """The largest `max_length`, in words."""
+        return min(self.limits.caption_length, self.captioner.max_length or self.limits.caption_length)
 
-    async def caption(self, images: Sequence[Any], ask: Ask, client: str = "") -> list[Outcome]:
-        """One outcome per image. A task that is cancelled takes its photos out of the queue.
+    async def caption(self, images: Sequence[Any], ask: GenerationOptions, client: str = "") -> list[Outcome]:
+        """One outcome per image, in order. Cancelling the task removes its images from the queue.
 
-        Raises QueueFull and Stopping.
+        Raises QueueFull and ShuttingDown.
         """
         outcomes = await asyncio.wrap_future(self.batcher.submit(images, ask, client))
-        for each in outcomes:
-            self.on_outcome(each.code if isinstance(each, BadImage) else "ok")
+        for outcome in outcomes:
+            self.on_outcome(outcome.code if isinstance(outcome, BadImage) else "ok")
         return outcomes
 
 
 def model_id(captioner: Captioner) -> str:
-    """A name that changes with the model: the manifests have the hashes of all that it consists of."""
+    """The name of the bundle with a hash of the manifests, which contain the hashes of all files."""
     digest = hashlib.sha256()
     for bundle in captioner.bundles:
         digest.update((bundle.path / MANIFEST).read_bytes())

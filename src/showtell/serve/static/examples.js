@@ -1,0 +1,37 @@
+// The photos that the page offers to try.
+
+/** @typedef {import("./settings.js").Example} Example */
+
+export class Examples {
+  /** @param {HTMLElement} box @param {Example[]} examples @param {(example: Example) => void} onChoose */
+  constructor(box, examples, onChoose) {
+    this.examples = examples;
+    this.credit = box.querySelector(".credit");
+    this.buttons = examples.map((example) => {
+      const button = document.createElement("button"), image = document.createElement("img");
+      Object.assign(button, { type: "button", className: "thumbnail" });
+      button.setAttribute("aria-pressed", "false");
+      button.dataset.orientation = example.width < example.height ? "portrait" : "landscape";
+      Object.assign(image, { src: example.url, alt: example.alt, width: example.width, height: example.height });
+      button.append(image);
+      button.addEventListener("click", () => onChoose(example));
+      return button;
+    });
+    box.querySelector(".thumbnails").replaceChildren(...this.buttons);
+  }
+
+  /** @param {Example | null} chosen whose photo is on the stage */
+  mark(chosen) {
+    for (const [index, button] of this.buttons.entries()) {
+      button.setAttribute("aria-pressed", String(this.examples[index] === chosen));
+    }
+    this.credit.textContent = chosen ? `Photo: ${chosen.credit}` : "";
+  }
+}
+
+/** @param {Example} example @returns {Promise<File>} */
+export async function fileOf({ name, url }) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url}: status ${response.status}`);
+  return new File([await response.blob()], name, { type: "image/jpeg" });
+}

@@ -1,0 +1,25 @@
+// The page's settings, which the server makes of its model and limits.
+
+/**
+ * @typedef {{code: string, direction: "ltr" | "rtl", calibrated: boolean}} Language
+ * @typedef {{name: string, url: string, alt: string, credit: string, width: number, height: number}} Example
+ * @typedef {{colors: string[], even: number, opacity: number, dimmed: number, unseen: number}} AttentionStyle
+ * @typedef {object} Settings
+ * @property {string} model
+ * @property {Language[]} languages
+ * @property {number} beam the usual width of the search
+ * @property {number} max_beam the widest, and the most captions of a photo
+ * @property {number} max_photo_bytes
+ * @property {number} deadline seconds in which the server answers
+ * @property {boolean} has_attention
+ * @property {"squash" | "center"} crop the part of a photo that the model sees: all of it, or the middle square
+ * @property {AttentionStyle} attention_map
+ * @property {Example[]} examples
+ */
+
+/** @returns {Promise<Settings>} */
+export async function loadSettings() {
+  const response = await fetch("page/settings.json");
+  if (!response.ok) throw new Error(`page/settings.json: status ${response.status}`);
+  return response.json();
+}
