@@ -4,36 +4,27 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.in_process import showtell
 
 from showtell import Captioner
-from showtell.cli.attention import ANIMATION, SHEET, Pictures
+from showtell.cli import attention
+from showtell.cli.attention import ANIMATION_SUFFIX, SHEET_SUFFIX, Pictures
 from showtell.core.bundle import MANIFEST, builtin
-from showtell.core.sources import Found
+from showtell.core.image import load_image
+from showtell.core.sources import ImageInput
 from showtell.core.stepper import Step
-from showtell.errors import BadConfig
+from showtell.errors import BadConfig, BadImage
 from showtell.records import Caption, CaptionRow, Word
 from showtell.view.attention import sheet
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DOG = EXAMPLES / "dog.jpg"
-
-
-def showtell(*arguments: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "showtell", "caption", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +37,7 @@ def row(path: object, read: object = None) -> CaptionRow:
     weights = np.zeros((1, 7, 7), np.float32)
     weights[0, 3, 3] = 1
     return CaptionRow(
-        Found(str(path), read=read),  # type: ignore[arg-type]
+        ImageInput(str(path), read=read),  # type: ignore[arg-type]
         (Caption("dog", -1, 0.5, (Word("dog", -1),), "en", weights),),
     )
 
@@ -67,7 +58,7 @@ def names(folder: Path) -> set[str]:
 
 def test_a_sheet_and_an_animation_for_every_photo(tmp_path: Path, captioner: Captioner) -> None:
     folder, rows = tmp_path / "new" / "pictures", tmp_path / "rows.csv"
-    done = showtell(DOG, tmp_path / "gone.jpg", "--attention", folder, "--output", rows)
+    done = showtell("caption", DOG, tmp_path / "gone.jpg", "--attention", folder, "--output", rows)
     assert done.returncode == 1 and "gone.jpg: missing" in done.stderr
     assert names(folder) == {"dog.attention.png", "dog.attention.webp"}
     with rows.open(encoding="utf-8", newline="") as file:
@@ -79,10 +70,10 @@ def test_a_sheet_and_an_animation_for_every_photo(tmp_path: Path, captioner: Cap
 
 
 def test_captions_are_the_same_and_the_grid_is_another_picture(tmp_path: Path) -> None:
-    smooth = showtell(DOG, "--attention", tmp_path / "smooth", "--num", 2, "--lang", "ar")
-    cells = showtell(DOG, "--attention", tmp_path / "cells", "--attention-grid", "--num", 2, "--lang", "ar")
+    smooth = showtell("caption", DOG, "--attention", tmp_path / "smooth", "--num", 2, "--lang", "ar")
+    cells = showtell("caption", DOG, "--attention", tmp_path / "cells", "--attention-grid", "--num", 2, "--lang", "ar")
     assert smooth.returncode == cells.returncode == 0 and smooth.stderr == cells.stderr == ""
-    assert smooth.stdout == cells.stdout == showtell(DOG, "--num", 2, "--lang", "ar").stdout
+    assert smooth.stdout == cells.stdout == showtell("caption", DOG, "--num", 2, "--lang", "ar").stdout
     one, other = (Image.open(tmp_path / name / "dog.attention.png") for name in ("smooth", "cells"))
     assert one.size == other.size and one.tobytes() != other.tobytes()
 
@@ -91,16 +82,18 @@ def test_captions_are_the_same_and_the_grid_is_another_picture(tmp_path: Path) -
 def test_rows_name_their_pictures(tmp_path: Path, ending: str) -> None:
     photos = [small(tmp_path / name / "Same.png") for name in ("a", "b")]
     rows = tmp_path / f"rows{ending}"
-    done = showtell(*photos, tmp_path / "gone.png", "--attention", tmp_path / "drawn", "--output", rows)
+    done = showtell("caption", *photos, tmp_path / "gone.png", "--attention", tmp_path / "drawn", "--output", rows)
     assert done.returncode == 1
     with rows.open(encoding="utf-8", newline="") as file:
-        found = list(map(json.loads, file)) if ending == ".jsonl" else list(csv.DictReader(file))
-    assert [each.get("attention") or "none" for each in found] == ["Same", "Same-2", "none"]
-    assert names(tmp_path / "drawn") == {name + end for name in ("Same", "Same-2") for end in (SHEET, ANIMATION)}
+        result = list(map(json.loads, file)) if ending == ".jsonl" else list(csv.DictReader(file))
+    assert [each.get("attention") or "none" for each in result] == ["Same", "Same-2", "none"]
+    assert names(tmp_path / "drawn") == {
+        name + end for name in ("Same", "Same-2") for end in (SHEET_SUFFIX, ANIMATION_SUFFIX)
+    }
 
 
 def test_a_withheld_caption_is_not_drawn(tmp_path: Path) -> None:
-    assert showtell(DOG, "--attention", tmp_path / "none", "--min-score", 1).returncode == 0
+    assert showtell("caption", DOG, "--attention", tmp_path / "none", "--min-confidence", 1).returncode == 0
     assert names(tmp_path / "none") == set()
 
 
@@ -108,7 +101,7 @@ def test_pictures_in_the_photos_own_folder_are_no_photos(tmp_path: Path) -> None
     photo = small(tmp_path / "photos" / "a.attention" / ".." / "dog.png")
     before = photo.read_bytes()
     for _ in range(2):
-        done = showtell(tmp_path / "photos", "--attention", tmp_path / "photos")
+        done = showtell("caption", tmp_path / "photos", "--attention", tmp_path / "photos")
         assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
     assert photo.read_bytes() == before
     assert names(tmp_path / "photos") - {"a.attention"} == {"dog.png", "dog.attention.png", "dog.attention.webp"}
@@ -127,9 +120,9 @@ def test_photos_of_one_name(tmp_path: Path, captioner: Captioner) -> None:
     for photo in photos:
         draw(pictures, row(photo))
     stems = ["dog", "dog-2", "dog-3", "dog-2-2", "Dog-4"]
-    assert names(tmp_path / "out") == {stem + ending for stem in stems for ending in (SHEET, ANIMATION)}
+    assert names(tmp_path / "out") == {stem + ending for stem in stems for ending in (SHEET_SUFFIX, ANIMATION_SUFFIX)}
     for stem, photo in zip(stems, photos, strict=True):
-        with Image.open(tmp_path / "out" / (stem + SHEET)) as drawn, Image.open(photo) as original:
+        with Image.open(tmp_path / "out" / (stem + SHEET_SUFFIX)) as drawn, Image.open(photo) as original:
             assert drawn.getpixel((300, 300)) == original.convert("RGB").getpixel((20, 15)), stem
 
 
@@ -153,7 +146,7 @@ def test_photos_of_one_name(tmp_path: Path, captioner: Captioner) -> None:
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, captioner: Captioner, path: str, name: str) -> None:
     data = small(tmp_path / "photo.png").read_bytes()
     draw(Pictures(tmp_path / "out", captioner, grid=False), row(path, lambda: data))
-    assert names(tmp_path / "out") == {name + SHEET, name + ANIMATION}
+    assert names(tmp_path / "out") == {name + SHEET_SUFFIX, name + ANIMATION_SUFFIX}
     assert names(tmp_path) == {"photo.png", "out"}
 
 
@@ -165,32 +158,27 @@ def test_what_is_fetched_is_fetched_once(tmp_path: Path, captioner: Captioner) -
         return data
 
     pictures = Pictures(tmp_path / "out", captioner, grid=False)
-    images = pictures.wanted([Found("https://example.org/dog.png", read=read)])
+    images = pictures.filter_inputs([ImageInput("https://example.org/dog.png", read=read)])
     (done,) = captioner.caption_many(images, attention=True)
     draw(pictures, done)
-    assert len(fetched) == 1 and names(tmp_path / "out") == {"dog" + SHEET, "dog" + ANIMATION}
+    assert len(fetched) == 1 and names(tmp_path / "out") == {"dog" + SHEET_SUFFIX, "dog" + ANIMATION_SUFFIX}
 
 
-def test_a_photo_that_goes_away_is_a_failure_and_the_rest_is_done(tmp_path: Path) -> None:
+def test_a_photo_that_goes_away_is_a_failure_and_the_rest_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file is read again for its picture, and may be gone by then."""
-    program = (
-        "import sys\n"
-        "import showtell.cli.attention as attention\n"
-        "from showtell.cli.main import main\n"
-        "from showtell.errors import BadImage\n"
-        "load = attention.load_image\n"
-        "def gone(source, **options):\n"
-        "    if 'dog' in source: raise BadImage('missing', 'no such file')\n"
-        "    return load(source, **options)\n"
-        "attention.load_image = gone\n"
-        "sys.argv[0] = 'showtell'\n"
-        "main()\n"
-    )
-    command = [sys.executable, "-c", program, "caption", str(DOG), str(EXAMPLES / "gate.jpg"), "--attention", "out"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+
+    def load_if_there(source: object, **options: Any) -> Image.Image:
+        if "dog" in str(source):
+            raise BadImage("missing", "no such file")
+        return load_image(source, **options)
+
+    monkeypatch.setattr(attention, "load_image", load_if_there)
+    done = showtell("caption", DOG, EXAMPLES / "gate.jpg", "--attention", tmp_path / "out")
     assert done.returncode == 1 and len(done.stdout.splitlines()) == 2
-    assert f"{DOG}: missing: no such file" in done.stderr and "Traceback" not in done.stderr
-    assert names(tmp_path / "out") == {"gate" + SHEET, "gate" + ANIMATION}
+    assert f"{DOG}: missing: no such file" in done.stderr
+    assert names(tmp_path / "out") == {"gate" + SHEET_SUFFIX, "gate" + ANIMATION_SUFFIX}
 
 
 def test_a_model_that_looks_nowhere_is_refused_before_any_photo(tmp_path: Path, captioner: Captioner) -> None:
@@ -205,7 +193,7 @@ def test_a_model_that_looks_nowhere_is_refused_before_any_photo(tmp_path: Path, 
             return Step(step.log_probs, step.state, None)
 
     blind = Captioner(captioner.bundle, Blind())  # type: ignore[arg-type]
-    with pytest.raises(BadConfig, match="no part of a photo in particular"):
+    with pytest.raises(BadConfig, match="found a model without attention maps"):
         Pictures(tmp_path / "out", blind, grid=False)
     assert not (tmp_path / "out").exists()
 
@@ -213,11 +201,11 @@ def test_a_model_that_looks_nowhere_is_refused_before_any_photo(tmp_path: Path, 
 def test_models_that_look_at_different_parts_are_refused(tmp_path: Path) -> None:
     centre = Path(shutil.copytree(builtin(), tmp_path / "centre"))
     manifest = json.loads((centre / MANIFEST).read_text(encoding="utf-8"))
-    manifest["pixels"]["crop"] = "center"
+    manifest["pixels"]["crop_mode"] = "center"
     (centre / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    done = showtell(DOG, "--model", builtin(), "--model", centre, "--attention", tmp_path / "out")
+    done = showtell("caption", DOG, "--model", builtin(), "--model", centre, "--attention", tmp_path / "out")
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
-    assert "these models look at no part" in done.stderr and not (tmp_path / "out").exists()
+    assert "found models without common attention maps" in done.stderr and not (tmp_path / "out").exists()
 
 
 def test_wrong_usage_is_one_line_and_code_2(tmp_path: Path) -> None:
@@ -228,7 +216,7 @@ def test_wrong_usage_is_one_line_and_code_2(tmp_path: Path) -> None:
         (["--attention", file], "cannot be written"),
         (["--attention", file / "below"], "cannot be written"),
     ]:
-        done = showtell(DOG, *options)
+        done = showtell("caption", DOG, *options)
         assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
         assert problem in done.stderr
 
@@ -236,10 +224,10 @@ def test_wrong_usage_is_one_line_and_code_2(tmp_path: Path) -> None:
 def test_an_interrupted_picture_leaves_the_old_one(tmp_path: Path, captioner: Captioner) -> None:
     photo = small(tmp_path / "dog.png")
     pictures = Pictures(tmp_path / "out", captioner, grid=False)
-    (tmp_path / "out" / ("dog" + SHEET)).write_bytes(b"old")
+    (tmp_path / "out" / ("dog" + SHEET_SUFFIX)).write_bytes(b"old")
     bad = row(photo)
     object.__setattr__(bad.captions[0], "attention", np.full((1, 7, 7), np.nan))
     with pytest.raises(ValueError):
         draw(pictures, bad)
-    assert names(tmp_path / "out") == {"dog" + SHEET}
-    assert (tmp_path / "out" / ("dog" + SHEET)).read_bytes() == b"old"
+    assert names(tmp_path / "out") == {"dog" + SHEET_SUFFIX}
+    assert (tmp_path / "out" / ("dog" + SHEET_SUFFIX)).read_bytes() == b"old"

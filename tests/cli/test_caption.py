@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests import bad_images
+from tests.cli.in_process import showtell
 
 from showtell.core.bundle import MANIFEST, builtin
 from showtell.files import sha256
@@ -19,21 +20,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 DOG = str(EXAMPLES / "dog.jpg")
 
 
-def showtell(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "showtell", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
-    assert "Traceback" not in done.stderr
-    return done
-
-
 def test_a_photo() -> None:
-    done = showtell("caption", DOG)
+    """In a process; the other tests run the same command in this one."""
+    command = [sys.executable, "-m", "showtell", "caption", DOG]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == showtell("caption", DOG).stdout
     path, caption = done.stdout.rstrip("\n").split("\t")
     assert path == DOG and "dog" in caption
 
@@ -116,17 +108,23 @@ def test_csv_has_a_column_per_caption_and_a_row_per_input(tmp_path: Path) -> Non
     assert (bad["image"], bad["caption"], bad["error"]) == ("gone.jpg", "", "missing")
 
 
-def test_min_score_withholds_what_is_unsure(tmp_path: Path) -> None:
+def test_the_old_name_of_min_confidence_is_refused_with_the_new_one() -> None:
+    done = showtell("caption", DOG, "--min-score", 0.5)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "showtell: found --min-score, an option that has been renamed; expected --min-confidence\n"
+
+
+def test_min_confidence_withholds_captions(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
-    assert showtell("caption", DOG, "--min-score", 1, "--output", output).returncode == 0
+    assert showtell("caption", DOG, "--min-confidence", 1, "--output", output).returncode == 0
     (row,) = map(json.loads, output.read_text(encoding="utf-8").splitlines())
     assert row["caption"] is None and row["confidence"] > 0 and "error" not in row
-    assert showtell("caption", DOG, "--min-score", 1).stdout == f"{DOG}\t\n"
+    assert showtell("caption", DOG, "--min-confidence", 1).stdout == f"{DOG}\t\n"
 
 
-def test_min_score_holds_for_the_alternatives_too(tmp_path: Path) -> None:
+def test_min_confidence_holds_for_alternatives(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
-    showtell("caption", DOG, "--num", 2, "--min-score", 1, "--output", output)
+    showtell("caption", DOG, "--num", 2, "--min-confidence", 1, "--output", output)
     (row,) = map(json.loads, output.read_text(encoding="utf-8").splitlines())
     assert [other["caption"] for other in row["alternatives"]] == [None]
 
@@ -155,8 +153,8 @@ def test_lengths_and_beams() -> None:
     [
         (["--model", "nowhere"], "nowhere: no such model folder"),
         (["--lang", "fr"], "this model writes en, ar"),
-        (["--beam", 0], "beam: found 0; "),
-        (["--max-length", 1000], "at most 22 words"),
+        (["--beam", 0], "beam_size: found 0; "),
+        (["--max-length", 1000], "at most 22 tokens"),
         (["--diverse"], "found --diverse with --num 1; expected --num 2 or more"),
         (["--output", "rows.txt"], "expected .jsonl or .csv"),
         (["--output", "no/such/folder/rows.csv"], "cannot be written"),
@@ -170,8 +168,8 @@ def test_wrong_usage_is_one_line_and_code_2(options: list[object], problem: str)
 
 def test_no_number_is_no_share() -> None:
     """Every comparison with it is false: let through, it would write no caption at all."""
-    done = showtell("caption", DOG, "--min-score", "nan")
-    assert done.returncode == 2 and done.stdout == "" and "--min-score" in done.stderr
+    done = showtell("caption", DOG, "--min-confidence", "nan")
+    assert done.returncode == 2 and done.stdout == "" and "--min-confidence" in done.stderr
 
 
 def test_an_output_that_cannot_be_written_is_known_before_the_model_loads(tmp_path: Path) -> None:
@@ -202,7 +200,7 @@ def test_several_models_write_together(tmp_path: Path) -> None:
     """A model with itself says what it says; with a copy that sees less of the photo, it is less or more sure."""
     centre = Path(shutil.copytree(builtin(), tmp_path / "centre"))
     manifest = json.loads((centre / MANIFEST).read_text(encoding="utf-8"))
-    manifest["pixels"]["crop"] = "center"
+    manifest["pixels"]["crop_mode"] = "center"
     (centre / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
 
     def row(*models: Path) -> dict[str, object]:
@@ -226,7 +224,7 @@ def test_models_of_other_words_are_one_line(tmp_path: Path) -> None:
     (other / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     done = showtell("caption", DOG, "--model", builtin(), "--model", other)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
-    assert f"{other} writes other words than {builtin()}" in done.stderr
+    assert f"{other} has another vocabulary than {builtin()}" in done.stderr
 
 
 def test_a_counter_is_shown_on_a_terminal_only(tmp_path: Path) -> None:

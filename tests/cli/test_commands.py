@@ -1,24 +1,11 @@
 """The other commands as a user runs them: what they print, and one line for each mistake."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image
-
-
-def showtell(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "showtell", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=cwd,
-    )
-    assert "Traceback" not in done.stderr
-    return done
+from tests.cli.in_process import showtell
 
 
 @pytest.fixture
@@ -66,7 +53,7 @@ def test_recipes_are_listed_and_printed_so_that_they_can_be_read_again(tmp_path:
     printed = showtell("recipes", "default", "--yaml").stdout
     recipe = yaml.safe_load(printed)
     assert recipe["model"]["encoder"]["name"] == "tf_efficientnet_b4"
-    assert recipe["train"]["clip"] == 1.0  # a default, written out
+    assert recipe["train"]["max_grad_norm"] == 1.0  # a default, written out
     (tmp_path / "mine.yaml").write_text(printed, encoding="utf-8")
     assert showtell("recipes", tmp_path / "mine.yaml", "--yaml").stdout == printed
 

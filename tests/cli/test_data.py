@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests import skips
 from typer.testing import CliRunner, Result
 
 from showtell.cli.main import app
@@ -69,6 +70,6 @@ def test_a_leak_has_a_line(table: Path) -> None:
 
 
 def test_stats_draw(table: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="plots are drawn with the training extra")
+    pytest.importorskip("matplotlib", reason=skips.PACKAGES)
     done = run("stats", f"csv:{table}", "--plot", str(tmp_path / "data.png"))
     assert done.exit_code == 0 and Image.open(tmp_path / "data.png").width > 1000

@@ -3,23 +3,24 @@
 from pathlib import Path
 
 import pytest
+from tests import skips
 from typer.testing import CliRunner
 
 from showtell.cli.main import app
 from showtell.data.spec import read_samples
 
-COMMAND = ["data", "features", "shapes:12", "--encoder", "test_resnet", "--setting", "random=true"]
+COMMAND = ["data", "features", "shapes:12", "--encoder", "test_resnet", "--setting", "pretrained=false"]
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch", reason="features are made with the training extra")
+    pytest.importorskip("torch", reason=skips.PACKAGES)
     monkeypatch.setenv("SHOWTELL_CACHE", str(tmp_path / "cache"))
 
 
 def test_a_file_to_train_from(tmp_path: Path) -> None:
     file = tmp_path / "features.safetensors"
-    options = ["--layer", "vector", "--pca", "4", "--setting", "pixels.size=32", "--output", str(file)]
+    options = ["--layer", "pooled", "--pca", "4", "--setting", "pixels.size=32", "--output", str(file)]
     done = CliRunner().invoke(app, [*COMMAND, *options])
     assert done.exit_code == 0, done.output
     assert "features of 112 photos, 1 x 4 each" in done.stderr
@@ -29,9 +30,9 @@ def test_a_file_to_train_from(tmp_path: Path) -> None:
 def test_training_from_a_file_of_random_weights(tmp_path: Path) -> None:
     """The one way to try all of it without a download: seed 0 makes the same random encoder in both commands."""
     file, run = tmp_path / "features.safetensors", tmp_path / "run"
-    options = ["--layer", "vector", "--setting", "pixels.size=32", "--output", str(file)]
+    options = ["--layer", "pooled", "--setting", "pixels.size=32", "--output", str(file)]
     assert CliRunner().invoke(app, [*COMMAND, *options]).exit_code == 0
-    encoder = ["model.encoder.random=true", "model.encoder.layer=vector", "model.encoder.pixels.size=32"]
+    encoder = ["model.encoder.pretrained=false", "model.encoder.layer=pooled", "model.encoder.pixels.size=32"]
     training = [f"data=features:{file}", "model.encoder=test_resnet", "train.epochs=1", "train.max_images=4"]
     done = CliRunner().invoke(app, ["train", "flickr8k-lstm", *training, *encoder, "--run", str(run)])
     assert done.exit_code == 0, done.output
@@ -42,7 +43,7 @@ def test_training_from_a_file_of_random_weights(tmp_path: Path) -> None:
     [
         (["--layer", "fc8"], "model.encoder.layer"),
         (["--layer", "fc7"], "test_resnet has no fc7"),
-        (["--pca", "13", "--layer", "vector"], "the training split has 12 features"),
+        (["--pca", "13", "--layer", "pooled"], "the training split has 12 features"),
         (["--setting", "pixels.sise=32"], "did you mean 'size'?"),
     ],
 )
@@ -58,4 +59,4 @@ def test_a_bundle_is_not_evaluated_on_features(tmp_path: Path) -> None:
     made = CliRunner().invoke(app, [*COMMAND, "--setting", "pixels.size=32", "--output", str(file)])
     assert made.exit_code == 0
     done = CliRunner().invoke(app, ["evaluate", "--data", f"features:{file}", "--split", "dev"])
-    assert "has features, not photos, and a bundle looks at photos" in str(done.exception)
+    assert "found features; expected photos, give the data that the features were computed from" in str(done.exception)

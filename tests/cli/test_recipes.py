@@ -5,10 +5,12 @@ import sys
 
 import pytest
 import yaml
+from tests import skips
 from typer.testing import CliRunner
 
 from showtell.cli.main import app
 from showtell.config import parse_recipe
+from showtell.install import install_hint
 from showtell.recipes import find_recipe, names
 
 
@@ -25,18 +27,18 @@ def test_the_list_has_a_line_for_each() -> None:
 
 
 def test_one_is_explained() -> None:
-    pytest.importorskip("torch", reason="parameters are counted by torch")
+    pytest.importorskip("torch", reason=skips.PACKAGES)
     text = run("imgcap-lstm")
     assert "source: The system without attention of a public Flickr30k project" in text
     assert "made for: csv:results.csv,IMAGES (Flickr30k)" in text
-    assert "parameters, with 4,096 words (text.size)\n" in text
+    assert "parameters, with 4,096 words (text.vocab_size)\n" in text
     assert "part                             trainable        frozen         total\n" in text
     assert "total                           29,383,680    23,508,032    52,891,712" in text
 
 
 def test_settings_and_vocabulary_change_the_table() -> None:
-    pytest.importorskip("torch", reason="parameters are counted by torch")
-    other = ["model.encoder=mobilenetv2_100", "model.encoder.layer=vector", "model.encoder.pca=300"]
+    pytest.importorskip("torch", reason=skips.PACKAGES)
+    other = ["model.encoder=mobilenetv2_100", "model.encoder.layer=pooled", "model.encoder.pca=300"]
     text = run("bottomup-lstm", *other, "--vocabulary", "1005")
     assert "parameters, with 1,005 words (--vocabulary)" in text
     # 212 channels less into the first state of 512; one word more in the embedding of 256 and the output of 512 + 1.
@@ -45,12 +47,12 @@ def test_settings_and_vocabulary_change_the_table() -> None:
 
 
 def test_words_that_nothing_sets_are_assumed_and_said() -> None:
-    pytest.importorskip("torch", reason="parameters are counted by torch")
+    pytest.importorskip("torch", reason=skips.PACKAGES)
     assert "parameters, with 10,000 words (assumed: " in run("convnext-lstm")
 
 
 def test_a_wrong_encoder_prints_nothing_but_the_mistake() -> None:
-    pytest.importorskip("torch", reason="parameters are counted by torch")
+    pytest.importorskip("torch", reason=skips.PACKAGES)
     done = CliRunner().invoke(app, ["recipes", "convnext-lstm", "model.encoder=convnext_smal"])
     assert done.stdout == "" and "did you mean 'convnext_small'?" in str(done.exception)
 
@@ -74,7 +76,7 @@ def test_without_torch_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(builtins, "__import__", absent)
     text = run("imgcap-lstm")
-    assert "no table of parameters: this needs torch" in text and "pip install 'showtell[train]'" in text
+    assert f"no table of parameters: this needs torch, which is not installed; {install_hint('train')}\n" in text
     assert "made for: csv:results.csv" in text and "kind: letters" in text
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests import skips
 from typer.testing import CliRunner, Result
 
 from showtell.cli.main import app
 
-pytest.importorskip("torch", reason="sweeps are of the training extra")
+pytest.importorskip("torch", reason=skips.PACKAGES)
 
 from safetensors.torch import load_file
 
@@ -22,13 +23,13 @@ TINY = [
     "shapes",
     "data=shapes:32",
     "model.encoder.pixels.size=32",
-    "model.encoder.options={output_stride: 16}",
+    "model.encoder.timm_kwargs={output_stride: 16}",
     "model.decoder.width=16",
     "model.decoder.heads=2",
     "train.epochs=1",
     "train.batch_size=16",
     "train.monitor=loss",
-    "decode.beam=1",
+    "decode.beam_size=1",
     "decode.max_length=4",
 ]
 STEPS = 2
@@ -123,7 +124,7 @@ def test_interrupted_it_goes_on_and_finished_runs_stay(tmp_path: Path, monkeypat
 
 
 def test_a_failure_has_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
-    fixed = ["train.max_images=12", "train.encoder_stages=0", "model.encoder.layer=vector"]
+    fixed = ["train.max_images=12", "train.trainable_encoder_stages=0", "model.encoder.layer=pooled"]
     done = sweep(tmp_path / "sweep", *fixed, "model.encoder.pca=13,4")
     assert done.exit_code == 1
     first, second = table(tmp_path / "sweep")
@@ -134,7 +135,7 @@ def test_a_failure_has_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 def test_a_network_that_broke_is_not_the_best(tmp_path: Path) -> None:
-    done = sweep(tmp_path / "sweep", "train.lr=1e20,0.01", "train.clip=null")
+    done = sweep(tmp_path / "sweep", "train.lr=1e20,0.01", "train.max_grad_norm=null")
     assert done.exit_code == 0, done.output
     broken, sound = table(tmp_path / "sweep")
     assert (broken["state"], broken["loss"]) == ("done", "") and "loss of the best epoch: no number" in broken["why"]
@@ -145,7 +146,10 @@ def test_a_network_that_broke_is_not_the_best(tmp_path: Path) -> None:
     ("settings", "messages"),
     [
         (["model.encoder=test_resnet,test_resnest"], ["timm has no 'test_resnest'"]),
-        (["train.encoder_stages=5,6,7"], ["train.encoder_stages is 6", "train.encoder_stages is 7"]),
+        (
+            ["train.trainable_encoder_stages=5,6,7"],
+            ["train.trainable_encoder_stages is 6", "train.trainable_encoder_stages is 7"],
+        ),
         (["train.seed=1,2", "model.decoder.heads=3"], ["heads=3,seed=1: ", "width 16 is no multiple of heads 3"]),
         (["train.lr=0.1,fast"], ["found 'fast'"]),
         (["data=shape:9"], ["did you mean 'shapes'?"]),

@@ -4,7 +4,7 @@ import functools
 import json
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from showtell.cli.main import app
 from showtell.cli.urls import with_urls
-from showtell.core.sources import Found
+from showtell.core.sources import ImageInput
 from showtell.errors import BadImage
 from showtell.fetch import fetch
 from showtell.fetch.fetch import Fetcher
@@ -25,16 +25,19 @@ DOG = str(Path(__file__).parents[2] / "examples" / "dog.jpg")
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeWeb]:
     with fake_web() as web:
-        monkeypatch.setattr(fetch, "Fetcher", functools.partial(Fetcher, resolve=web.resolve, dial=web.dial))
+        monkeypatch.setattr(fetch, "Fetcher", functools.partial(Fetcher, resolve=web.resolve, connect=web.connect))
         yield web
 
 
 def test_urls_and_files_are_captioned_in_order(web: FakeWeb, tmp_path: Path) -> None:
-    """The first answers last; one is no photo, one has no host, one must not be asked."""
+    """The first answers after the fourth was asked; one is no photo, one has no host, one must not be asked."""
+    later_asked = threading.Event()
 
     def reply(request: str) -> list[bytes]:
         if "/slow" in request:
-            time.sleep(0.5)
+            later_asked.wait()
+        elif "/bad" in request:
+            later_asked.set()
         return [
             answer(b"no photo") if "/bad" in request else answer(status="404 No") if "/none" in request else answer()
         ]
@@ -50,7 +53,7 @@ def test_urls_and_files_are_captioned_in_order(web: FakeWeb, tmp_path: Path) -> 
     codes = ["not_an_image", "url_failed", "url_refused", "url_refused"]
     assert [row.get("error") for row in rows] == [None, None, None, *codes]
     assert rows[0]["caption"] == rows[1]["caption"] == rows[2]["caption"] and "dog" in rows[0]["caption"]
-    assert set(web.dialled) == {"93.184.216.34"} and web.canary.visits == 0
+    assert set(web.connected) == {"93.184.216.34"} and web.canary.visits == 0
 
 
 def test_urls_that_are_refused_as_a_user_sees_it() -> None:
@@ -68,13 +71,13 @@ def test_urls_that_are_refused_as_a_user_sees_it() -> None:
 
 def test_nothing_is_fetched_before_its_photo_is_loaded(web: FakeWeb) -> None:
     web.serve("images.example.org", answer())
-    file, url = with_urls([Found("a.jpg"), Found("http://images.example.org/")])
-    assert file.read is None and url.read is not None and web.dialled == []
+    file, url = with_urls([ImageInput("a.jpg"), ImageInput("http://images.example.org/")])
+    assert file.read is None and url.read is not None and web.connected == []
     assert url.read() == PHOTO
 
 
 def test_places_that_failed_and_files_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a URL there is no fetcher: it takes time to load."""
     monkeypatch.delattr(fetch, "Fetcher")
-    images = [Found("a.jpg"), Found("b", BadImage("missing", "no images in this folder"))]
+    images = [ImageInput("a.jpg"), ImageInput("b", BadImage("missing", "no images in this folder"))]
     assert list(with_urls(images)) == images

@@ -1,4 +1,4 @@
-"""`showtell caption --attention`: a sheet and an animation of where the network looked, for every photo."""
+"""`showtell caption --attention`: a sheet and an animation of the attention maps of each photo."""
 
 from __future__ import annotations
 
@@ -16,83 +16,89 @@ from PIL import Image
 
 from showtell.core.captioner import Captioner
 from showtell.core.image import load_image
-from showtell.core.sources import Found, is_url
+from showtell.core.sources import ImageInput, is_url
 from showtell.errors import BadConfig
 from showtell.files import replacing
 from showtell.records import CaptionRow
-from showtell.view.attention import LOADED, sheet, write_animation
+from showtell.view.attention import LOAD_SIZE, sheet, write_animation
 
-SHEET, ANIMATION = ".attention.png", ".attention.webp"
-"""Endings that no photo has: a folder may get the pictures of its own photos."""
-LONGEST: Final = 160
-"""Bytes of a name, less than systems allow: what stands before and behind it while it is written has to fit, too."""
+SHEET_SUFFIX, ANIMATION_SUFFIX = ".attention.png", ".attention.webp"
+"""Suffixes that no photo has, so that pictures may be written to the folder of the photos."""
+MAX_NAME_BYTES: Final = 160
+"""Less than file systems allow, since suffixes are added while a file is written."""
 
 
 class Pictures:
     """A folder of sheets and animations."""
 
     def __init__(self, folder: Path, captioner: Captioner, grid: bool) -> None:
-        """Makes the folder. Raises BadConfig when it cannot be written, or when the model attends to nothing."""
+        """Creates the folder. Raises BadConfig when it cannot be written, or when the model has no attention maps."""
         blank = Image.new("RGB", (64, 64))
-        tried = captioner.caption(blank, attention=True, decode=captioner.settings(beam=1, groups=1)).attention
-        if tried is None or tried.shape[1:] == (1, 1):
-            which = "this model looks" if len(captioner.bundles) == 1 else "these models look"
+        attention = captioner.caption(
+            blank, attention=True, decode=captioner.settings(beam_size=1, num_beam_groups=1)
+        ).attention
+        if attention is None or attention.shape[1:] == (1, 1):
+            found = "a model without" if len(captioner.bundles) == 1 else "models without common"
             raise BadConfig(
-                f"--attention {folder}: {which} at no part of a photo in particular, or not at the same; "
-                "leave --attention out, or give a model with attention"
+                f"--attention {folder}: found {found} attention maps; expected attention over regions; give another "
+                "model or leave --attention out"
             )
-        self.folder, self.grid, self.crop = folder, grid, captioner.bundle.manifest.pixels.crop
-        self._taken: set[str] = set()
+        self.folder, self.grid, self.crop = folder, grid, captioner.bundle.manifest.pixels.crop_mode
+        self._used_names: set[str] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
-                self._inside = folder.resolve()
+                self._resolved_folder = folder.resolve()
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def wanted(self, images: Iterable[Found]) -> Iterator[Found]:
-        """The images to caption: without the pictures made here, which a walk through the photos' folder may come upon,
-        and with what a URL gave kept until its row is written."""
+    def filter_inputs(self, images: Iterable[ImageInput]) -> Iterator[ImageInput]:
+        """The images to caption: without the pictures written here, which may be in the folder of the photos, and with
+        downloads cached until the row is written."""
         for image in images:
-            if not self._made_here(image.path):
-                yield image if image.read is None else replace(image, read=_Kept(image.read))
+            if not self._is_own_picture(image.path):
+                yield image if image.read is None else replace(image, read=_CachedRead(image.read))
 
     def name_for(self, row: CaptionRow) -> str:
-        """The photo's name without its ending, for its pictures; with a number behind it if one before had the same."""
-        assert isinstance(row.source, Found)
+        """The photo's name without its suffix, for its pictures; numbered if an earlier photo has the same name."""
+        assert isinstance(row.source, ImageInput)
         path = row.source.path
         if is_url(path):
             path = unquote(urlsplit(path).path, errors="surrogateescape")
-        # What no system forbids; the bytes of a name that is not UTF-8 stay what they are.
+        # Characters that some file system forbids are replaced; bytes that are not UTF-8 stay as they are.
         stem = re.sub(r'[\0-\x1f\x7f/\\:*?"<>|]', "_", Path(path).stem).strip(". ")
-        while len(os.fsencode(stem)) > LONGEST:
+        while len(os.fsencode(stem)) > MAX_NAME_BYTES:
             stem = stem[:-1]
         stem = name = stem or "photo"
         number = 1
-        # Some systems do not tell capitals from small letters, nor a letter from one composed of two.
-        while (key := unicodedata.normalize("NFC", name).casefold()) in self._taken:
+        # Some file systems ignore case and Unicode normalisation.
+        while (key := unicodedata.normalize("NFC", name).casefold()) in self._used_names:
             number += 1
             name = f"{stem}-{number}"
-        self._taken.add(key)
+        self._used_names.add(key)
         return name
 
     def write(self, row: CaptionRow, name: str) -> None:
-        """The pictures of the best caption.
+        """Writes the pictures of the best caption.
 
         Raises BadImage when the photo can no longer be read, and BadConfig when the folder cannot be written.
         """
-        assert isinstance(row.source, Found)
-        photo = load_image(row.source.read or row.source.path, hint_size=LOADED)
+        assert isinstance(row.source, ImageInput)
+        photo = load_image(row.source.read or row.source.path, hint_size=LOAD_SIZE)
         caption = row.captions[0]
         try:
-            with replacing(self.folder / (name + SHEET)) as temporary:
+            with replacing(self.folder / (name + SHEET_SUFFIX)) as temporary:
                 sheet(photo, caption, self.grid, self.crop).save(temporary, "PNG")
-            write_animation(self.folder / (name + ANIMATION), photo, caption, self.grid, self.crop)
+            write_animation(self.folder / (name + ANIMATION_SUFFIX), photo, caption, self.grid, self.crop)
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _made_here(self, path: str) -> bool:
-        return path.endswith((SHEET, ANIMATION)) and not is_url(path) and Path(path).parent.resolve() == self._inside
+    def _is_own_picture(self, path: str) -> bool:
+        return (
+            path.endswith((SHEET_SUFFIX, ANIMATION_SUFFIX))
+            and not is_url(path)
+            and Path(path).parent.resolve() == self._resolved_folder
+        )
 
     def _unwritable(self, error: OSError) -> BadConfig:
         return BadConfig(
@@ -100,8 +106,8 @@ class Pictures:
         )
 
 
-class _Kept:
-    """The bytes that `read` gives, asked for once: a URL is not fetched again for its picture."""
+class _CachedRead:
+    """Calls `read` once: a URL is not downloaded again for its pictures."""
 
     def __init__(self, read: Callable[[], bytes]) -> None:
         self._read, self._data = read, b""

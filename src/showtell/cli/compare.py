@@ -12,7 +12,7 @@ import typer
 
 from showtell.errors import BadConfig, BadData, MissingExtra
 
-Loaded = dict[str, Any]
+ReportData = dict[str, Any]
 EXPECTED = "a report that `showtell evaluate --report` or `showtell score --report` wrote"
 
 
@@ -25,8 +25,9 @@ def compare(
     resamples: Annotated[int, typer.Option(min=100, help="How often the images are resampled.")] = 10_000,
     report: Annotated[Path | None, typer.Option(help="Write the comparison as JSON, too; - prints it.")] = None,
 ) -> None:
-    """Compare systems on the same photos: differences to the first, with intervals and p-values (paired bootstrap)."""
-    from showtell.cli.scoring import check_outputs, put_json
+    """Compare systems on the same photos: differences to the baseline with intervals and p-values (paired
+    bootstrap)."""
+    from showtell.cli.scoring import check_outputs, write_json
     from showtell.data.references import is_spec
     from showtell.metrics.comparison import compare as compare_reports
 
@@ -38,19 +39,19 @@ def compare(
     if len(reports) < 2:
         raise BadConfig(f"found {len(reports)} report; expected two or more, each from evaluate or score --report")
     loaded = [_load(path) for path in reports]
-    _check_same(reports, loaded)
-    found = compare_reports(_names(reports), loaded, resamples, _java(loaded))
+    _check_same_task(reports, loaded)
+    comparison = compare_reports(_names(reports), loaded, resamples, _java_metrics(loaded))
     if html is not None:
-        _write_page(html, found, data or str(loaded[0].get("data", "")))
+        _write_page(html, comparison, data or str(loaded[0].get("data", "")))
     if report is not None:
-        put_json(found, report)
+        write_json(comparison, report)
     if str(report) != "-":
-        _print(found)
+        _print(comparison)
 
 
-def _load(path: Path) -> Loaded:
-    """Raises BadData for what is no report, or was changed by hand."""
-    from showtell.cli.scoring import FORMAT, hash_of
+def _load(path: Path) -> ReportData:
+    """Raises BadData for a file that is no report, is of another format or was edited."""
+    from showtell.cli.scoring import FORMAT, references_sha256
 
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -62,11 +63,11 @@ def _load(path: Path) -> Loaded:
         raise BadData(path, f"a report of format {report['format']}", f"format {FORMAT}; evaluate again")
     if not isinstance(report["rows"], list) or not report["rows"]:
         raise BadData(path, "no rows", EXPECTED)
-    for place, row in enumerate(report["rows"]):
+    for index, row in enumerate(report["rows"]):
         if not _is_row(row):
-            raise BadData(path, f"in row {place} not an image with caption, references and scores", EXPECTED)
+            raise BadData(path, f"in row {index} not an image with caption, references and scores", EXPECTED)
     references = {row["image"]: row["references"] for row in report["rows"]}
-    if len(references) < len(report["rows"]) or hash_of(references) != report["references_sha256"]:
+    if len(references) < len(report["rows"]) or references_sha256(references) != report["references_sha256"]:
         raise BadData(path, "references that are not those which were scored", f"{EXPECTED}, as it was written")
     return report
 
@@ -82,15 +83,15 @@ def _is_row(row: Any) -> bool:
     )
 
 
-def _check_same(paths: Sequence[Path], reports: Sequence[Loaded]) -> None:
-    """Raises BadData unless all captioned the same images in the same language, with the same references."""
+def _check_same_task(paths: Sequence[Path], reports: Sequence[ReportData]) -> None:
+    """Raises BadData unless all reports have the same images, language and references."""
     first = reports[0]
     images = {row["image"] for row in first["rows"]}
     for path, report in zip(paths[1:], reports[1:], strict=True):
         if report["language"] != first["language"]:
             raise BadData(path, f"captions in {report['language']}", f"{first['language']}, as in {paths[0]}")
-        others = {row["image"] for row in report["rows"]}
-        if different := sorted(images ^ others):
+        report_images = {row["image"] for row in report["rows"]}
+        if different := sorted(images ^ report_images):
             found = f"{len(different)} images that only one of the reports has ({', '.join(different[:3])})"
             raise BadData(path, found, f"the images of {paths[0]}; score both against the same split of the same data")
         if report["references_sha256"] != first["references_sha256"]:
@@ -98,78 +99,80 @@ def _check_same(paths: Sequence[Path], reports: Sequence[Loaded]) -> None:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """File names, or whole paths where those are not enough, or numbers where the same file is there twice."""
+    """System names: file names; else paths; else numbered paths, if a file is given twice."""
     for names in ([path.stem for path in paths], [str(path) for path in paths]):
         if len(set(names)) == len(names):
             return names
-    return [f"{place}: {path}" for place, path in enumerate(paths, 1)]
+    return [f"{number}: {path}" for number, path in enumerate(paths, 1)]
 
 
-def _java(reports: Sequence[Loaded]) -> list[str]:
-    """METEOR and SPICE, where all reports have them and Java is here to compare them."""
-    from showtell.metrics.evaluation import JAVA
+def _java_metrics(reports: Sequence[ReportData]) -> list[str]:
+    """METEOR and SPICE, if all reports have them and Java is available."""
+    from showtell.metrics.evaluation import JAVA_METRICS
 
-    found = []
-    for metric in JAVA:
+    available = []
+    for metric in JAVA_METRICS:
         if not all(metric in report["scores"] for report in reports):
             continue
         from showtell.metrics.java import check_java
 
         try:
             check_java(metric, reports[0]["language"])
-            found.append(metric)
+            available.append(metric)
         except (BadConfig, MissingExtra) as error:
             print(f"showtell: {metric} is not compared: {error}", file=sys.stderr)
-    return found
+    return available
 
 
-def _print(found: Loaded) -> None:
-    from showtell.cli.scoring import number
+def _print(comparison: ReportData) -> None:
+    from showtell.cli.scoring import format_score
 
-    first = found["systems"][0]
-    typer.echo(f"{found['images']} images, {found['resamples']} resamples; differences to {first['name']}")
-    for system in found["systems"]:
+    baseline = comparison["systems"][0]["name"]
+    typer.echo(f"{comparison['images']} images, {comparison['resamples']} resamples; differences to {baseline}")
+    for system in comparison["systems"]:
         typer.echo(f"\n{system['name']}")
         for name, score in system["scores"].items():
-            line = f"  {name:15}{number(score['value']):>9}   {number(score['low'])} to {number(score['high'])}"
+            line = f"  {format_score(name, score)}"
             if system["differences"] is not None and name in system["differences"]:
-                line = f"{line:50}{_difference(system['differences'][name])}"
+                line = f"{line:50}{_format_difference(system['differences'][name])}"
             typer.echo(line)
 
 
-def _difference(of: Mapping[str, float | None]) -> str:
-    if of["p"] is None:
-        return f"{_signed(of['value'])}   of unknown error"
-    p = f"{of['p']:.4f}" if of["p"] >= 0.0001 else "< 0.0001"
-    return f"{_signed(of['value'])}   {_signed(of['low'])} to {_signed(of['high'])}   p {p}"
+def _format_difference(difference: Mapping[str, float | None]) -> str:
+    value, low, high = (_signed(difference[key]) for key in ("value", "low", "high"))
+    p_value = difference["p_value"]
+    if p_value is None:
+        return f"{value}   of unknown error"
+    return f"{value}   {low} to {high}   p {f'{p_value:.4f}' if p_value >= 0.0001 else '< 0.0001'}"
 
 
 def _signed(value: float | None) -> str:
-    from showtell.cli.scoring import number
+    from showtell.cli.scoring import format_number
 
     if value is None:
         return "-"
-    return number(value) if value < 0 else f"+{number(value)}"
+    return format_number(value) if value < 0 else f"+{format_number(value)}"
 
 
-def _write_page(html: Path, found: Loaded, spec: str) -> None:
+def _write_page(html: Path, comparison: ReportData, spec: str) -> None:
     from showtell.view.comparison import write_page
 
-    write_page(html, found, _thumbnails(spec, found))
+    write_page(html, comparison, _thumbnails(spec, comparison))
     print(f"{html}: written", file=sys.stderr)
 
 
-def _thumbnails(spec: str, found: Loaded) -> dict[str, bytes]:
-    """Of every photo that the data has; a comparison without photos is still one."""
+def _thumbnails(spec: str, comparison: ReportData) -> dict[str, bytes]:
+    """Thumbnails by image name. Photos that cannot be found or read are left out and counted on stderr."""
     from concurrent.futures import ThreadPoolExecutor
 
     from showtell.core.image import load_image
     from showtell.data.references import is_spec
     from showtell.data.spec import read_samples
     from showtell.errors import BadImage
+    from showtell.loading import LOADER_THREADS
+    from showtell.progress import ProgressReporter
     from showtell.records import FeatureRow, Sample
-    from showtell.train.progress import Reporter
-    from showtell.view.comparison import LONGEST_SIDE, thumbnail
+    from showtell.view.comparison import MAX_SIDE, thumbnail
 
     if not is_spec(spec):
         print(
@@ -177,26 +180,26 @@ def _thumbnails(spec: str, found: Loaded) -> dict[str, bytes]:
             file=sys.stderr,
         )
         return {}
-    wanted = {row["image"] for row in found["rows"]}
+    images = {row["image"] for row in comparison["rows"]}
     try:
-        every = read_samples(spec, (found["language"],))
+        samples = read_samples(spec, (comparison["language"],))
     except (BadData, BadConfig) as error:
         raise BadConfig(f"no photos for the page: {error}; say where they are with --data SPEC") from error
-    samples = [s for s in every if s.name in wanted and not isinstance(s.image, FeatureRow)]
+    samples = [s for s in samples if s.name in images and not isinstance(s.image, FeatureRow)]
 
-    def small(sample: Sample) -> bytes | None:
+    def make_thumbnail(sample: Sample) -> bytes | None:
         assert not isinstance(sample.image, FeatureRow)
         try:
-            return thumbnail(load_image(sample.image, hint_size=LONGEST_SIDE // 2))
+            return thumbnail(load_image(sample.image, hint_size=MAX_SIDE // 2))
         except BadImage:
-            return None  # the page shows that there is none
+            return None  # the page shows a placeholder
 
-    with ThreadPoolExecutor(4) as pool, Reporter().stage("photos", len(samples)) as advance:
+    with ThreadPoolExecutor(2 * LOADER_THREADS) as pool, ProgressReporter().stage("photos", len(samples)) as advance:
         thumbnails = {}
-        for sample, picture in zip(samples, pool.map(small, samples), strict=True):
+        for sample, picture in zip(samples, pool.map(make_thumbnail, samples), strict=True):
             advance(1)
             if picture is not None:
                 thumbnails[sample.name] = picture
-    if missing := len(wanted) - len(thumbnails):
+    if missing := len(images) - len(thumbnails):
         print(f"showtell: {missing} photos are not in {spec} or cannot be read", file=sys.stderr)
     return thumbnails

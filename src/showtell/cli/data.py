@@ -11,31 +11,30 @@ import typer
 from showtell.cli.features import features
 
 if TYPE_CHECKING:
-    from showtell.data.checks import Findings
+    from showtell.data.checks import CheckReport
     from showtell.data.stats import Stats
 
-app = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
+app = typer.Typer(help="Check data and compute features before training.", no_args_is_help=True)
 app.command()(features)
 
 Spec = Annotated[
-    str, typer.Argument(metavar="SPEC", help="What to read, such as flickr:DIR; docs/data.md has them all.")
+    str, typer.Argument(metavar="SPEC", help="A data spec, such as flickr:DIR; docs/data.md lists them all.")
 ]
 Languages = Annotated[list[str], typer.Option("--lang", help="Language of the captions; may be repeated.")]
 
 
 @app.command()
 def check(spec: Spec, lang: Languages = ["en"]) -> None:  # noqa: B006 (typer copies it)
-    """Read every caption and photo, and name what is wrong with them.
+    """Read every caption and photo, and report problems.
 
-    Photos that are missing, broken, or in two splits (by name, by bytes, by looks); captions that are empty, huge or
-    in a wrong encoding. A caption file that makes no sense stops it, with the line.
+    Photos that are missing, broken, or in two splits (same name, same bytes, near duplicates); captions that are empty,
+    very long or in a wrong encoding. A caption file that cannot be parsed stops the command, with the line.
     """
     from showtell.core.image import load_image
-    from showtell.data.checks import check as find
-    from showtell.data.checks import to_look_at
+    from showtell.data.checks import check_samples, unique_images
     from showtell.data.spec import read_samples
     from showtell.errors import MissingImages
-    from showtell.train.progress import Reporter
+    from showtell.progress import ProgressReporter
 
     try:
         samples = read_samples(spec, lang)
@@ -44,26 +43,26 @@ def check(spec: Spec, lang: Languages = ["en"]) -> None:  # noqa: B006 (typer co
             typer.echo(f"{name}: missing")
         typer.echo(f"{len(error.names)} photos are missing; nothing else was looked at", err=True)
         raise typer.Exit(1) from None
-    with Reporter().stage("photos", len(to_look_at(samples))) as advance:
-        found = find(samples, load_image, advance)
-    _print(found)
-    typer.echo(f"{found.images} images checked", err=True)
-    if not found.ok:
+    with ProgressReporter().stage("photos", len(unique_images(samples))) as advance:
+        result = check_samples(samples, load_image, advance)
+    _print(result)
+    typer.echo(f"{result.images} images checked", err=True)
+    if not result.ok:
         raise typer.Exit(1)
 
 
-def _print(found: Findings) -> None:
-    for problem in found.unreadable:
+def _print(report: CheckReport) -> None:
+    for problem in report.unreadable:
         typer.echo(f"{problem.name}: unreadable: {problem.reason}")
-    for names in found.identical:
+    for names in report.exact_duplicates:
         typer.echo(f"{', '.join(names)}: the same file")
-    for name in found.repeated:
+    for name in report.repeated_names:
         typer.echo(f"{name}: more than once in its split")
-    for name in found.in_several_splits:
+    for name in report.split_overlaps:
         typer.echo(f"{name}: in several splits")
-    for one, other in found.leaks:
+    for one, other in report.near_duplicates:
         typer.echo(f"{one}, {other}: look the same, in different splits")
-    for problem in found.captions:
+    for problem in report.captions:
         typer.echo(f"{problem.name}: {problem.reason}")
 
 
@@ -74,49 +73,49 @@ def stats(
     plot: Annotated[Path | None, typer.Option(help="Draw lengths, frequencies and coverage to this PNG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Count images, captions and words by split and language, and what vocabularies would cover."""
+    """Count images, captions and words by split and language, and the coverage of vocabularies."""
     import json
 
-    from showtell.core.text import split_words
+    from showtell.core.tokenizer import split_words
     from showtell.data.spec import read_samples
-    from showtell.data.stats import stats as count
+    from showtell.data.stats import compute_stats
     from showtell.errors import BadConfig
 
     if plot is not None and not plot.absolute().parent.is_dir():
         raise BadConfig(f"--plot {plot}: no folder {plot.parent}; make it first")
-    found = count(read_samples(spec, lang), split_words)
+    data_stats = compute_stats(read_samples(spec, lang), split_words)
     if as_json:
-        whole = asdict(found)
-        del whole["frequencies"]
-        typer.echo(json.dumps(whole, ensure_ascii=False))
+        fields = asdict(data_stats)
+        del fields["frequencies"]
+        typer.echo(json.dumps(fields, ensure_ascii=False))
     else:
-        _print_table(found)
+        _print_table(data_stats)
     if plot is not None:
-        _draw(found, plot)
+        _draw(data_stats, plot)
 
 
-def _print_table(found: Stats) -> None:
+def _print_table(stats: Stats) -> None:
     row = "{:8}{:6}{:>9}{:>11}{:>9}{:>10}{:>7}{:>9}"
     typer.echo(row.format("split", "lang", "images", "captions", "words", "shortest", "mean", "longest"))
-    for g in found.groups:
-        cells = (g.images, g.captions, g.different_words, g.shortest, f"{g.mean:.1f}", g.longest)
-        typer.echo(row.format(g.split, g.language, *cells))
+    for group in stats.groups:
+        cells = (group.images, group.captions, group.unique_words, group.shortest, f"{group.mean:.1f}", group.longest)
+        typer.echo(row.format(group.split, group.language, *cells))
     row = "{:8}{:>16}{:>13}{:>16}"
     typer.echo("\n" + row.format("lang", "min. frequency", "vocabulary", "dev covered"))
-    for c in found.coverage:
-        covered = "-" if c.of_dev is None else f"{100 * c.of_dev:.2f} %"
-        typer.echo(row.format(c.language, c.min_frequency, c.words, covered))
+    for coverage in stats.coverage:
+        covered = "-" if coverage.dev_coverage is None else f"{100 * coverage.dev_coverage:.2f} %"
+        typer.echo(row.format(coverage.language, coverage.min_frequency, coverage.vocab_size, covered))
 
 
-def _draw(found: Stats, picture: Path) -> None:
+def _draw(stats: Stats, picture: Path) -> None:
     from showtell.cli.extras import needs
     from showtell.view.data_plots import draw_data
 
-    lengths = {g.language: g.lengths for g in found.groups if g.split == "train"}
+    lengths = {group.language: group.lengths for group in stats.groups if group.split == "train"}
     coverage = {
-        language: [(c.min_frequency, c.words, c.of_dev) for c in found.coverage if c.language == language]
-        for language in found.frequencies
+        language: [(c.min_frequency, c.vocab_size, c.dev_coverage) for c in stats.coverage if c.language == language]
+        for language in stats.frequencies
     }
     with needs("train"):
-        draw_data(lengths, found.frequencies, coverage, picture)
+        draw_data(lengths, stats.frequencies, coverage, picture)
     typer.echo(f"{picture}: written", err=True)

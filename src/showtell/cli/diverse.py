@@ -8,18 +8,18 @@ import typer
 
 from showtell.errors import BadConfig
 
-WIDEST = 64
-"""The greatest beam that DecodeSettings allow."""
+MAX_BEAM_SIZE = 64
+"""The largest beam that DecodeSettings allow."""
 
-Diverse = Annotated[bool, typer.Option("--diverse", help="With --num: different captions, not variants of one.")]
+Diverse = Annotated[bool, typer.Option("--diverse", help="With --num: diverse beam search, a group per caption.")]
 
 
 def check_diverse(diverse: bool, num: int) -> None:
-    """Raises BadConfig when a single caption is to be different from the others."""
+    """Raises BadConfig for --diverse with a single caption."""
     if diverse and num < 2:
         raise BadConfig(f"found --diverse with --num {num}; expected --num 2 or more")
 
 
 def groups_and_beam(num: int, beam: int) -> dict[str, int]:
-    """Decode settings for `num` different captions: a group each, and at least `beam` wide where that is allowed."""
-    return {"groups": num, "beam": min(-(-beam // num), max(1, WIDEST // num)) * num}
+    """Decode settings for `num` different captions: one beam group per caption, at least `beam` wide if allowed."""
+    return {"num_beam_groups": num, "beam_size": min(-(-beam // num), max(1, MAX_BEAM_SIZE // num)) * num}

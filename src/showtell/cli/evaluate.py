@@ -22,13 +22,16 @@ def evaluate(
         list[Path] | None, typer.Option(help="A bundle; else the built-in model. Repeated: an ensemble.")
     ] = None,
     split: Annotated[str, typer.Option(help="The split to caption.")] = "dev",
-    lang: Annotated[str | None, typer.Option(help="Language; else the model's first.")] = None,
-    beam: Annotated[int | None, typer.Option(help="Width of the beam search.")] = None,
+    lang: Annotated[str | None, typer.Option(help="Language; else the first one of the model.")] = None,
+    beam: Annotated[int | None, typer.Option(help="Beam size; 1: greedy search. Default: the model's.")] = None,
     num: Annotated[int, typer.Option(min=1, help="Captions per image; more than one gives self-CIDEr.")] = 1,
     diverse: Diverse = False,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     teacher_forced: Annotated[
-        bool, typer.Option("--teacher-forced", help="Also top-5 accuracy and loss on the true words: a second pass.")
+        bool,
+        typer.Option(
+            "--teacher-forced", help="Also teacher-forced loss and top-5 accuracy on the references: a second pass."
+        ),
     ] = False,
     java: Java = None,
     resamples: Resamples = 1000,
@@ -36,23 +39,23 @@ def evaluate(
     report: Report = None,
 ) -> None:
     """Caption a split with a bundle and score the captions, each score with its interval."""
-    from showtell.cli.scoring import check_outputs, check_words, put, report_of, training_captions
+    from showtell.cli.scoring import build_report, check_metrics, check_outputs, output_report, training_captions
     from showtell.core.captioner import Captioner
-    from showtell.data.spec import of_split, read_samples
+    from showtell.data.spec import read_samples, select_split
     from showtell.metrics import Evaluation
 
     check_diverse(diverse, num)
     check_outputs({"--output": output, "--report": report})
     captioner = Captioner.load(model or None)
     language = lang or captioner.languages[0]
-    check_words(language, java)
-    every = read_samples(data, (language,))
-    samples = of_split(every, split)
+    check_metrics(language, java)
+    all_samples = read_samples(data, (language,))
+    samples = select_split(all_samples, split)
     check_photos(data, samples)
-    settings = captioner.settings(beam=beam)
+    settings = captioner.settings(beam_size=beam)
     if diverse:
-        settings = captioner.settings(**groups_and_beam(num, settings.beam))
-    readings = _readings(captioner, samples, batch_size, language) if teacher_forced else None
+        settings = captioner.settings(**groups_and_beam(num, settings.beam_size))
+    teacher_forced_scores = _teacher_forced(captioner, samples, batch_size, language) if teacher_forced else None
     rows = caption_samples(
         captioner, samples, output, batch_size=batch_size, language=language, decode=settings, num=num
     )
@@ -64,86 +67,88 @@ def evaluate(
         references,
         language,
         alternatives=alternatives if num > 1 else None,
-        training=training_captions(every, split),
-        readings=readings,
+        training_captions=training_captions(all_samples, split),
+        teacher_forced=teacher_forced_scores,
         java=[metric.value for metric in java or ()],
     )
     failed = {s.name: row.error for s, row in zip(samples, rows, strict=True) if not row.ok}
-    about = {
-        "model": _about(captioner, model or ["built-in"]),
+    provenance = {
+        "model": _model_provenance(captioner, model or ["built-in"]),
         "decode": settings.model_dump(mode="json"),
         "data": data,
         "split": split,
         "failed": failed,
     }
-    put(report_of(evaluation, captions, references, alternatives, resamples, **about), report)
+    output_report(build_report(evaluation, captions, references, alternatives, resamples, **provenance), report)
     if failed:
         typer.echo(f"showtell: {len(failed)} photos failed and count as empty captions", err=True)
         raise typer.Exit(1)
 
 
-def _about(captioner: Captioner, names: Sequence[object]) -> dict[str, Any]:
-    """Which bundle it was, or which were the ensemble."""
+def _model_provenance(captioner: Captioner, names: Sequence[object]) -> dict[str, Any]:
+    """Path and hash of the bundle, or of each bundle of the ensemble."""
     from showtell.core.bundle import MANIFEST
     from showtell.files import sha256
 
     # The manifest has the hash of every other file of the bundle.
-    found = [
+    bundles = [
         {"bundle": str(name), "sha256": sha256(bundle.path / MANIFEST)}
         for name, bundle in zip(names, captioner.bundles, strict=True)
     ]
-    return found[0] if len(found) == 1 else {"ensemble": found}
+    return bundles[0] if len(bundles) == 1 else {"ensemble": bundles}
 
 
 def check_photos(data: str, samples: Sequence[Sample]) -> None:
-    """Raises BadConfig for features."""
+    """Raises BadConfig for data that has features in place of photos."""
     from showtell.errors import BadConfig
     from showtell.records import FeatureRow
 
     if any(isinstance(sample.image, FeatureRow) for sample in samples):
-        raise BadConfig(f"{data} has features, not photos, and a bundle looks at photos; give the data they came from")
+        raise BadConfig(f"{data}: found features; expected photos, give the data that the features were computed from")
 
 
 def _images(samples: Sequence[Sample]) -> list[Any]:
-    from showtell.core.sources import Found
+    from showtell.core.sources import ImageInput
 
-    return [Found(str(s.image)) if isinstance(s.image, Path) else s.image for s in samples]
+    return [ImageInput(str(s.image)) if isinstance(s.image, Path) else s.image for s in samples]
 
 
 def caption_samples(
-    captioner: Captioner, samples: Sequence[Sample], output: Path | None, num: int, **how: Any
+    captioner: Captioner, samples: Sequence[Sample], output: Path | None, num: int, **options: Any
 ) -> list[CaptionRow]:
-    """A row for each sample, and into a file as they come. `how`: see `Captioner.caption_many`."""
+    """Captions the samples, and writes the rows to `output` as they come. `options`: those of
+    `Captioner.caption_many`."""
     import contextlib
     import dataclasses
 
     from showtell.cli.output import RowFile
-    from showtell.train.progress import Reporter
+    from showtell.progress import ProgressReporter
 
-    found = []
+    rows = []
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(RowFile(output, num, 0.0)) if output else None
-        advance = stack.enter_context(Reporter().stage("captions", len(samples)))
-        for sample, row in zip(samples, captioner.caption_many(_images(samples), num=num, **how), strict=True):
-            found.append(row)
+        advance = stack.enter_context(ProgressReporter().stage("captions", len(samples)))
+        for sample, row in zip(samples, captioner.caption_many(_images(samples), num=num, **options), strict=True):
+            rows.append(row)
             advance(1)
             if file is not None:
                 file.write(dataclasses.replace(row, source=sample.name))
-    return found
+    return rows
 
 
-def _readings(
+def _teacher_forced(
     captioner: Captioner, samples: Sequence[Sample], batch_size: int, language: str
 ) -> dict[str, tuple[int, int, float]]:
-    """Of an image that cannot be used: no words."""
-    from showtell.train.progress import Reporter
+    """(Reference words, words among the five likeliest, summed cross-entropy) of each image; zeros for an unusable
+    one."""
+    from showtell.progress import ProgressReporter
 
-    found = captioner.read_many(
+    scores = captioner.score_captions(
         _images(samples), (s.captions for s in samples), batch_size=batch_size, language=language
     )
-    with Reporter().stage("true words", len(samples)) as advance:
-        readings: dict[str, tuple[int, int, float]] = {}
-        for sample, reading in zip(samples, found, strict=True):
-            readings[sample.name] = (0, 0, 0.0) if reading is None else reading
+    with ProgressReporter().stage("teacher forcing", len(samples)) as advance:
+        by_name: dict[str, tuple[int, int, float]] = {}
+        for sample, sample_scores in zip(samples, scores, strict=True):
+            by_name[sample.name] = (0, 0, 0.0) if sample_scores is None else sample_scores
             advance(1)
-    return readings
+    return by_name

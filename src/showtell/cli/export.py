@@ -13,13 +13,15 @@ def export(
     bundle: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle to write: new, empty, or an old bundle.")],
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Decode settings that differ from the run's: decode.beam=8."),
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Decode settings that differ from the run's: decode.beam_size=8."
+        ),
     ] = None,
     card: Annotated[Path | None, typer.Option(help="A model card (Markdown) instead of the generated one.")] = None,
 ) -> None:
     """Write the best model of a run as a bundle that captions without torch.
 
-    Refuses when ONNX and torch do not say the same about sample images.
+    Refuses when ONNX Runtime and torch disagree on sample images by more than float32 rounding explains.
     """
     from showtell.cli.extras import needs
 

@@ -1,4 +1,4 @@
-"""Optional packages: a missing one says which extra brings it."""
+"""Optional packages: the error for a missing one names its extra."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from showtell.errors import MissingExtra
 
 @contextlib.contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Around the imports of an optional room."""
+    """A context for the imports of an optional package."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,6 +1,6 @@
 """The `showtell` command: collects the commands, and turns errors into one line and an exit code.
 
-Exit codes: 0 all done; 1 some inputs failed, the rest is done; 2 wrong usage, nothing done; 130 interrupted.
+Exit codes: 0 success; 1 some inputs failed, all others are done; 2 wrong usage, nothing done; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from showtell.cli import calibrate, caption, compare, data, evaluate, export, re
 from showtell.errors import ShowtellError
 
 app = typer.Typer(
-    help="Give it a photo, it writes the sentence; give it photos with captions, it trains the model that does.",
+    help="Image captioning: give it a photo, it writes a caption; give it photos with captions, it trains a model.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,7 +35,7 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options that stand before a command."""
+    """Options before a command."""
 
 
 app.command("caption")(caption.caption)

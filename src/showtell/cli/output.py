@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from showtell.core.sources import Found
+from showtell.core.sources import ImageInput
 from showtell.errors import BadConfig
 from showtell.records import Caption, CaptionRow
 
@@ -19,22 +19,22 @@ FORMATS = (".jsonl", ".csv")
 
 
 def path_of(row: CaptionRow) -> str:
-    return row.source.path if isinstance(row.source, Found) else str(row.source)
+    return row.source.path if isinstance(row.source, ImageInput) else str(row.source)
 
 
-def is_sure(caption: Caption, min_score: float) -> bool:
-    """Whether it is likely enough to be right; `core/confidence` says what that is without a calibration."""
-    return caption.confidence >= min_score
+def is_confident(caption: Caption, min_confidence: float) -> bool:
+    """Whether its confidence is at least `min_confidence`; see `core/confidence` for models without a calibration."""
+    return caption.confidence >= min_confidence
 
 
-def as_record(row: CaptionRow, min_score: float) -> dict[str, Any]:
-    """One row as JSON says it. A caption below `min_score` is null, and its scores stand beside it."""
+def as_record(row: CaptionRow, min_confidence: float) -> dict[str, Any]:
+    """One row as a JSON object. A caption below `min_confidence` is null; its scores are still given."""
     record: dict[str, Any] = {"image": path_of(row), "caption": None}
     if not row.ok:
         return {**record, "error": row.error, "detail": row.detail}
     best, *others = row.captions
     record |= {
-        "caption": best.text if is_sure(best, min_score) else None,
+        "caption": best.text if is_confident(best, min_confidence) else None,
         "score": round(best.score, 4),
         "confidence": round(best.confidence, 4),
         "language": best.language,
@@ -43,7 +43,7 @@ def as_record(row: CaptionRow, min_score: float) -> dict[str, Any]:
     if others:
         record["alternatives"] = [
             {
-                "caption": c.text if is_sure(c, min_score) else None,
+                "caption": c.text if is_confident(c, min_confidence) else None,
                 "score": round(c.score, 4),
                 "confidence": round(c.confidence, 4),
             }
@@ -53,19 +53,20 @@ def as_record(row: CaptionRow, min_score: float) -> dict[str, Any]:
 
 
 class RowFile:
-    """A JSONL or CSV file of rows, which has its name only when it is complete.
+    """A JSONL or CSV file of rows, which gets its name only when it is complete.
 
-    Until then it is `NAME.partial`, which an interruption leaves behind: hours of captions are not thrown away.
+    Until then it is `NAME.partial`, which remains after an interruption, so that hours of captions are not lost.
     """
 
-    def __init__(self, path: Path, num: int, min_score: float, pictures: bool = False) -> None:
-        """`pictures`: rows name theirs. Raises BadConfig when the format is unknown or the file cannot be written."""
+    def __init__(self, path: Path, num: int, min_confidence: float, pictures: bool = False) -> None:
+        """`pictures`: rows name their attention pictures. Raises BadConfig when the format is unknown or the file
+        cannot be written."""
         if path.suffix not in FORMATS:
             raise BadConfig(f"--output {path}: found {path.suffix or 'no ending'}; expected {' or '.join(FORMATS)}")
         if path.is_dir():
             raise BadConfig(f"--output {path}: is a folder; expected a file name")
-        self.path, self.partial, self.min_score = path, path.with_name(path.name + ".partial"), min_score
-        # A name that is not UTF-8 is a JSON escape that reads back as the same name.
+        self.path, self.partial, self.min_confidence = path, path.with_name(path.name + ".partial"), min_confidence
+        # A name that is not UTF-8 becomes a JSON escape that reads back as the same name.
         try:
             self.file: TextIO = self.partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
         except OSError as error:
@@ -74,8 +75,8 @@ class RowFile:
         self._rows = 0
 
     def write(self, row: CaptionRow, picture: str | None = None) -> None:
-        """`picture`: the name, before `.attention.png` and `.webp`, of where the network looked."""
-        record = as_record(row, self.min_score)
+        """`picture`: the name of the attention pictures, before `.attention.png` and `.webp`."""
+        record = as_record(row, self.min_confidence)
         self._put(record if picture is None else {**record, "attention": picture})
         self._rows += 1
 

@@ -13,8 +13,8 @@ from showtell.errors import MissingExtra
 if TYPE_CHECKING:
     from showtell.settings import Recipe
 
-VOCABULARY = 10_000
-"""Of a recipe that leaves it to the data, for the table of parameters."""
+DEFAULT_VOCAB_SIZE = 10_000
+"""For the parameter table of a recipe whose vocabulary size depends on the data."""
 
 
 def recipes(
@@ -24,15 +24,15 @@ def recipes(
     ] = None,
     only_yaml: Annotated[bool, typer.Option("--yaml", help="Print the settings alone, as a recipe file.")] = False,
     vocabulary: Annotated[
-        int | None, typer.Option(min=1, help="Words, for the table of parameters; default: text.size, or 10,000.")
+        int | None, typer.Option(min=1, help="Vocabulary size for the parameters; default: text.vocab_size, or 10,000.")
     ] = None,
 ) -> None:
-    """List the recipes, or explain one: where it comes from, its layers and their parameters, every setting."""
+    """List the recipes, or explain one: its source, its layers and their parameters, every setting."""
     from showtell.config import apply_overrides, dump_recipe, parse_recipe
     from showtell.recipes import find_recipe, names
 
     if name is None:
-        _list([(each, parse_recipe(find_recipe(each), each).description) for each in names()])
+        _list([(known, parse_recipe(find_recipe(known), known).description) for known in names()])
         return
     recipe = parse_recipe(apply_overrides(find_recipe(name), settings or []), name)
     explained = [] if only_yaml else _explained(recipe, vocabulary)
@@ -40,7 +40,7 @@ def recipes(
 
 
 def _list(rows: list[tuple[str, str]]) -> None:
-    """A line each, which grep and cut can read; on a terminal a table as wide as that is."""
+    """One line per recipe, for grep and cut; on a terminal a table of its width."""
     if not sys.stdout.isatty():
         for name, description in rows:
             typer.echo(f"{name:24}{description}")
@@ -57,13 +57,13 @@ def _list(rows: list[tuple[str, str]]) -> None:
 
 
 def _explained(recipe: Recipe, vocabulary: int | None) -> list[str]:
-    """All lines above the settings; none is printed before the last is known to be right."""
-    told = (("", recipe.description), ("source: ", recipe.source), ("made for: ", recipe.data_hint))
-    return [*(title + text for title, text in told if text), "", *_parameters(recipe, vocabulary), ""]
+    """All lines above the settings; built completely before any is printed, so that an error comes alone."""
+    parts = (("", recipe.description), ("source: ", recipe.source), ("made for: ", recipe.data_hint))
+    return [*(title + text for title, text in parts if text), "", *_parameters(recipe, vocabulary), ""]
 
 
 def _parameters(recipe: Recipe, vocabulary: int | None) -> list[str]:
-    """A line per part of the network, or one that says why there are none."""
+    """A line per part of the network, or one line with the reason why there is no table."""
     try:
         with needs("train"):
             from showtell.nets.parameters import Row, parameter_table
@@ -71,11 +71,13 @@ def _parameters(recipe: Recipe, vocabulary: int | None) -> list[str]:
         return [f"no table of parameters: {error}"]
     if vocabulary is not None:
         words, why = vocabulary, "--vocabulary"
-    elif recipe.text.size is not None:
-        words, why = recipe.text.size, "text.size"
+    elif recipe.text.vocab_size is not None:
+        words, why = recipe.text.vocab_size, "text.vocab_size"
     else:
-        words, why = VOCABULARY, "assumed: training data decide; --vocabulary N sets another number"
+        words, why = DEFAULT_VOCAB_SIZE, "assumed: training data decide; --vocabulary N sets another number"
     rows = parameter_table(recipe, words)
-    rows.append(Row("total", sum(row.trained for row in rows), sum(row.frozen for row in rows)))
+    rows.append(Row("total", sum(row.trainable for row in rows), sum(row.frozen for row in rows)))
     lines = [f"parameters, with {words:,} words ({why})", f"{'part':28}{'trainable':>14}{'frozen':>14}{'total':>14}"]
-    return lines + [f"{row.part:28}{row.trained:>14,}{row.frozen:>14,}{row.trained + row.frozen:>14,}" for row in rows]
+    return lines + [
+        f"{row.part:28}{row.trainable:>14,}{row.frozen:>14,}{row.trainable + row.frozen:>14,}" for row in rows
+    ]

@@ -1,23 +1,22 @@
-"""What of an Arabic caption goes to a terminal. A file or a pipe gets it as it is: letters, in the order of reading.
+"""Arabic captions on a terminal. Files and pipes get the caption in logical order, unchanged.
 
-Terminals differ in what they do with such letters, none says which it does, and few obey when asked:
+Terminals differ in their support for bidirectional text, do not report it, and few can be switched:
 
-    order      the terminal                                                         what it is sent
-    logical    puts lines in order and joins letters: VTE (GNOME Terminal and       the caption
+    order      the terminal                                                         receives
+    logical    reorders lines and joins letters: VTE (GNOME Terminal and            the caption
                others), Konsole, mlterm, mintty, Terminal of macOS; any unknown
-    words      joins letters and turns each word, but not the words: kitty          the words, last one first
-    visual     puts character beside character, from the left: xterm, Alacritty,    the letters, last one first,
-               foot, Ghostty, WezTerm, Windows Terminal, xterm.js (VS Code)         as the forms that join
+    words      joins letters and reorders within words, but not words: kitty        the words in reverse order
+    visual     does neither: xterm, Alacritty, foot, Ghostty, WezTerm,              the letters in visual order,
+               Windows Terminal, xterm.js (VS Code)                                 in joined forms
 
-A terminal that nobody knows gets the caption as it is. Should it be one of the last kind, then Arabic looks there as it
-does from any other program, and what is copied from it is the caption. The opposite mistake turns good text around, and
-what is copied is neither the caption nor anything that can be searched.
+An unknown terminal gets the caption unchanged. If it is of the last kind, Arabic looks there as it does from any other
+program, and copied text is the caption. The opposite mistake reverses correct text, and copied text cannot be searched.
 
-Directional isolates (U+2067 ... U+2069) around the caption would order one with Latin words or a number in it. They are
-left out because of what terminals make of them: VTE 0.70 orders by none and leaves U+2069 in what is copied, Konsole
-22.12 loses the gap after the path, mlterm 3.9 draws boxes. The escape sequences of the BiDi working group are known to
-VTE and mintty alone. Without any of them the path and the tab keep their place, since a line that begins with a path in
-Latin letters runs from left to right.
+Rejected: directional isolates (U+2067 ... U+2069) around the caption, which would order a caption with Latin words or a
+number. VTE 0.70 ignores them and leaves U+2069 in copied text, Konsole 22.12 drops the gap after the path, mlterm 3.9
+draws boxes. Rejected: the escape sequences of the BiDi working group, which only VTE and mintty know. Without any of
+these the path and the tab keep their place, since a line that begins with a path in Latin letters runs from left to
+right.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from collections.abc import Mapping
 from typing import Final, Literal, TextIO
 
 from showtell.errors import BadConfig
-from showtell.view.shaping import letters_in_order, runs_right_to_left, words_in_order
+from showtell.view.shaping import has_right_to_left, visual_order, visual_text
 
 Order = Literal["logical", "words", "visual"]
 
 VARIABLE: Final = "SHOWTELL_BIDI"
 ASKED: Final[dict[str, Order]] = {"terminal": "logical", "showtell": "visual"}
-"""What a user can put into the variable: who puts the letters in order."""
+"""Values of the variable: which program reorders the letters."""
 
 TERMS: Final[dict[str, Order]] = {
     "mlterm": "logical",
@@ -57,8 +56,8 @@ PROGRAMS: Final[dict[str, Order]] = {
     "Hyper": "visual",
     "Tabby": "visual",
 }
-"""By $TERM_PROGRAM. Not here: iTerm2, which puts lines in order or not as it is set. VS Code puts them in order where
-it has no graphics card, and does not say so."""
+"""By $TERM_PROGRAM. iTerm2 is missing: it reorders lines or not, depending on its settings. VS Code reorders lines when
+it renders without a GPU, which cannot be detected."""
 
 MARKS: Final[tuple[tuple[str, Order], ...]] = (
     ("VTE_VERSION", "logical"),
@@ -68,22 +67,22 @@ MARKS: Final[tuple[tuple[str, Order], ...]] = (
     ("ALACRITTY_WINDOW_ID", "visual"),
     ("WT_SESSION", "visual"),
 )
-"""Variables that a terminal sets and its children inherit, another terminal among them. Where two kinds are set, the
-first of this list decides: the mistake that does less harm."""
+"""Variables that a terminal sets and that its child processes inherit, also another terminal. If variables of two kinds
+are set, the first in this list decides: that mistake does less harm."""
 
 
 def shown(caption: str, stream: TextIO, environment: Mapping[str, str] = os.environ) -> str:
-    """The caption as `stream` is to get it: itself, unless that is a terminal that needs help with Arabic.
+    """The caption as `stream` gets it: unchanged, unless that is a terminal without support for Arabic.
 
     Raises BadConfig when $SHOWTELL_BIDI is neither `terminal` nor `showtell`.
     """
-    if not stream.isatty() or not runs_right_to_left(caption):
+    if not stream.isatty() or not has_right_to_left(caption):
         return caption
     order = order_for(environment)
     if order == "words":
         words = caption.split()
-        return " ".join(words[n] for n in words_in_order(words))
-    return letters_in_order(caption) if order == "visual" else caption
+        return " ".join(words[n] for n in visual_order(words))
+    return visual_text(caption) if order == "visual" else caption
 
 
 def order_for(environment: Mapping[str, str]) -> Order:

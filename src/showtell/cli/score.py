@@ -20,60 +20,68 @@ def score(
     split: Annotated[str | None, typer.Option(help="Which split of the references; of a data spec: dev.")] = None,
     lang: Annotated[str, typer.Option(help="Language of candidates and references.")] = "en",
     leave_out: Annotated[
-        str, typer.Option(help="Kinds of images to pass over, by commas: missing unknown duplicate empty unreferenced.")
+        str,
+        typer.Option(
+            help="Kinds of images to leave out, separated by commas: missing unknown duplicate empty unreferenced."
+        ),
     ] = "",
     score_empty: Annotated[
-        bool, typer.Option("--score-empty", help="Score an absent or empty caption as an empty one.")
+        bool, typer.Option("--score-empty", help="Score missing captions as empty ones, and do not refuse empty ones.")
     ] = False,
     java: Java = None,
     resamples: Resamples = 1000,
     report: Report = None,
 ) -> None:
     """Score captions against human ones: BLEU, ROUGE-L, CIDEr and more, each with its interval."""
-    from showtell.cli.scoring import check_outputs, check_words, put, report_of, training_captions
+    from showtell.cli.scoring import build_report, check_metrics, check_outputs, output_report, training_captions
     from showtell.data.candidates import read_candidates
-    from showtell.data.pairing import pair
+    from showtell.data.matching import match_captions
     from showtell.data.references import is_spec, read_references
     from showtell.data.spec import read_samples
     from showtell.metrics import Evaluation
 
     check_outputs({"--report": report}, [candidates, Path(references)])
-    check_words(lang, java)
+    check_metrics(lang, java)
     if is_spec(references):
         split = split or "dev"
-    pairs = pair(
+    matches = match_captions(
         read_candidates(candidates, lang),
         read_references(references, split, lang),
         [kind for kind in leave_out.replace(" ", "").split(",") if kind],
         score_empty,
         (str(candidates), references),
     )
-    for kind, names in pairs.left_out.items():
+    for kind, names in matches.left_out.items():
         print(f"showtell: {len(names)} images left out ({kind})", file=sys.stderr)
-    if pairs.scored_empty:
-        print(f"showtell: {len(pairs.scored_empty)} captions scored as empty", file=sys.stderr)
-    if lang == "en" and _is_arabic("".join(pairs.captions.values())):
-        print("showtell: these captions look Arabic, whose words are cut by other rules: --lang ar", file=sys.stderr)
-    several = any(len(captions) > 1 for captions in pairs.alternatives.values())
+    if matches.scored_empty:
+        print(f"showtell: {len(matches.scored_empty)} captions scored as empty", file=sys.stderr)
+    if lang == "en" and _is_arabic("".join(matches.captions.values())):
+        print(
+            "showtell: these captions look Arabic, which is tokenized by other rules; give --lang ar", file=sys.stderr
+        )
+    has_alternatives = any(len(captions) > 1 for captions in matches.alternatives.values())
     evaluation = Evaluation(
-        pairs.captions,
-        pairs.references,
+        matches.captions,
+        matches.references,
         lang,
-        alternatives=pairs.alternatives if several else None,
-        training=training_captions(read_samples(references, (lang,)), split) if is_spec(references) else None,
+        alternatives=matches.alternatives if has_alternatives else None,
+        training_captions=training_captions(read_samples(references, (lang,)), split) if is_spec(references) else None,
         java=[metric.value for metric in java or ()],
     )
-    about = {
+    provenance = {
         "candidates": str(candidates),
         "data": references,
         "split": split,
-        "left_out": pairs.left_out,
-        "scored_empty": pairs.scored_empty,
+        "left_out": matches.left_out,
+        "scored_empty": matches.scored_empty,
     }
-    put(report_of(evaluation, pairs.captions, pairs.references, pairs.alternatives, resamples, **about), report)
+    report_data = build_report(
+        evaluation, matches.captions, matches.references, matches.alternatives, resamples, **provenance
+    )
+    output_report(report_data, report)
 
 
 def _is_arabic(text: str) -> bool:
-    """Most of its letters."""
+    """Whether most letters are Arabic."""
     letters = [c for c in text if c.isalpha()]
     return sum("\u0600" <= c <= "\u06ff" for c in letters) > len(letters) / 2

@@ -1,4 +1,4 @@
-"""What `evaluate` and `score` share: the table on the terminal, and the report that `compare` reads."""
+"""Shared by `evaluate` and `score`: the table of scores, and the report that `compare` reads."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from showtell.metrics import Evaluation
     from showtell.records import Sample
 
-FORMAT = 1
-PER_IMAGE = ("BLEU-4", "ROUGE-L", "CIDEr", "METEOR", "SPICE", "content_recall", "self-CIDEr")
-"""What a row of the report says of its image."""
+FORMAT = 2
+PER_IMAGE_METRICS = ("BLEU-4", "ROUGE-L", "CIDEr", "METEOR", "SPICE", "content_recall", "self-CIDEr")
+"""Metrics in each row of the report."""
 
 
 class JavaMetric(str, Enum):
@@ -39,8 +39,8 @@ Resamples = Annotated[int, typer.Option(min=100, help="How often the images are 
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path] = ()) -> None:
-    """`outputs` by option. Raises BadConfig for one that could not be written, or would replace an input or another:
-    before the work, not after it."""
+    """`outputs` by option. Raises BadConfig, before any work, for one that cannot be written or that would overwrite an
+    input or another output."""
     import tempfile
 
     taken = {path.resolve(): f"is read by this very command ({path})" for path in inputs}
@@ -61,11 +61,12 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path] = (
             raise BadConfig(f"{option} {path}: cannot be written ({error.strerror}); give another place") from error
 
 
-def check_words(language: str, java: Sequence[JavaMetric] | None) -> None:
-    """Raises what scoring would raise at its end for a language without rules, or for METEOR or SPICE without Java."""
-    from showtell.metrics.words import split_words
+def check_metrics(language: str, java: Sequence[JavaMetric] | None) -> None:
+    """Raises, before any work, what scoring would raise for a language without rules, and for METEOR or SPICE without
+    Java."""
+    from showtell.metrics.tokenization import tokenize
 
-    split_words("", language)
+    tokenize("", language)
     if java:
         from showtell.metrics.java import check_java
 
@@ -73,91 +74,98 @@ def check_words(language: str, java: Sequence[JavaMetric] | None) -> None:
             check_java(metric.value, language)
 
 
-def put_json(data: Mapping[str, Any], path: Path) -> None:
-    """To a file, or with `-` to stdout, in UTF-8 whatever the terminal. What UTF-8 lacks, such as half a pair in a file
-    name, is a JSON escape that reads back as the same."""
+def write_json(data: Mapping[str, Any], path: Path) -> None:
+    """Writes to a file, or with `-` to stdout, in UTF-8 whatever the locale. Lone surrogates, as in file names that are
+    not UTF-8, are JSON escapes that read back as the same."""
     from showtell.files import replacing
 
-    whole = (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "backslashreplace")
+    encoded = (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "backslashreplace")
     if str(path) == "-":
-        sys.stdout.buffer.write(whole)
+        sys.stdout.buffer.write(encoded)
         return
     with replacing(path) as temporary:
-        temporary.write_bytes(whole)
+        temporary.write_bytes(encoded)
     print(f"{path}: written", file=sys.stderr)
 
 
-def report_of(
+def build_report(
     evaluation: Evaluation,
     captions: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
     alternatives: Mapping[str, Sequence[str]],
     resamples: int,
-    **about: Any,
+    **provenance: Any,
 ) -> dict[str, Any]:
-    """`about`: where captions and references come from."""
+    """The report as JSON data. `provenance`: keys that say where captions and references come from."""
     from datetime import datetime, timezone
 
-    from showtell.metrics.comparison import without_nan
-    from showtell.metrics.intervals import LEVEL
+    from showtell.metrics.comparison import nan_to_none
+    from showtell.metrics.intervals import CONFIDENCE_LEVEL
 
-    each = evaluation.each
+    per_image = evaluation.per_image
     rows = [
         {
             "image": name,
             "caption": captions[name],
             **({"alternatives": list(alternatives[name][1:])} if len(alternatives[name]) > 1 else {}),
             "references": list(references[name]),
-            "scores": without_nan({metric: each[metric][place] for metric in PER_IMAGE if metric in each}),
+            "scores": nan_to_none(
+                {metric: per_image[metric][index] for metric in PER_IMAGE_METRICS if metric in per_image}
+            ),
         }
-        for place, name in enumerate(evaluation.names)
+        for index, name in enumerate(evaluation.image_names)
     ]
     return {
         "format": FORMAT,
-        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": _versions(),
-        **about,
+        **provenance,
         "language": evaluation.language,
         "images": len(rows),
-        "references_sha256": hash_of(references),
-        "intervals": {"level": LEVEL, "resamples": resamples, "seed": 0},
-        "scores": {name: without_nan(estimate._asdict()) for name, estimate in evaluation.estimates(resamples).items()},
+        "references_sha256": references_sha256(references),
+        "intervals": {"confidence_level": CONFIDENCE_LEVEL, "resamples": resamples, "seed": 0},
+        "scores": {name: nan_to_none(estimate._asdict()) for name, estimate in evaluation.estimates(resamples).items()},
         "rows": rows,
     }
 
 
 def training_captions(samples: Sequence[Sample], split: str | None) -> list[str] | None:
-    """Those of the data's train split, unless it has none or is itself what is scored."""
-    found = [caption for sample in samples if sample.split == "train" for caption in sample.captions]
-    return found if found and split != "train" else None
+    """Captions of the train split; None if there are none or the train split is being scored."""
+    captions = [caption for sample in samples if sample.split == "train" for caption in sample.captions]
+    return captions if captions and split != "train" else None
 
 
-def hash_of(references: Mapping[str, Sequence[str]]) -> str:
-    """SHA-256 of names and captions, whatever the order of the images: equal for equal tasks."""
+def references_sha256(references: Mapping[str, Sequence[str]]) -> str:
+    """SHA-256 of image names and references, independent of the order of the images."""
     import hashlib
 
-    whole = json.dumps(sorted((name, list(captions)) for name, captions in references.items()), ensure_ascii=False)
-    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+    serialized = json.dumps(sorted((name, list(captions)) for name, captions in references.items()), ensure_ascii=False)
+    return hashlib.sha256(serialized.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def put(report: Mapping[str, Any], path: Path | None) -> None:
-    """A table on stdout, and the report where it was asked for; with `-`, the report in place of the table."""
+def output_report(report: Mapping[str, Any], path: Path | None) -> None:
+    """Prints a table, and writes the report to `path`; with `-`, prints the report in place of the table."""
     if path is not None:
-        put_json(report, path)
+        write_json(report, path)
     if str(path) != "-":
         print_scores(report["scores"])
 
 
 def print_scores(scores: Mapping[str, Mapping[str, float | None]]) -> None:
     for name, score in scores.items():
-        if score["low"] is None:
-            typer.echo(f"{name:15}{number(score['value']):>9}")
-        else:
-            typer.echo(f"{name:15}{number(score['value']):>9}   {number(score['low'])} to {number(score['high'])}")
+        typer.echo(format_score(name, score))
 
 
-def number(value: float | None) -> str:
-    """Four decimals for shares, one for numbers of words."""
+def format_score(name: str, score: Mapping[str, float | None]) -> str:
+    """Name, value and, if there is one, the interval, in columns."""
+    line = f"{name:15}{format_number(score['value']):>9}"
+    if score["low"] is None:
+        return line
+    return f"{line}   {format_number(score['low'])} to {format_number(score['high'])}"
+
+
+def format_number(value: float | None) -> str:
+    """Four decimals for scores, one for numbers of words."""
     if value is None:
         return "-"
     return f"{value:.4f}" if abs(value) < 5 else f"{value:.1f}"

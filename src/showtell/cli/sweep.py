@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from showtell.train.sweep import Combination
     from showtell.train.sweep_table import Result, State
 
-Planned = list[tuple["Combination", Sequence["Sample"]]]
+Plan = list[tuple["Combination", Sequence["Sample"]]]
 
 
 def sweep(
@@ -27,8 +27,8 @@ def sweep(
         list[str],
         typer.Argument(
             metavar="KEY=VALUE[,VALUE]...",
-            help="Settings. Brackets, braces and quotes keep their commas, as in a YAML list, and data keeps all of "
-            "them. A key that is given again adds its values.",
+            help="Settings. Commas in brackets, braces and quotes do not split, as in a YAML list, nor do those of "
+            "data. A repeated key adds its values.",
         ),
     ],
     output: Annotated[
@@ -37,30 +37,30 @@ def sweep(
 ) -> None:
     """Train every combination of settings; one table (sweep.csv, sweep.md) and one plot (sweep.png) of all.
 
-    Ctrl-C stops cleanly; the same command goes on where it stopped, and tries again what failed.
+    Ctrl-C stops cleanly; the same command resumes, and tries failed runs again.
     """
-    # One after another: a run fills the cores or the GPU, and two that share them are done no sooner.
+    # One after another: a run uses all cores or the GPU, so two runs at a time would finish no sooner.
     from showtell.cli.extras import needs
-    from showtell.cli.training import check_data_is_said, train_run
+    from showtell.cli.training import check_data_is_set, train_run
     from showtell.recipes import find_recipe
     from showtell.train.sweep import combinations
 
-    found = combinations(find_recipe(recipe), settings, recipe)
-    for each in found:
-        check_data_is_said(each.recipe)
+    grid = combinations(find_recipe(recipe), settings, recipe)
+    for combination in grid:
+        check_data_is_set(combination.recipe)
     with needs("train"):
-        from showtell.train.loop import Interrupted
-        from showtell.train.progress import Reporter
+        from showtell.progress import ProgressReporter
         from showtell.train.run_folder import RunFolder
+        from showtell.train.stop_signal import Interrupted
         from showtell.train.sweep_table import write_tables
 
     folder = output or Path("sweeps") / Path(recipe).stem
-    planned = _planned(found, folder)
+    planned = _planned(grid, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadConfig(f"{folder}: cannot be made ({error.strerror}); give another folder with --output") from error
-    reporter = Reporter()
+    reporter = ProgressReporter()
     runs = [RunFolder(folder / combination.name) for combination, _ in planned]
     results = [_result(combination, run) for (combination, _), run in zip(planned, runs, strict=True)]
     for n, ((combination, samples), run) in enumerate(zip(planned, runs, strict=True)):
@@ -73,7 +73,7 @@ def sweep(
         except (Interrupted, KeyboardInterrupt):
             results[n] = _result(combination, run)
             _show(results, folder)
-            done = sum(each.state == "done" for each in results)
+            done = sum(result.state == "done" for result in results)
             reporter.say(f"stopped; {done} of {len(planned)} are done; the same command goes on")
             raise typer.Exit(130) from None
         except ShowtellError as error:
@@ -83,31 +83,33 @@ def sweep(
             results[n] = _result(combination, run)
         _show(results, folder)
     reporter.say(_conclusion(results, folder))
-    if any(each.state == "failed" for each in results):
+    if any(result.state == "failed" for result in results):
         raise typer.Exit(1)
 
 
-def _planned(found: Sequence[Combination], folder: Path) -> Planned:
-    """The combinations with settled recipes, each with its data, which are read once. Raises BadConfig with all that
-    can be known to go wrong, each with a combination that has it: a night must not end at a typing error in the last
-    run."""
-    from showtell.cli.recipes import VOCABULARY
+def _planned(grid: Sequence[Combination], folder: Path) -> Plan:
+    """The combinations with resolved recipes, and their data, read once. Raises BadConfig with every problem that can
+    be found before training, each with a combination that has it, so that an error in the last run does not only
+    appear hours later."""
+    from showtell.cli.recipes import DEFAULT_VOCAB_SIZE
     from showtell.data.spec import read_samples
     from showtell.nets.parameters import parameter_table
     from showtell.train.run_folder import RunFolder
-    from showtell.train.start import settled
+    from showtell.train.setup import resolve_recipe
 
     data: dict[tuple[str, tuple[str, ...]], list[Sample]] = {}
-    planned: Planned = []
+    planned: Plan = []
     problems: dict[str, str] = {}
-    for combination in found:
+    for combination in grid:
         spec, languages = combination.recipe.data, combination.recipe.text.languages
         if (spec, languages) not in data:
             data[spec, languages] = read_samples(spec, languages)
         samples = data[spec, languages]
         try:
-            recipe = settled(combination.recipe, samples)
-            parameter_table(recipe, recipe.text.size or VOCABULARY)  # puts a model together, without its weights
+            recipe = resolve_recipe(combination.recipe, samples)
+            parameter_table(
+                recipe, recipe.text.vocab_size or DEFAULT_VOCAB_SIZE
+            )  # builds the model, without its weights
             weights = recipe.model.encoder.weights
             if weights is not None and not weights.is_file():
                 raise BadConfig(f"model.encoder.weights: no file {weights}")
@@ -122,7 +124,7 @@ def _planned(found: Sequence[Combination], folder: Path) -> Planned:
 
 
 def _result(combination: Combination, run: RunFolder, state: State | None = None, why: str = "") -> Result:
-    """What the run folder says. Figures that are no numbers are left out: next to nan, no other is the best."""
+    """Read from the run folder. NaN and infinite scores are left out: they cannot be compared."""
     from showtell.train.sweep_table import read_result
 
     result = read_result(combination, run, state, why)
@@ -136,31 +138,31 @@ def _result(combination: Combination, run: RunFolder, state: State | None = None
 def _show(results: Sequence[Result], folder: Path) -> None:
     """Write tables and plot."""
     from showtell.train.run_folder import RunFolder
-    from showtell.train.sweep_table import best_of, compared_by, read_curve, write_tables
-    from showtell.view.sweep_plot import Line, draw_sweep
+    from showtell.train.sweep_table import best_of, comparison_metric, read_curve, write_tables
+    from showtell.view.sweep_plot import SweepRun, draw_sweep
 
     write_tables(results, folder)
-    metric = compared_by(results)
+    metric = comparison_metric(results)
     best = best_of(results, metric)
     lines = [
-        Line(
-            tuple(each.combination.varied.values()),
-            each.state,
-            each.scores.get(metric),
-            read_curve(RunFolder(folder / each.combination.name), metric) if each.scores else {},
-            each is best,
+        SweepRun(
+            tuple(result.combination.varied.values()),
+            result.state,
+            result.scores.get(metric),
+            read_curve(RunFolder(folder / result.combination.name), metric) if result.scores else {},
+            result is best,
         )
-        for each in results
+        for result in results
     ]
     draw_sweep(lines, list(results[0].combination.varied), metric, folder / "sweep.png")
 
 
 def _conclusion(results: Sequence[Result], folder: Path) -> str:
-    from showtell.train.sweep_table import best_of, compared_by
+    from showtell.train.sweep_table import best_of, comparison_metric
 
-    metric = compared_by(results)
+    metric = comparison_metric(results)
     best = best_of(results, metric)
-    failed = sum(each.state == "failed" for each in results)
+    failed = sum(result.state == "failed" for result in results)
     parts = [f"{failed} of {len(results)} failed, and the same command tries them again"] if failed else []
     if best is not None:
         words = " ".join(f"{key}={value}" for key, value in best.combination.varied.items())

@@ -12,35 +12,35 @@ def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name from `showtell recipes`, or a .yaml file.")],
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings that differ, such as data=folder:photos."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Overrides of settings, such as data=folder:photos."),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(help="The run's folder; default: runs/RECIPE. An unfinished run goes on.")
+        Path | None, typer.Option(help="The run folder; default: runs/RECIPE. An unfinished run is resumed.")
     ] = None,
 ) -> None:
     """Train a model.
 
-    Ctrl-C stops cleanly; the same command goes on where it stopped.
+    Ctrl-C stops cleanly; the same command resumes the run.
     """
     from showtell.cli.extras import needs
-    from showtell.cli.training import best_epoch, check_data_is_said, train_run
+    from showtell.cli.training import best_epoch, check_data_is_set, train_run
     from showtell.config import apply_overrides, parse_recipe
     from showtell.recipes import find_recipe
 
     raw = apply_overrides(find_recipe(recipe), settings or [])
     parsed = parse_recipe(raw, recipe)
-    check_data_is_said(parsed)
+    check_data_is_set(parsed)
     with needs("train"):
-        from showtell.train.loop import Interrupted
-        from showtell.train.progress import Reporter
+        from showtell.progress import ProgressReporter
         from showtell.train.run_folder import RunFolder
-        from showtell.train.start import settled
+        from showtell.train.setup import resolve_recipe
+        from showtell.train.stop_signal import Interrupted
     from showtell.data.spec import read_samples
 
     samples = read_samples(parsed.data, parsed.text.languages)
     folder = RunFolder(run or Path("runs") / Path(recipe).stem)
-    parsed = settled(parsed, samples)
-    reporter = Reporter()
+    parsed = resolve_recipe(parsed, samples)
+    reporter = ProgressReporter()
     try:
         train_run(parsed, folder, samples, reporter)
     except Interrupted:

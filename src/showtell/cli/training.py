@@ -1,4 +1,4 @@
-"""What `train` and `sweep` share: one run, from wherever its folder stands to its end."""
+"""One training run, shared by `train` and `sweep`."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from typing import TYPE_CHECKING
 from showtell.errors import BadConfig
 
 if TYPE_CHECKING:
+    from showtell.progress import ProgressReporter
     from showtell.records import Sample
     from showtell.settings import Recipe
-    from showtell.train.progress import Reporter
     from showtell.train.run_folder import RunFolder
 
 
-def check_data_is_said(recipe: Recipe) -> None:
+def check_data_is_set(recipe: Recipe) -> None:
     if not recipe.data:
         known = f"; the recipe was made for {recipe.data_hint}" if recipe.data_hint else ""
-        raise BadConfig(f"data is missing; say what to train on, such as data=folder:photos or data=flickr:DIR{known}")
+        raise BadConfig(
+            f"data is missing; expected what to train on, such as data=folder:photos or data=flickr:DIR{known}"
+        )
 
 
-def train_run(recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], reporter: Reporter) -> None:
-    """`recipe` is settled. Raises Interrupted when Ctrl-C came, with the state saved, and what the parts raise."""
+def train_run(recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], reporter: ProgressReporter) -> None:
+    """Train to the end of the last epoch. `recipe` is resolved. Raises Interrupted on Ctrl-C, with the state saved, and
+    what the parts raise."""
     from showtell.metrics import score
     from showtell.metrics.reward import CiderReward
-    from showtell.train.memory import enough_memory
-    from showtell.train.start import start
+    from showtell.train.out_of_memory import explain_out_of_memory
+    from showtell.train.setup import build_trainer
     from showtell.view.curves import draw_curves
 
     folder.open(recipe)
     if folder.finished(recipe):
         reporter.say(f"{folder.path} is finished")
         return
-    with enough_memory():
-        trainer = start(
+    with explain_out_of_memory():
+        trainer = build_trainer(
             recipe,
             folder,
             samples,
@@ -46,11 +49,11 @@ def train_run(recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], repo
         try:
             trainer.fit()
         finally:
-            trainer.board.close()  # a sweep would gather open files
+            trainer.board.close()  # a sweep would accumulate open files
 
 
 def best_epoch(recipe: Recipe, folder: RunFolder) -> str:
-    """Which it is, and the figure that made it so."""
+    """The best epoch, with its monitored score."""
     best = json.loads(folder.best_scores.read_text(encoding="utf-8"))
     monitor = recipe.train.monitor
     several = best.get("mean_of")

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from showtell.core.sources import Found, is_url
+from showtell.core.sources import ImageInput, is_url
 
 
-def with_urls(images: Iterable[Found]) -> Iterator[Found]:
-    """The same, where each URL is fetched when its photo is loaded; one that is refused becomes a row of its own."""
+def with_urls(images: Iterable[ImageInput]) -> Iterator[ImageInput]:
+    """The same images; a URL is downloaded when its photo is loaded, and a refused one becomes a row with an error."""
     fetcher = None
     for image in images:
         if is_url(image.path):
             if fetcher is None:
-                # Not before there is a URL: it loads TLS and this machine's list of authorities.
+                # Only when there is a URL: it loads TLS and the machine's certificate authorities.
                 from showtell.fetch.fetch import Fetcher
 
                 fetcher = Fetcher()

@@ -1,0 +1,47 @@
+"""`showtell ARGUMENTS` in this process: what a process prints and exits with, without the time that one takes to start.
+
+`test_caption.py::test_a_photo` compares it with a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+from showtell.cli.main import main
+
+
+def showtell(
+    *arguments: object, stdin: str = "", cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """An exception that `main` does not turn into a message is raised."""
+    command = ["showtell", *map(str, arguments)]
+    encoding = environment.get("PYTHONIOENCODING", "utf-8")
+    stdout, stderr = io.BytesIO(), io.BytesIO()
+    streams = {
+        "stdin": io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"),
+        "stdout": io.TextIOWrapper(stdout, encoding=encoding, write_through=True),
+        "stderr": io.TextIOWrapper(stderr, encoding=encoding, errors="backslashreplace", write_through=True),
+    }
+    status: object = 0
+    folder = Path.cwd()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.multiple(sys, argv=command, **streams))
+        stack.enter_context(mock.patch.dict(os.environ, environment))
+        stack.callback(os.chdir, folder)
+        os.chdir(cwd or folder)
+        try:
+            main()
+        except SystemExit as error:
+            status = error.code
+    return subprocess.CompletedProcess(
+        command,
+        status if isinstance(status, int) else 0,
+        stdout.getvalue().decode("utf-8"),
+        stderr.getvalue().decode("utf-8"),
+    )
