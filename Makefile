@@ -7,26 +7,39 @@ FULL := .venv
 FLICKR8K ?= ../shared/flickr8k
 ENCODER ?= ../shared/weights/tf_efficientnet_b4.in1k_trunk.safetensors
 
-.PHONY: demo test lint model clean
+.PHONY: demo test test-long test-busy test-kernels lint model clean
 
 demo: $(LIGHT)/installed
 	$(LIGHT)/bin/showtell caption examples
 
+# tests/conftest.py puts the longest files first; xdist would sort files by their number of tests.
 test: lint
-	$(FULL)/bin/python -m pytest -n auto --dist loadfile
+	$(FULL)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# Thousands of random examples for each property; half an hour on two cores.
+test-long: $(FULL)/installed
+	HYPOTHESIS_PROFILE=long $(FULL)/bin/python -m pytest -n auto -m hypothesis
+
+# The suite three times beside two busy loops per core.
+test-busy: $(FULL)/installed
+	$(FULL)/bin/python benchmarks/busy.py $(FULL)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# Numeric tests with the kernels of other CPUs and with 1, 2 and 4 threads; takes five times as long as one run.
+test-kernels: $(FULL)/installed
+	tests/kernels.sh $(FULL)/bin/python
 
 lint: $(FULL)/installed
 	$(FULL)/bin/ruff format --check .
 	$(FULL)/bin/ruff check .
 	$(FULL)/bin/mypy
 
-# From scratch; interrupted, it goes on. A finished runs/builtin has to be removed first. The card's figures are written
-# by hand: measure them again (benchmarks/quality.py) before a new model is shipped.
+# From scratch; resumes after an interruption. A finished runs/builtin must be removed first. The card's scores are
+# written by hand: measure them again (benchmarks/quality.py) before a new model is shipped.
 model: $(FULL)/installed
 	$(FULL)/bin/showtell train default --run runs/builtin 'text.languages=[en,ar]' data=flickr:$(FLICKR8K) \
 		model.encoder_weights=$(ENCODER)
 	$(FULL)/bin/showtell export runs/builtin src/showtell/models/default --card docs/model_card.md \
-		decode.beam=8 decode.length_exponent=0.9 decode.no_repeat_ngram=2
+		decode.beam_size=8 decode.length_penalty=0.9 decode.no_repeat_ngram_size=2
 	$(FULL)/bin/showtell calibrate src/showtell/models/default --data flickr:$(FLICKR8K) --split dev
 
 $(LIGHT)/installed: pyproject.toml $(shell find src -type f -not -name '*.pyc')

@@ -1,9 +1,9 @@
-"""What the settings of the search are worth: CIDEr and BLEU-4 on the dev split, one change at a time.
+"""Decode settings: CIDEr and BLEU-4 on the dev split, one change at a time.
 
     python benchmarks/decoding.py FLICKR8K [BUNDLE]
 
-The photos are looked at once; every row is then a search through the decoder alone. Settings of recipes were chosen by
-such tables, on dev.
+The photos are encoded once; every row of the table then only runs the decoder. The decode settings of the built-in
+model were selected by this table, on dev.
 """
 
 import sys
@@ -16,15 +16,15 @@ from showtell import Captioner
 from showtell.core.decode import decode
 from showtell.core.image import load_image
 from showtell.core.pixels import to_pixels
-from showtell.data.spec import of_split, read_samples
+from showtell.data.spec import read_samples, select_split
 from showtell.metrics import score
 from showtell.records import Sample
 
 TOGETHER = 50
 CHANGES: tuple[dict[str, Any], ...] = (
-    *({}, {"beam": 1}, {"beam": 3}, {"beam": 5}, {"beam": 10}),
-    *({"length_exponent": x} for x in (0.5, 0.7, 1.1)),
-    *({"no_repeat_ngram": n} for n in (0, 3)),
+    *({}, {"beam_size": 1}, {"beam_size": 3}, {"beam_size": 5}, {"beam_size": 10}),
+    *({"length_penalty": x} for x in (0.5, 0.7, 1.1)),
+    *({"no_repeat_ngram_size": n} for n in (0, 3)),
 )
 
 
@@ -38,13 +38,13 @@ def look(captioner: Captioner, samples: list[Sample]) -> Iterator[Any]:
 
 def main(folder: str, bundle: str | None = None) -> None:
     captioner = Captioner.load(bundle)
-    text = captioner.bundle.text
+    text = captioner.bundle.tokenizer
     samples = {
-        language: of_split(read_samples(f"flickr:{folder}", (language,)), "dev") for language in captioner.languages
+        language: select_split(read_samples(f"flickr:{folder}", (language,)), "dev") for language in captioner.languages
     }
     memories = list(look(captioner, samples[captioner.languages[0]]))
     print(f"base: {captioner.settings()}\n")
-    print("| change | " + " | ".join(f"{n} CIDEr | {n} BLEU-4 | {n} different" for n in samples) + " |")
+    print("| change | " + " | ".join(f"{n} CIDEr | {n} BLEU-4 | {n} unique" for n in samples) + " |")
     print("|---" * (1 + 3 * len(samples)) + "|")
     for changes in CHANGES:
         cells = [", ".join(f"{name} {value}" for name, value in changes.items()) or "none"]
@@ -53,7 +53,7 @@ def main(folder: str, bundle: str | None = None) -> None:
             for memory in memories:
                 count = min(TOGETHER, len(of) - len(found))
                 best = decode(captioner.stepper, memory, count, text, language, captioner.settings(**changes))
-                found += [text.decode(hypotheses[0].words) for hypotheses in best]
+                found += [text.decode(hypotheses[0].tokens) for hypotheses in best]
             captions = {s.name: caption for s, caption in zip(of, found, strict=True)}
             values = score(captions, {s.name: s.captions for s in of}, language)
             cells += [f"{values['CIDEr']:.4f}", f"{values['BLEU-4']:.4f}", f"{len(set(found)) / len(found):.0%}"]

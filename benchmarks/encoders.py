@@ -1,10 +1,10 @@
-"""Every encoder that recipes and docs name: shapes, timm's preprocessing, the exported network beside torch.
+"""Every encoder that recipes and docs name: shapes, timm's preprocessing, the exported network against torch.
 
     python benchmarks/encoders.py [NAME]...
 
-Weights are random (downloads of them are of no use here): what is checked is the structure. Batch norms gather
-statistics first, without which a deep network of random weights gives nothing but zeros. Prints the table of
-docs/encoders.md; interrupted, give the names that are missing.
+Weights are random, since only the structure is checked. Batch norms first collect statistics, without which a deep
+network with random weights outputs zeros. Prints the table of docs/encoders.md; after an interruption, give the missing
+names.
 """
 
 import sys
@@ -34,11 +34,11 @@ BATCHES = (1, 3)
 
 
 def row(name: str, layer: str) -> str:
-    settings = EncoderSettings(name=name, layer=layer, random=True)
+    settings = EncoderSettings(name=name, layer=layer, pretrained=False)
     # The smallest decoder: its memory is one linear map of the features, so that what differs is the encoder.
-    decoder = RecurrentSettings(cell="rnn", image="initial_state", width=8, embedding=8)
+    decoder = RecurrentSettings(cell="rnn", image="initial_state", width=8, embedding_dim=8)
     torch.manual_seed(0)
-    model = CaptioningModel(ModelSettings(encoder=settings, decoder=decoder), vocabulary=8, max_words=4).eval()
+    model = CaptioningModel(ModelSettings(encoder=settings, decoder=decoder), vocab_size=8, max_positions=4).eval()
     encoder, pixels = model.encoder, pixel_settings(settings)
     images = torch.randn(max(BATCHES), 3, pixels.size, pixels.size)
     gather_statistics(encoder, images)
@@ -47,7 +47,7 @@ def row(name: str, layer: str) -> str:
         export_graphs(model, pixels.size, Path(folder))
         session = onnxruntime.InferenceSession(str(Path(folder) / "encoder.onnx"))
         outputs = [output.name for output in session.get_outputs()]
-        expected = model.memory(images)["hidden"].numpy()
+        expected = model.encode(images)["hidden"].numpy()
         differences = []
         for batch in BATCHES:
             found = session.run(None, {"pixels": images[:batch].numpy()})[outputs.index("memory.hidden")]
@@ -58,7 +58,7 @@ def row(name: str, layer: str) -> str:
         f"`{name}`" + ("" if layer == "regions" else f", {layer}"),
         f"{pixels.size}, {pixels.interpolation}",
         f"{height} x {width} x {encoder.channels}",
-        str(len(encoder.early)),
+        str(len(encoder.frozen)),
         f"{sum(p.numel() for p in encoder.parameters()):,}",
         f"{max(differences) / varies:.0e}",
     )

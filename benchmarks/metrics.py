@@ -1,14 +1,14 @@
-"""How fast the metrics are, beside pycocoevalcap and plain code; both sides in one run, in turn, medians.
+"""Speed of the metrics against pycocoevalcap and plain Python; interleaved in one run, medians.
 
     python benchmarks/metrics.py ../shared/flickr8k
 
-1. BLEU, ROUGE-L and CIDEr of 5,000 images with five references, on the same words, which each side is given as it
-   wants them: joined by spaces, or as lists.
-2. The reward of self-critical training: 250 samples of 50 training images with five references, on one thread, beside
-   pycocoevalcap's scorer on ids written as words, which is what self-critical training usually runs, and beside plain
-   code without numpy. All have the document frequencies beforehand, ours also the references' counts, which do not
-   change.
-3. Splitting 25,000 captions into words, beside pycocoevalcap's tokenizer with a single caption: Java's start.
+1. BLEU, ROUGE-L and CIDEr of 5,000 images with five references, on the same tokens, which each side gets in its own
+   format: joined by spaces, or as lists.
+2. The reward of self-critical training: 250 samples of 50 training images with five references, on one thread, against
+   pycocoevalcap's scorer on ids written as words, which self-critical training usually uses, and against plain Python
+   without numpy. Document frequencies are computed beforehand for all, for ours also the references' counts, which do
+   not change.
+3. Tokenizing 25,000 captions, beside pycocoevalcap's tokenizer with a single caption: Java's start.
 
 Needs showtell[dev] and Java.
 """
@@ -35,13 +35,13 @@ from pycocoevalcap.cider.cider_scorer import CiderScorer
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from showtell.core.text import split_words
-from showtell.metrics.bleu import bleu, bleu_counts
+from showtell.core.tokenizer import split_words
+from showtell.metrics.bleu import bleu_from_stats, bleu_stats
 from showtell.metrics.cider import cider
-from showtell.metrics.ngrams import count, number
+from showtell.metrics.ngrams import build_corpus, count_ngrams
 from showtell.metrics.reward import CiderReward
 from showtell.metrics.rouge import rouge_l
-from showtell.metrics.words import ptb_words
+from showtell.metrics.tokenization import ptb_tokenize
 
 ROUNDS = 7
 END = 0
@@ -49,8 +49,8 @@ END = 0
 
 def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     begin = time.perf_counter()
-    found = work()
-    return time.perf_counter() - begin, found
+    result = work()
+    return time.perf_counter() - begin, result
 
 
 def report(title: str, theirs: Sequence[float], ours: Sequence[float]) -> None:
@@ -63,22 +63,30 @@ def report(title: str, theirs: Sequence[float], ours: Sequence[float]) -> None:
 
 def scores(captions: dict[str, list[str]]) -> None:
     draw = random.Random(0)
-    truth = {name: [" ".join(ptb_words(c)) for c in each] for name, each in list(captions.items())[:5000]}
-    every = [caption for each in truth.values() for caption in each]
-    said = {name: [draw.choice(every) if draw.random() < 0.5 else draw.choice(each)] for name, each in truth.items()}
+    references = {
+        name: [" ".join(ptb_tokenize(c)) for c in image_captions]
+        for name, image_captions in list(captions.items())[:5000]
+    }
+    pool = [caption for image_references in references.values() for caption in image_references]
+    candidates = {
+        name: [draw.choice(pool) if draw.random() < 0.5 else draw.choice(image_references)]
+        for name, image_references in references.items()
+    }
 
     def theirs() -> list[float]:
         with contextlib.redirect_stdout(io.StringIO()):
-            of_bleu = Bleu(4).compute_score(truth, said, verbose=0)[0]
-            return [*of_bleu, Rouge().compute_score(truth, said)[0], Cider().compute_score(truth, said)[0]]
+            bleu = Bleu(4).compute_score(references, candidates, verbose=0)[0]
+            rouge, cider_d = (metric.compute_score(references, candidates)[0] for metric in (Rouge(), Cider()))
+            return [*bleu, rouge, cider_d]
 
-    said_words, true_words = [c.split() for [c] in said.values()], [[c.split() for c in e] for e in truth.values()]
+    candidate_tokens = [caption.split() for [caption] in candidates.values()]
+    reference_tokens = [[c.split() for c in image_references] for image_references in references.values()]
 
     def ours() -> list[float]:
-        corpus = number(said_words, true_words)
-        ngrams = list(count(corpus))
-        of_bleu = bleu(bleu_counts(corpus, ngrams).sum(axis=0))
-        return [*of_bleu, rouge_l(corpus).mean(), cider(corpus, ngrams).mean()]
+        corpus = build_corpus(candidate_tokens, reference_tokens)
+        ngrams = list(count_ngrams(corpus))
+        bleu = bleu_from_stats(bleu_stats(corpus, ngrams).sum(axis=0))
+        return [*bleu, rouge_l(corpus).mean(), cider(corpus, ngrams).mean()]
 
     rounds = [(seconds(theirs), seconds(ours)) for _ in range(ROUNDS)]
     difference = np.abs(np.subtract(rounds[0][0][1], rounds[0][1][1])).max()
@@ -95,8 +103,8 @@ class PlainReward:
 
     def __init__(self, references: Sequence[Sequence[Sequence[int]]]) -> None:
         self.references = references
-        self.images_with = Counter(
-            ngram for each in references for ngram in set().union(*(ngrams_of([*ids, END]) for ids in each))
+        self.document_frequency = Counter(
+            ngram for captions in references for ngram in set().union(*(ngrams_of([*ids, END]) for ids in captions))
         )
         self.log_images = math.log(len(references))
 
@@ -104,25 +112,26 @@ class PlainReward:
         weights: list[dict[tuple[int, ...], float]] = [{} for _ in range(4)]
         squares = [0.0] * 4
         for ngram, times in ngrams_of(ids).items():
-            weight = times * (self.log_images - math.log(max(1, self.images_with[ngram])))
+            weight = times * (self.log_images - math.log(max(1, self.document_frequency[ngram])))
             weights[len(ngram) - 1][ngram] = weight
             squares[len(ngram) - 1] += weight**2
         return weights, [math.sqrt(square) for square in squares]
 
     def __call__(self, samples: np.ndarray, images: np.ndarray) -> list[float]:
-        found = []
+        rewards = []
         for row, image in zip(samples.tolist(), images.tolist(), strict=True):
             ids = row[: row.index(END) + 1] if END in row else row
-            mine, my_norms = self.weights(ids)
+            sample_weights, sample_norms = self.weights(ids)
             total = 0.0
             for reference in self.references[image]:
-                theirs, norms = self.weights([*reference, END])
+                reference_weights, reference_norms = self.weights([*reference, END])
                 penalty = math.exp(-((len(ids) - len(reference) - 1) ** 2) / 72)
-                for a, b, norm in zip(mine, theirs, (x * y for x, y in zip(my_norms, norms, strict=True)), strict=True):
+                norms = (x * y for x, y in zip(sample_norms, reference_norms, strict=True))
+                for a, b, norm in zip(sample_weights, reference_weights, norms, strict=True):
                     if norm:
                         total += sum(min(w, b.get(g, 0.0)) * b.get(g, 0.0) for g, w in a.items()) / norm * penalty / 4
-            found.append(10 * total / len(self.references[image]))
-        return found
+            rewards.append(10 * total / len(self.references[image]))
+        return rewards
 
 
 class LongList(list[Any]):
@@ -138,22 +147,22 @@ class ScorerReward:
     """pycocoevalcap's scorer, with the document frequencies of all references."""
 
     def __init__(self, references: Sequence[Sequence[Sequence[int]]]) -> None:
-        self.references = [[self.written([*ids, END]) for ids in each] for each in references]
-        whole = CiderScorer()
-        for each in self.references:
-            whole.cook_append(None, each)
-        whole.compute_doc_freq()
-        self.frequency = whole.document_frequency
+        self.references = [[self.as_text([*ids, END]) for ids in captions] for captions in references]
+        scorer = CiderScorer()
+        for captions in self.references:
+            scorer.cook_append(None, captions)
+        scorer.compute_doc_freq()
+        self.document_frequency = scorer.document_frequency
 
-    def written(self, ids: Sequence[int]) -> str:
+    def as_text(self, ids: Sequence[int]) -> str:
         return " ".join(map(str, ids))
 
     def __call__(self, samples: np.ndarray, images: np.ndarray) -> list[float]:
         scorer = CiderScorer()
         for row, image in zip(samples.tolist(), images.tolist(), strict=True):
             ids = row[: row.index(END) + 1] if END in row else row
-            scorer.cook_append(self.written(ids), self.references[image])
-        scorer.document_frequency = self.frequency
+            scorer.cook_append(self.as_text(ids), self.references[image])
+        scorer.document_frequency = self.document_frequency
         scorer.crefs = LongList(scorer.crefs)
         scorer.crefs.images = len(self.references)
         return [float(score) for score in scorer.compute_cider()]
@@ -162,8 +171,11 @@ class ScorerReward:
 def reward(captions: dict[str, list[str]]) -> None:
     ids: defaultdict[str, int] = defaultdict()
     ids.default_factory = lambda: len(ids) + 1
-    references = [[[ids[word] for word in split_words(c)] for c in each] for each in list(captions.values())[:6000]]
-    taken, ours = seconds(lambda: CiderReward(references, END))
+    references = [
+        [[ids[word] for word in split_words(c)] for c in image_captions]
+        for image_captions in list(captions.values())[:6000]
+    ]
+    setup_time, ours = seconds(lambda: CiderReward(references, END))
     draw = np.random.default_rng(0)
 
     def batch() -> tuple[np.ndarray, np.ndarray]:
@@ -171,8 +183,9 @@ def reward(captions: dict[str, list[str]]) -> None:
         images = np.repeat(draw.choice(len(references), 50, replace=False), 5)
         samples = np.full((len(images), 22), END)
         for row, image in zip(samples, images, strict=True):
-            of = references[image if draw.random() < 0.35 else draw.integers(len(references))]
-            words = [w if draw.random() < 0.85 else int(draw.integers(1, 3000)) for w in of[draw.integers(len(of))]]
+            pool = references[image if draw.random() < 0.35 else draw.integers(len(references))]
+            reference = pool[draw.integers(len(pool))]
+            words = [w if draw.random() < 0.85 else int(draw.integers(1, 3000)) for w in reference]
             row[: len(words)] = words[:22]
         return samples, images
 
@@ -182,23 +195,26 @@ def reward(captions: dict[str, list[str]]) -> None:
             # Ten batches of ours to one of the other, all different: each leaves the caches full of itself.
             batches = [batch() for _ in range(10)]
             expected_time, expected = seconds(lambda other=other, first=batches[0]: other(*first))
-            found_time, found = seconds(lambda every=batches: [ours(*each) for each in every])
+            our_time, rewards = seconds(lambda batches=batches: [ours(*one) for one in batches])
             slow.append(expected_time)
-            fast.append(found_time / len(batches))
-            difference = max(difference, float(np.abs(np.subtract(expected, found[0])).max()))
+            fast.append(our_time / len(batches))
+            difference = max(difference, float(np.abs(np.subtract(expected, rewards[0])).max()))
         report(f"reward of 250 samples x 5 references, {title}", slow, fast)
         print(f"  largest difference {difference:.1e}")
-    print(f"  prepared once in {taken:.2f} s for {len(references)} images")
+    print(f"  prepared once in {setup_time:.2f} s for {len(references)} images")
 
 
-def splitting(captions: dict[str, list[str]]) -> None:
-    every = [caption for each in captions.values() for caption in each][:25_000]
-    one = {0: [{"caption": every[0]}]}
+def tokenization(captions: dict[str, list[str]]) -> None:
+    all_captions = [caption for image_captions in captions.values() for caption in image_captions][:25_000]
+    single = {0: [{"caption": all_captions[0]}]}
     rounds = [
-        (seconds(lambda: PTBTokenizer().tokenize(one))[0], seconds(lambda: [ptb_words(c) for c in every])[0])
+        (
+            seconds(lambda: PTBTokenizer().tokenize(single))[0],
+            seconds(lambda: [ptb_tokenize(c) for c in all_captions])[0],
+        )
         for _ in range(ROUNDS)
     ]
-    report("Java's start beside 25,000 captions split", [a for a, _ in rounds], [b for _, b in rounds])
+    report("Java's start beside 25,000 captions tokenized", [a for a, _ in rounds], [b for _, b in rounds])
 
 
 def main(folder: str) -> None:
@@ -208,7 +224,7 @@ def main(folder: str) -> None:
         captions[name.split("#")[0]].append(caption)
     scores(captions)
     reward(captions)
-    splitting(captions)
+    tokenization(captions)
 
 
 if __name__ == "__main__":

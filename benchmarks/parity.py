@@ -2,7 +2,7 @@
 
     python benchmarks/parity.py RUN BUNDLE ../shared/flickr8k
 
-Prints the share of equal captions, and every difference with both scores: differences are honest only at near ties.
+Prints the share of equal captions, and every difference with both scores: differences are legitimate only at near ties.
 """
 
 import sys
@@ -16,7 +16,7 @@ from showtell.core.decode import decode
 from showtell.core.image import load_image
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.pixels import to_pixels
-from showtell.data.spec import of_split, read_samples
+from showtell.data.spec import read_samples, select_split
 from showtell.export.bundle import load_run
 from showtell.nets.torch_stepper import TorchStepper
 from showtell.train.run_folder import RunFolder
@@ -29,19 +29,19 @@ def main(run: str, bundle_path: str, folder: str) -> None:
     model, text, recipe = load_run(RunFolder(Path(run)))
     bundle = load_bundle(Path(bundle_path))
     steppers = TorchStepper(model), OnnxStepper(bundle.encoder, bundle.decoder, 1)
-    samples = of_split(read_samples(f"flickr:{folder}"), "dev")
+    samples = select_split(read_samples(f"flickr:{folder}"), "dev")
     same, furthest = 0, 0.0
     for begin in range(0, len(samples), BATCH):
         batch = samples[begin : begin + BATCH]
         pixels = np.stack([to_pixels(load_image(s.image), bundle.manifest.pixels) for s in batch])
         found = [decode(stepper, stepper.encode(pixels), len(batch), text, "en", recipe.decode) for stepper in steppers]
         for sample, (ours, *_), (theirs, *_) in zip(batch, *found, strict=True):
-            if np.array_equal(ours.words, theirs.words):
+            if np.array_equal(ours.tokens, theirs.tokens):
                 same += 1
                 furthest = max(furthest, float(np.abs(ours.log_probs - theirs.log_probs).max()))
             else:
-                print(f"{sample.name}: torch {ours.score:.6f} {text.decode(ours.words)!r}")
-                print(f"{' ' * len(sample.name)}  ONNX  {theirs.score:.6f} {text.decode(theirs.words)!r}")
+                print(f"{sample.name}: torch {ours.score:.6f} {text.decode(ours.tokens)!r}")
+                print(f"{' ' * len(sample.name)}  ONNX  {theirs.score:.6f} {text.decode(theirs.tokens)!r}")
     print(f"the same words on {same} of {len(samples)} photos; word log-probabilities within {furthest:.1e}")
 
 

@@ -1,4 +1,4 @@
-"""What people score: each human caption of Flickr8k's dev photos against the other four, mean over the five.
+"""Scores of human captions: each one of Flickr8k's dev photos against the other four, mean over the five.
 
 python benchmarks/people.py ../shared/flickr8k [LANGUAGE]
 """
@@ -6,19 +6,19 @@ python benchmarks/people.py ../shared/flickr8k [LANGUAGE]
 import sys
 from statistics import mean
 
-from showtell.data.spec import of_split, read_samples
+from showtell.data.spec import read_samples, select_split
 from showtell.metrics import score
 
 
 def main(folder: str, language: str = "en") -> None:
-    samples = of_split(read_samples(f"flickr:{folder}", (language,)), "dev")
-    found = []
-    for place in range(5):
-        candidates = {sample.name: sample.captions[place] for sample in samples}
-        references = {s.name: [*s.captions[:place], *s.captions[place + 1 :]] for s in samples}
-        found.append(score(candidates, references, language))
-    for name in found[0]:
-        values = [each[name] for each in found]
+    samples = select_split(read_samples(f"flickr:{folder}", (language,)), "dev")
+    rounds = []
+    for held_out in range(5):
+        candidates = {sample.name: sample.captions[held_out] for sample in samples}
+        references = {s.name: [*s.captions[:held_out], *s.captions[held_out + 1 :]] for s in samples}
+        rounds.append(score(candidates, references, language))
+    for name in rounds[0]:
+        values = [scores[name] for scores in rounds]
         print(f"{name:15}{mean(values):9.4f}   {min(values):.4f} to {max(values):.4f}")
 
 

@@ -1,11 +1,12 @@
-"""Every recipe of a published system on a few hundred real photos: it trains, is exported, and captions.
+"""Every recipe of a published system on a few hundred real photos: training, export, captions.
 
     python benchmarks/recipes.py FLICKR8K WEIGHTS FOLDER [RECIPE]...
 
-FLICKR8K is a folder that `flickr:` reads, WEIGHTS MobileNetV2's ImageNet weights in timm's names (the recipes' own
-encoders are downloads of up to 500 MB; this one stands in for all), FOLDER where runs and bundles go. 512 photos to
-train on, 100 to choose by, a few epochs each: this shows that the recipes work, and says nothing of how well they do.
-Interrupted, it goes on. Prints the table of docs/recipes.md.
+FLICKR8K is a folder that `flickr:` reads, WEIGHTS MobileNetV2's ImageNet weights with timm's parameter names (the
+recipes' own encoders are downloads of up to 500 MB; this one replaces all of them), FOLDER the place for runs and
+bundles. 512 training photos, 100 for model selection, a few epochs each: this shows that the recipes work, and says
+nothing about the quality of the full systems. After an interruption, the same command resumes. Prints the table of
+docs/recipes.md.
 """
 
 import json
@@ -17,14 +18,14 @@ from pathlib import Path
 from showtell.data.spec import read_samples
 
 TRAIN, DEV = 512, 100
-ONE_VECTOR = ("model.encoder.layer=vector", "model.encoder.pca=256")  # MobileNetV2 has no fc7; 512 photos no 512 axes
+ONE_VECTOR = ("model.encoder.layer=pooled", "model.encoder.pca=256")  # MobileNetV2 has no fc7; 512 photos no 512 axes
 CHANGES = {
     "convnext-lstm": ("train.epochs=8",),
     "imgcap-lstm": (
         "train.epochs=8",
-        "text.size=1024",
+        "text.vocab_size=1024",
     ),  # all words of 512 photos are fewer than 4,096: none were spelt
-    "imgcap-attention": ("train.epochs=8", "text.size=1024"),
+    "imgcap-attention": ("train.epochs=8", "text.vocab_size=1024"),
     "bottomup-rnn": ("train.epochs=12", *ONE_VECTOR),
     "bottomup-lstm": ("train.epochs=12", *ONE_VECTOR),
     "bottomup-transformer": ("train.epochs=12", *ONE_VECTOR),

@@ -1,4 +1,4 @@
-"""Fused recurrent kernels beside a loop over the cells: forward and backward, interleaved in one process.
+"""Fused recurrent kernels against a loop over the cells: forward and backward, interleaved in one process.
 
     python benchmarks/recurrence.py
 

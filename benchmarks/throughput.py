@@ -2,7 +2,7 @@
 
     python benchmarks/throughput.py FOLDER_OF_PHOTOS
 
-Beam search as the built-in model's settings say, batch 32, all cores; medians over the rounds.
+Beam search with the built-in model's settings, batch 32, all cores; medians over the rounds.
 """
 
 import itertools
@@ -35,7 +35,7 @@ def main(folder: str) -> None:
         whole.append(len(photos) / (time.perf_counter() - begun))
     ratios = [w / e for w, e in zip(whole[1:], encoder[1:], strict=True)]
     settings = captioner.settings()
-    print(f"beam {settings.beam}, batch {BATCH}, {len(photos)} photos a round, median of {ROUNDS} rounds")
+    print(f"beam {settings.beam_size}, batch {BATCH}, {len(photos)} photos a round, median of {ROUNDS} rounds")
     print(f"end to end   {statistics.median(whole[1:]):7.2f} photos/s")
     print(f"encoder only {statistics.median(encoder[1:]):7.2f} photos/s")
     print(f"ratio        {statistics.median(ratios):7.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")

@@ -54,7 +54,7 @@ def truncated_png() -> bytes:
 
 
 def html() -> bytes:
-    return b"<!DOCTYPE html>\n<html><body><h1>404 Not Found</h1></body></html>\n"
+    return b"<!DOCTYPE html>\n<html><body><h1>404 Not ImageInput</h1></body></html>\n"
 
 
 def plain_text() -> bytes:

@@ -90,7 +90,7 @@ class FakeStepper:
     def encode(self, pixels: Sequence[int]) -> Ids:
         return np.asarray(pixels, np.int64)
 
-    def start(self, memory: Ids) -> State:
+    def init_state(self, memory: Ids) -> State:
         return State(memory, np.zeros((len(memory), 1, 0), np.int64))
 
     def step(self, tokens: Ids, state: State) -> Step:
@@ -103,7 +103,7 @@ class FakeStepper:
         attention = np.array([[history(image, row) for row in rows] for image, rows in rows], np.float32)
         return Step(log_probs, State(state.images, read), attention if self.attention else None)
 
-    def select(self, state: State, images: Ids, beams: Ids) -> State:
+    def reorder(self, state: State, images: Ids, beams: Ids) -> State:
         assert images.ndim == 1 and beams.ndim == 2 and len(images) == len(beams)
         assert (np.diff(images) > 0).all(), "images are ascending, without repetition"
         assert ((beams >= 0) & (beams < state.read.shape[1])).all()

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import skips
 
 pytestmark = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("torch", "timm", "onnx")),
-    reason="training needs showtell[train]",
+    reason=skips.PACKAGES,
 )
 
 
@@ -48,8 +49,8 @@ def test_shapes_are_learned_and_survive_export(tmp_path: Path) -> None:
 
 
 def exact(folder: Path) -> float:
-    from showtell.data.spec import of_split, read_samples
+    from showtell.data.spec import read_samples, select_split
 
-    truths = {s.name: s.captions for s in of_split(read_samples("shapes:2000"), "test")}
+    truths = {s.name: s.captions for s in select_split(read_samples("shapes:2000"), "test")}
     rows = [json.loads(line) for line in (folder / "test.jsonl").read_text(encoding="utf-8").splitlines()]
     return sum(row["caption"] in truths[row["image"]] for row in rows) / len(rows)

@@ -6,15 +6,15 @@ from showtell.settings import AttentionSettings, DecoderSettings, RecurrentSetti
 
 
 def recurrent(cell: str, image: str, **more: object) -> RecurrentSettings:
-    return RecurrentSettings(cell=cell, image=image, width=12, embedding=10, **more)
+    return RecurrentSettings(cell=cell, image=image, width=12, embedding_dim=10, **more)
 
 
 def attention(cell: str, **more: object) -> AttentionSettings:
-    return AttentionSettings(cell=cell, width=12, embedding=10, attention=9, **more)
+    return AttentionSettings(cell=cell, width=12, embedding_dim=10, attention_dim=9, **more)
 
 
 def transformer(**more: object) -> TransformerSettings:
-    return TransformerSettings(width=12, heads=3, feed_forward=16, **more)
+    return TransformerSettings(width=12, heads=3, ffn_dim=16, **more)
 
 
 DECODERS: dict[str, DecoderSettings] = {
@@ -23,20 +23,24 @@ DECODERS: dict[str, DecoderSettings] = {
     **{f"{cell}, image as state": recurrent(cell, "initial_state", biases=1) for cell in ("rnn", "lstm")},
     "gru, image as state": recurrent("gru", "initial_state", layers=2),
     **{f"{cell}, attention": attention(cell) for cell in ("rnn", "lstm", "gru")},
-    "lstm, tanh attention": attention("lstm", layers=2, energy="tanh", gate=False, initial="zeros"),
+    "lstm, tanh attention": attention("lstm", layers=2, energy="tanh", gate=False, initial_state="zeros"),
     "lstm, hard attention": attention("lstm", hard=True),
     "transformer, pre-norm": transformer(),
     "transformer, pre-norm, encoder": transformer(encoder_layers=2, layers=1),
     "transformer, post-norm": transformer(
         norm="post",
         activation="relu",
-        positions="sinusoidal",
-        region_positions="none",
+        position_embedding="sinusoidal",
+        region_position_embedding="none",
         input_norm=False,
         final_norm=False,
-        tied=False,
+        tie_weights=False,
     ),
     "transformer, post-norm, encoder": transformer(
-        norm="post", encoder_layers=1, positions="sinusoidal", region_positions="sinusoidal", tied=False
+        norm="post",
+        encoder_layers=1,
+        position_embedding="sinusoidal",
+        region_position_embedding="sinusoidal",
+        tie_weights=False,
     ),
 }
