@@ -8,7 +8,7 @@ RUN python -m venv /opt/showtell && /opt/showtell/bin/pip install --no-cache-dir
 FROM python:3.12-slim
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin showtell
 COPY --from=build /opt/showtell /opt/showtell
-# Nothing is written but uploads on their way, to /tmp: the root may be read-only. HOME too, for whatever wants one.
+# Only uploads are written, to /tmp, so the root may be read-only. HOME is there too, for libraries that need one.
 ENV PATH=/opt/showtell/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001
 EXPOSE 7860

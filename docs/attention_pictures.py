@@ -1,4 +1,4 @@
-"""Draws docs/attention_en.jpg and docs/attention_ar.jpg: where the built-in model looks while it writes.
+"""Draws docs/attention_en.jpg and docs/attention_ar.jpg: attention maps of the built-in model.
 
 python docs/attention_pictures.py
 """

@@ -1,4 +1,4 @@
-"""showtell: give it a photo, it writes the sentence; give it photos with captions, it trains the model that does."""
+"""showtell: an image-captioning toolkit. Captions photos with a built-in or a trained model, and trains such models."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Writing that leaves the old file or the new one, never half of one, and hashes of what was written."""
+"""Atomic writing of files, and their hashes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner may read; a result is an ordinary file.
+        # mkstemp makes files that only their owner can read; the result gets the usual permissions.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
