@@ -6,7 +6,10 @@ from tests.clocks import HANG_SECONDS, FakeClock
 from showtell.fetch.deadline import Deadline
 from showtell.fetch.resolver import MAX_CONCURRENT_LOOKUPS, Resolver
 
-NEVER = Deadline(HANG_SECONDS)
+
+def never() -> Deadline:
+    """From now: a deadline made when the file is imported would pass while other tests run."""
+    return Deadline(HANG_SECONDS)
 
 
 def test_a_deadline_passes() -> None:
@@ -52,7 +55,7 @@ def test_hanging_lookups_end_at_the_deadline_and_do_not_pile_up() -> None:
         assert len(lookups) == MAX_CONCURRENT_LOOKUPS
     finally:
         release.set()
-    assert resolver("images.example.org", 80, NEVER) == ["93.184.216.34"], "slots are free again"
+    assert resolver("images.example.org", 80, never()) == ["93.184.216.34"], "slots are free again"
 
 
 def test_errors_of_the_lookup_are_raised_and_free_its_slot() -> None:
@@ -62,8 +65,8 @@ def test_errors_of_the_lookup_are_raised_and_free_its_slot() -> None:
     resolver = Resolver(resolve)
     for n in range(2 * MAX_CONCURRENT_LOOKUPS):
         with pytest.raises(OSError, match=f"{n}.example.org"):
-            resolver(f"{n}.example.org", 80, NEVER)
+            resolver(f"{n}.example.org", 80, never())
 
 
 def test_a_lookup_gets_host_and_port() -> None:
-    assert Resolver(lambda host, port: [f"{host} {port}"])("a.example.org", 443, NEVER) == ["a.example.org 443"]
+    assert Resolver(lambda host, port: [f"{host} {port}"])("a.example.org", 443, never()) == ["a.example.org 443"]
