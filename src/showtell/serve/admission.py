@@ -134,7 +134,7 @@ class AdmissionMiddleware:
 
     def _end(self, bodies: Iterable[RequestBody]) -> None:
         for body in list(bodies):
-            body.refusal = body.refusal or ErrorResponse.from_error(ShuttingDown())
+            body.error_response = body.error_response or ErrorResponse.from_error(ShuttingDown())
             self._active[body].cancel()
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -261,7 +261,7 @@ class AdmissionMiddleware:
 
         async def send_unless_rejected(message: Message) -> None:
             nonlocal started, complete
-            if body.refusal is not None and not started:
+            if body.error_response is not None and not started:
                 return  # the app's own idea of why its body broke off
             started = started or message["type"] == "http.response.start"
             complete = message["type"] == "http.response.body" and not message.get("more_body", False)
@@ -279,15 +279,15 @@ class AdmissionMiddleware:
                 finally:
                     is_late = anyio.current_time() >= work.deadline
             work.cancel()
-        if body.refusal is None and app_error is not None:
+        if body.error_response is None and app_error is not None:
             details = None if isinstance(app_error, HTTPException) else app_error
             LOG.error("%s %r failed: %r", scope["method"], scope["path"], type(app_error), exc_info=details)
         if started:
             if not complete and not body.is_disconnected:
                 LOG.warning("%s %r was cut off", scope["method"], scope["path"])
             return None
-        if body.refusal is not None or body.is_disconnected:
-            return body.refusal
+        if body.error_response is not None or body.is_disconnected:
+            return body.error_response
         if is_late:
             return ErrorResponse(
                 504, "deadline", f"no answer within {self.limits.request_timeout:g} s; ask for less, or later"

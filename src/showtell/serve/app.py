@@ -75,9 +75,9 @@ def _add_caption_route(app: FastAPI, service: Service, fetcher: Fetcher | None) 
         client = client_key(request.client and request.client.host)
         service.batcher.check_capacity(client)  # before a body is read for nothing
         parsed = await parse_caption_request(request, service.limits, fetcher is not None)
-        ask = service.ask(**parsed.options.model_dump())
+        options = service.generation_options(**parsed.options.model_dump())
         images = parsed.images if urls is None else await urls.fetch_all(parsed.images, client)
-        outcomes = await service.caption(images, ask, client)
+        outcomes = await service.caption(images, options, client)
         return CaptionResponse(model=service.model, results=[_result(outcome) for outcome in outcomes])
 
 

@@ -45,7 +45,7 @@ class Model(Protocol):
     def preprocess(self, image: Any, max_pixels: int) -> PreprocessedImage: ...
 
     def caption_preprocessed(
-        self, photos: Sequence[PreprocessedImage], ask: GenerationOptions
+        self, photos: Sequence[PreprocessedImage], options: GenerationOptions
     ) -> list[tuple[Caption, ...]]: ...
 
 
@@ -84,7 +84,7 @@ class _Client:
 class _Request:
     client: _Client
     last_turn: _LastTurn
-    ask: GenerationOptions
+    options: GenerationOptions
     future: Future[list[Outcome]]
     unloaded: deque[tuple[int, Any]]
     """Index in the request, and image."""
@@ -161,7 +161,7 @@ class Batcher:
             excess = self._waiting - capacity + 1
             raise QueueFull(self._waiting, max(1, math.ceil(excess * self._seconds_per_image)))
 
-    def submit(self, images: Sequence[Any], ask: GenerationOptions, client: str = "") -> Future[list[Outcome]]:
+    def submit(self, images: Sequence[Any], options: GenerationOptions, client: str = "") -> Future[list[Outcome]]:
         """One outcome per image, in order. Cancelling the future removes its images from the queue.
 
         A request is admitted while there is room for one image, so that small requests cannot starve large ones: up to
@@ -177,7 +177,7 @@ class Batcher:
             turn = self._next_turn()
             owner = self._clients.setdefault(client, _Client(client, _LastTurn(turn, turn)))
             outcomes: list[Outcome | None] = [None] * len(images)
-            request = _Request(owner, _LastTurn(turn, turn), ask, future, deque(enumerate(images)), outcomes)
+            request = _Request(owner, _LastTurn(turn, turn), options, future, deque(enumerate(images)), outcomes)
             self._add_unfinished(request, len(images))
             self._requests.append(request)
             self._changed.notify_all()
@@ -256,7 +256,7 @@ class Batcher:
             images = [prepared for _, _, prepared in batch]
             started_at = self._clock()
             try:
-                captions = self.model.caption_preprocessed(images, batch[0][0].ask)
+                captions = self.model.caption_preprocessed(images, batch[0][0].options)
                 done = [(request, index, best) for (request, index, _), best in zip(batch, captions, strict=True)]
                 seconds = self._clock() - started_at
                 self.on_batch(len(batch), seconds)
@@ -279,7 +279,7 @@ class Batcher:
                     self._changed.wait()
                     continue
                 first = min(ready, key=lambda request: request.run_order)
-                compatible = [request for request in ready if request.ask == first.ask]
+                compatible = [request for request in ready if request.options == first.options]
                 delay = self._delay(sum(len(request.ready) for request in compatible))
                 if delay > 0:
                     self._changed.wait(delay)

@@ -39,7 +39,7 @@ class RequestBody:
         self._is_pumping = self._is_discarding = False
         self._pump_ended = asyncio.Event()
         self.is_complete = self.is_disconnected = False
-        self.refusal: ErrorResponse | None = None
+        self.error_response: ErrorResponse | None = None
 
     @property
     def is_unread(self) -> bool:
@@ -51,7 +51,8 @@ class RequestBody:
         return await self._messages.get()
 
     async def pump(self, work: anyio.CancelScope, on_complete: Callable[[], ErrorResponse | None]) -> None:
-        """Reads the whole body. Cancels `work` on a refusal, of its own or from `on_complete`, and on a disconnect."""
+        """Reads the whole body. Cancels `work` on an error, its own or from `on_complete`, or a
+        disconnect."""
         self._is_pumping = True
         try:
             await self._read(on_complete)
@@ -60,7 +61,7 @@ class RequestBody:
         self._pump_ended.set()
         if self._is_discarding:
             return
-        if self.refusal is None and not self.is_disconnected:
+        if self.error_response is None and not self.is_disconnected:
             await self._receive()  # after the body, the only message is http.disconnect
             self.is_disconnected = True
         work.cancel()
@@ -99,20 +100,22 @@ class RequestBody:
                 message = await self._receive()
             if timeout.cancelled_caught:
                 text = f"the body was not complete after {self._limits.body_timeout:g} s"
-                self.refusal = ErrorResponse(408, "slow_upload", text)
+                self.error_response = ErrorResponse(408, "slow_upload", text)
                 return
-            if self.refusal is not None:  # set by the gate at shutdown, while this message arrived
+            if (
+                self.error_response is not None
+            ):  # set by the admission middleware at shutdown, while this message arrived
                 return
             # Only waiting for the client counts, not for an app that is slow to read.
             remaining = max(0.0, remaining - (anyio.current_time() - started_at))
             if message["type"] == "http.disconnect":
                 self.is_disconnected = True
                 return
-            self.refusal = self._account(len(message.get("body", b"")))
-            if self.refusal is None and not message.get("more_body", False):
+            self.error_response = self._account(len(message.get("body", b"")))
+            if self.error_response is None and not message.get("more_body", False):
                 self.is_complete = True
-                self.refusal = on_complete()
-            if self.refusal is not None:
+                self.error_response = on_complete()
+            if self.error_response is not None:
                 return
             if not self._is_discarding:
                 await self._messages.put(message)

@@ -22,10 +22,10 @@ from showtell.serve.error_response import ErrorResponse
 from showtell.serve.limits import Limits
 
 
-def _closing_response(refusal: ErrorResponse, reason: str) -> bytes:
+def _closing_response(error: ErrorResponse, reason: str) -> bytes:
     """A complete HTTP response, for what never became a request."""
-    body = json.dumps(refusal.content())
-    head = f"HTTP/1.1 {refusal.status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    body = json.dumps(error.content())
+    head = f"HTTP/1.1 {error.status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 

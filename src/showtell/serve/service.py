@@ -26,7 +26,7 @@ class Service:
         self.captioner, self.batcher, self.limits, self.on_outcome = captioner, batcher, limits, on_outcome
         self.model = model_id(captioner)
 
-    def ask(
+    def generation_options(
         self,
         language: str | None = None,
         beam: int | None = None,
@@ -54,12 +54,12 @@ class Service:
         """The largest `max_length`, in words."""
         return min(self.limits.caption_length, self.captioner.max_length or self.limits.caption_length)
 
-    async def caption(self, images: Sequence[Any], ask: GenerationOptions, client: str = "") -> list[Outcome]:
+    async def caption(self, images: Sequence[Any], options: GenerationOptions, client: str = "") -> list[Outcome]:
         """One outcome per image, in order. Cancelling the task removes its images from the queue.
 
         Raises QueueFull and ShuttingDown.
         """
-        outcomes = await asyncio.wrap_future(self.batcher.submit(images, ask, client))
+        outcomes = await asyncio.wrap_future(self.batcher.submit(images, options, client))
         for outcome in outcomes:
             self.on_outcome(outcome.code if isinstance(outcome, BadImage) else "ok")
         return outcomes
