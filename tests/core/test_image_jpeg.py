@@ -101,7 +101,7 @@ def test_an_mpo_is_its_first_picture() -> None:
     mpo = bad_images.encode(noisy(), "MPO", save_all=True, append_images=[second], quality=75)
     wanted = load_image(mpo)
     assert difference(wanted, load_image(encoded("baseline"))) < 1
-    assert load_image(mpo[:-5000]) == wanted, "the second one is not needed"
+    assert load_image(mpo[:-500]) == wanted, "the second one is not needed"
     end = mpo.index(b"\xff\xd9\xff\xd8")
     assert load_image(mpo[:end] + mpo[end + 2 :]) == wanted, "nor is the first one's end"
     assert code_of(mpo[: end - 8000] + mpo[end + 2 :]) == "truncated"
@@ -165,7 +165,7 @@ def large(width: int, height: int, **options: object) -> bytes:
 
 def test_a_panorama_of_more_than_the_limit_is_decoded_small(tmp_path: Path) -> None:
     data = large(30_000, 2_700)
-    assert 30_000 * 2_700 > MAX_PIXELS
+    assert MAX_PIXELS < 30_000 * 2_700
     path = tmp_path / "panorama.jpg"
     path.write_bytes(data)
     for source in (data, path):

@@ -6,7 +6,7 @@ from typing import BinaryIO, Final, cast
 
 from PIL import AvifImagePlugin, Image, ImageFile, _avif
 
-from showtell.core.image_bmff import check_decoded_pixels, read_meta
+from showtell.core.image_bmff import check_coded_pixels, coded_pixels, read_meta
 from showtell.core.image_exif import EXIF_ORIENTATION
 from showtell.errors import BadImage
 from showtell.install import install_hint
@@ -22,13 +22,13 @@ class Avif(AvifImagePlugin.AvifImageFile):
         # As Pillow's, but without EXIF, every value of which it would copy, and without the frames of a film: libavif
         # takes them where the first brand says so (avis).
         file = cast(BinaryIO, self.fp)
-        meta = read_meta(file)
+        pixels = coded_pixels(file, read_meta(file))
         file.seek(0)
         data = file.read()
         self._decoder = _avif.AvifDecoder(data[:8] + _STILL_BRAND + data[12:], "auto", 1)
         self._size, self.n_frames, self._mode, _, _, self._turn, _ = self._decoder.get_info()
         self.is_animated = self.n_frames > 1
-        check_decoded_pixels(file, meta, self._size)
+        check_coded_pixels(pixels, self.width * self.height)
         self.seek(0)
 
     def getexif(self) -> Image.Exif:
@@ -45,8 +45,8 @@ def open_heif(file: BinaryIO) -> ImageFile.ImageFile:
         raise BadImage(
             "unsupported", f"HEIC needs pillow-heif, which is not installed; {install_hint('heif')}"
         ) from error
-    meta = read_meta(file)
+    pixels = coded_pixels(file, read_meta(file))
     file.seek(0)
     image: ImageFile.ImageFile = HeifImageFile(file)  # type: ignore[no-untyped-call]
-    check_decoded_pixels(file, meta, image.size)
+    check_coded_pixels(pixels, image.width * image.height)
     return image

@@ -84,16 +84,24 @@ def read_meta(file: BinaryIO) -> Meta:
     return meta
 
 
-def check_decoded_pixels(file: BinaryIO, meta: Meta, size: tuple[int, int]) -> None:
-    """Raises BadImage: `too_large` when the codec would decode far more pixels than `size` for the primary image or
-    its alpha, `unsupported` for another codec."""
+def coded_pixels(file: BinaryIO, meta: Meta) -> int:
+    """Pixels that the codec decodes for the primary image, or for its alpha if that is larger.
+
+    Raises BadImage: `unsupported` for another codec, `too_large` when they are far more than the container says.
+    """
     assert meta.primary is not None
     costs = _Costs(file, meta)
     alphas = [item for item in meta.auxiliaries.get(meta.primary, ()) if _is_alpha(meta, item)]
-    limit = max(_SMALL_PIXELS, 2 * size[0] * size[1])
     pixels = max(costs.of(item, 0) for item in (meta.primary, *alphas))
-    if pixels > limit:
-        raise too_large(f"{pixels} coded pixels for an AVIF or HEIC of {size[0]} x {size[1]}", f"{limit}")
+    check_coded_pixels(pixels, _declared_pixels(meta, meta.primary))
+    return pixels
+
+
+def check_coded_pixels(coded: int, shown: int) -> None:
+    """Raises BadImage `too_large` when far more pixels are decoded than shown; a crop may be the reason."""
+    limit = max(_SMALL_PIXELS, 2 * shown)
+    if coded > limit:
+        raise too_large(f"{coded} coded pixels for {shown} of an AVIF or HEIC", f"{limit}")
 
 
 class _Costs:
@@ -101,6 +109,7 @@ class _Costs:
 
     def __init__(self, file: BinaryIO, meta: Meta) -> None:
         self._file, self._meta = file, meta
+        self._end = file.seek(0, os.SEEK_END)
         self._known: dict[int, int] = {}
 
     def of(self, item: int, depth: int) -> int:
@@ -115,6 +124,9 @@ class _Costs:
         if kind in _DERIVED:
             pixels = sum(self.of(part, depth + 1) for part in meta.made_of.get(item, ()))
         elif kind in _CODED:
+            # libheif would show what there is of the picture.
+            if any(start + size > self._end for start, size in meta.extents.get(item, ())):
+                raise BadImage("truncated", "AVIF or HEIC, cut off: a part of its picture lies behind the end")
             pixels = _CODED[kind](self._file, meta.properties.get(item, []), meta.extents.get(item, []))
         else:
             name = _CODEC_NAMES.get(kind, kind.decode("latin-1") or "nothing")
