@@ -173,6 +173,41 @@ def animated_gif() -> bytes:
     return animated("GIF")
 
 
+def avif() -> bytes:
+    return encode(photo(), "AVIF", quality=95)
+
+
+def mpo() -> bytes:
+    """Two pictures, as phones write a portrait and its depth."""
+    return encode(photo(), "MPO", save_all=True, append_images=[Image.new("RGB", (16, 16), "blue")])
+
+
+def jpeg_without_end() -> bytes:
+    return encode(photo(), "JPEG")[:-2]
+
+
+def png_with_wrong_checksum() -> bytes:
+    """Of a text, which carries no pixels."""
+    whole = grey_png()
+    return whole[:33] + _png_chunk(b"tEXt", b"key\0value")[:-4] + b"oops" + whole[33:]
+
+
+def webp_of_a_stream() -> bytes:
+    whole = encode(photo(), "WEBP")
+    return whole[:4] + bytes(4) + whole[8:]
+
+
+def apple_png() -> bytes:
+    whole = grey_png()
+    return whole[:8] + _png_chunk(b"CgBI", b"P\0 \2") + whole[8:]
+
+
+def twelve_bit_jpeg() -> bytes:
+    whole = encode(photo(), "JPEG")
+    at = whole.index(b"\xff\xc0") + 4
+    return whole[:at] + b"\x0c" + whole[at + 1 :]
+
+
 def sound_files() -> dict[str, bytes]:
     """Small images of every format that is read, to be damaged."""
     scene = photo(40, 30)
@@ -194,6 +229,7 @@ def sound_files() -> dict[str, bytes]:
         "palette bmp": encode(scene.convert("P"), "BMP"),
     }
     files |= {f"animated {kind}": animated(kind) for kind in ("GIF", "WEBP", "PNG")}
+    files |= {"avif": encode(scene, "AVIF"), "animated avif": animated("AVIF"), "mpo": mpo()}
     files |= {f"{how} tiff": encode(scene, "TIFF", compression=how) for how in ("tiff_lzw", "jpeg", "tiff_deflate")}
     return files
 
@@ -208,6 +244,8 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "drawing.png": (svg, "unsupported"),
     "page.pdf": (pdf, "unsupported"),
     "phone.jxl": (jpeg_xl, "unsupported"),
+    "xcode.png": (apple_png, "unsupported"),
+    "12_bit.jpg": (twelve_bit_jpeg, "unsupported"),
     "dot.png": (one_pixel_png, "too_small"),
     "huge.png": (huge_png, "too_large"),
 }
@@ -227,6 +265,11 @@ ODD: dict[str, Callable[[], bytes]] = {
     "cmyk_without_adobe.jpg": cmyk_jpeg_without_adobe,
     "cmyk.tif": cmyk_tiff,
     "animated.gif": animated_gif,
+    "photo.avif": avif,
+    "stereo.mpo": mpo,
+    "no_end.jfif": jpeg_without_end,
+    "wrong_checksum.png": png_with_wrong_checksum,
+    "stream.webp": webp_of_a_stream,
     "Ünïcödé 写真 صورة 🐕.JPG": rotated_jpeg,
 }
 """Name of a file and what makes its bytes; each is to be captioned like any other image."""

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+import showtell
 from showtell.image_formats import (
     ACCEPT_ATTRIBUTE,
     ACCEPT_HEADER,
@@ -90,3 +91,5 @@ def test_lists_for_requests_and_the_page() -> None:
         "image/jpeg, image/png, image/gif, image/webp, image/tiff, image/bmp, image/avif;q=0.8, image/*;q=0.5"
     )
     assert ACCEPT_ATTRIBUTE.startswith("image/*,.jpg,.jpeg,") and ",.heic," in ACCEPT_ATTRIBUTE
+    page = (Path(showtell.__file__).parent / "serve" / "static" / "index.html").read_text(encoding="utf-8")
+    assert f'accept="{ACCEPT_ATTRIBUTE}"' in page

@@ -30,6 +30,7 @@ from showtell.fetch.deadline import Clock, Deadline
 from showtell.fetch.deadline_socket import DeadlineSocket
 from showtell.fetch.resolver import Resolve, Resolver
 from showtell.fetch.url import ParsedUrl, is_allowed_host, parse_allowed_hosts, parse_url
+from showtell.image_formats import ACCEPT_HEADER
 
 Connect = Callable[[str, int, float], socket.socket]
 """From an IP address, a port and a timeout in seconds to a connected socket. Raises OSError."""
@@ -45,7 +46,7 @@ MAX_INFORMATIONAL_RESPONSES: Final = 8
 """With a status of 102 to 199, such as 103 Early Hints, before the final response."""
 
 _REQUEST_HEADERS: Final = {
-    "Accept": "image/jpeg, image/png, image/webp, image/*;q=0.5",  # with image/* alone, many send AVIF
+    "Accept": ACCEPT_HEADER,
     "Accept-Encoding": "identity",
     "User-Agent": f"showtell/{__version__}",
     "Connection": "close",
