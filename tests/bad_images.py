@@ -72,8 +72,8 @@ def pdf() -> bytes:
     return b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n"
 
 
-def heic() -> bytes:
-    return b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(100)
+def jpeg_xl() -> bytes:
+    return b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100)
 
 
 def one_pixel_png() -> bytes:
@@ -207,7 +207,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "drawing.svg": (svg, "unsupported"),
     "drawing.png": (svg, "unsupported"),
     "page.pdf": (pdf, "unsupported"),
-    "phone.heic": (heic, "unsupported"),
+    "phone.jxl": (jpeg_xl, "unsupported"),
     "dot.png": (one_pixel_png, "too_small"),
     "huge.png": (huge_png, "too_large"),
 }

@@ -16,7 +16,7 @@ from tests.counting import count_calls, peak_memory
 
 from showtell.core import image_guards
 from showtell.core.image import load_image
-from showtell.core.image_guards import exif_orientation
+from showtell.core.image_openers import exif_orientation
 from showtell.errors import BadImage
 
 PHOTO = bad_images.encode(bad_images.photo(), "JPEG")

@@ -2,8 +2,8 @@
 
     bytes -> signature -> parts and header, checked against the limits -> pixels -> RGB over white -> upright
 
-Six formats are decoded: those that cameras, phones and the web write. Pillow knows forty more, but each is another
-parser for hostile bytes (EPS runs Ghostscript), so the others are refused by name.
+The formats decoded are those that cameras, phones and the web write (`showtell.image_formats`). Pillow knows forty
+more, but each is another parser for hostile bytes (EPS runs Ghostscript), so the others are refused by name.
 
 Rejected: `PIL.Image.open`. It tries one parser after another, and its pixel limit is a global that warns, or raises at
 twice that. Here the signature chooses the parser and the limits are arguments, so that threads may use different ones.
@@ -27,8 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from showtell.core.image_guards import DECODERS, EXIF_ORIENTATION, check_structure
+from showtell.core.image_openers import EXIF_ORIENTATION
 from showtell.errors import BadImage
+from showtell.image_formats import SIGNATURE_BYTES, ImageFormat, expected_formats, format_of_bytes, resolve
 
 EncodedImage: TypeAlias = bytes | bytearray | BinaryIO
 ImageSource: TypeAlias = (
@@ -40,32 +41,6 @@ MAX_PIXELS: Final = 80_000_000
 """Below Pillow's own limit (89 million), which therefore never warns; 320 MB decoded."""
 MIN_SIDE: Final = 8
 """Pixels; a smaller image is a spacer or a tracking pixel."""
-
-_SIGNATURES: Final = {
-    "JPEG": rb"\xff\xd8\xff",
-    "PNG": rb"\x89PNG\r\n\x1a\n",
-    "GIF": rb"GIF8[79]a",
-    "WebP": rb"RIFF....WEBP",
-    "TIFF": rb"II[*+]\0|MM\0[*+]",
-    # Two letters begin many a text; the size of the second header is one of these.
-    "BMP": rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0",
-}
-_UNSUPPORTED_SIGNATURES: Final = {
-    "SVG": rb"(\xef\xbb\xbf)?\s*<(svg|(\?xml|!--|!DOCTYPE svg).*<svg)\b",
-    "PDF": rb"%PDF-",
-    "PostScript": rb"%!PS|\xc5\xd0\xd3\xc6",
-    "AVIF": rb"....ftypavi[fs]",
-    "HEIC": rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)",
-    "MP4 film": rb"....ftyp",
-    "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
-    "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
-    "Photoshop": rb"8BPS",
-    "icon": rb"\0\0[\x01\x02]\0",
-    "portable any map": rb"P[1-7]\s",
-    "OpenEXR": rb"\x76\x2f\x31\x01",
-}
-_SIGNATURE_BYTES: Final = 4096
-"""Bytes searched for a signature; only SVG, which may begin with comments, needs more than 18."""
 
 _PILLOW_ERRORS: Final = (
     ArithmeticError,
@@ -127,13 +102,14 @@ def load_image(
         _check_size(source.size, max_pixels, min_side)
         return _to_rgb(source)
     if isinstance(source, str | os.PathLike):
-        with _open_file(Path(source), max_bytes) as file:
-            return _decode(file, max_pixels, min_side, hint_size)
+        path = Path(source)
+        with _open_file(path, max_bytes) as file:
+            return _decode(file, max_pixels, min_side, hint_size, path)
     if hasattr(source, "read"):
         source = _read_file(cast(BinaryIO, source), max_bytes)
     if isinstance(source, bytes | bytearray):
         _check_bytes(len(source), max_bytes)
-        return _decode(BytesIO(source), max_pixels, min_side, hint_size)
+        return _decode(BytesIO(source), max_pixels, min_side, hint_size, None)
     if callable(source):
         return load_image(
             _call_source(source), max_bytes=max_bytes, max_pixels=max_pixels, min_side=min_side, hint_size=hint_size
@@ -193,30 +169,30 @@ def _check_size(size: tuple[int, int], max_pixels: int, min_side: int) -> None:
         raise BadImage("too_small", f"found {width} x {height} pixels; expected at least {min_side} x {min_side}")
 
 
-def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | None) -> Image.Image:
+def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | None, name: Path | None) -> Image.Image:
     with _translated_errors("file"):
-        head = file.read(_SIGNATURE_BYTES)
+        head = file.read(SIGNATURE_BYTES)
         file.seek(0)
-    format_name = _detect_format(head)
-    with _translated_errors(format_name):
-        check_structure(format_name, file)
-        image = DECODERS[format_name](file)
+    image_format = _detect_format(head, name)
+    with _translated_errors(image_format.name):
+        if image_format.structure_check is not None:
+            resolve(image_format.structure_check)(file)
+            file.seek(0)
+        image: Image.Image = resolve(cast(str, image_format.opener))(file)
     _check_size(image.size, max_pixels, min_side)
     if hint_size is not None:
         image.draft(None, (2 * hint_size, 2 * hint_size))
-    return _to_rgb(image)
+    return _to_rgb(image, is_upright=image_format.opener_turns)
 
 
-def _detect_format(head: bytes) -> str:
-    """A key of `DECODERS`. Raises BadImage: `unsupported` for a known other format, else `not_an_image`."""
-    for format_name, signature in _SIGNATURES.items():
-        if re.match(signature, head, re.DOTALL):
-            return format_name
-    expected = f"expected {', '.join(DECODERS)}"
-    for format_name, signature in _UNSUPPORTED_SIGNATURES.items():
-        if re.match(signature, head, re.DOTALL | re.IGNORECASE):
-            raise BadImage("unsupported", f"found {format_name}; {expected}")
-    raise BadImage("not_an_image", f"the file begins with {head[:12]!r}; {expected}")
+def _detect_format(head: bytes, name: Path | None) -> ImageFormat:
+    """A decoded format. Raises BadImage: `unsupported` for a known other format, else `not_an_image`."""
+    image_format = format_of_bytes(head, name)
+    if image_format is None:
+        raise BadImage("not_an_image", f"the file begins with {head[:12]!r}; {expected_formats()}")
+    if not image_format.is_decoded:
+        raise BadImage("unsupported", f"found {image_format.name}; {expected_formats()}")
+    return image_format
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
@@ -229,11 +205,11 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, is_upright: bool = False) -> Image.Image:
     """Decodes `image` if necessary; the result owns its pixels and holds no file."""
     with _translated_errors(image.format or "image"):
         image.load()
-    transpose = _TRANSPOSE.get(_orientation(image))
+    transpose = None if is_upright else _TRANSPOSE.get(_orientation(image))
     with _translated_errors(image.format or "image"):
         rgb = _flatten_alpha(_to_8bit(image))
     # With its metadata, the image would be transposed again when it is loaded a second time.

@@ -4,9 +4,9 @@ Pillow keeps all metadata, and some of it more than once: it copies the value of
 where thousands of them point to the same bytes; it appends the pieces of a comment one by one, which is quadratic; it
 inflates each text of a PNG. So a file of 300 KB can take 2 GB, and one of 4 MB a minute.
 
-`check_structure` walks over the segments, chunks, blocks or directory entries of a file without reading their content.
-Its limits are far above what cameras and programs write. `DECODERS` are Pillow's, but read only the orientation from
-EXIF, so that a costly EXIF block is ignored and its photo accepted.
+Each check walks over the segments, chunks, blocks or directory entries of a file without reading their content, and
+raises BadImage `too_large` when it would cost far more than its size. The limits are far above what cameras and
+programs write. A truncated or broken file passes: the decoder reports it.
 
 Rejected: decoding in a child process with limits. It would stop every such file, but pixels would be copied between
 processes, memory limits exist on Unix only, and a library that starts processes needs `if __name__ == "__main__"` in
@@ -20,20 +20,10 @@ import re
 import struct
 from typing import BinaryIO, Final
 
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import BmpImagePlugin
 
 from showtell.errors import BadImage
 
-EXIF_ORIENTATION: Final = 0x0112
 MAX_SCANS: Final = 200
 """Scans of a JPEG: each goes over all pixels and may take few bytes. A progressive photo has about ten; a hundred
 thousand keep a thread busy for an hour."""
@@ -79,105 +69,11 @@ _PRIVATE: Final = 0x8000
 _TILE_PIXELS: Final = 4_000_000
 
 
-class _OrientationOnly(ImageFile.ImageFile):
-    """Reads only the orientation from EXIF; Pillow would copy every value of its directories for the resolution."""
-
-    def getexif(self) -> Image.Exif:
-        exif = Image.Exif()
-        orientation = self._exif_orientation() or self._xmp_orientation()
-        if orientation is not None:
-            exif[EXIF_ORIENTATION] = orientation
-        return exif
-
-    def _exif_orientation(self) -> int | None:
-        block = self.info.get("exif")
-        text = self.info.get("Raw profile type exif")
-        if block is None and isinstance(text, str):  # ImageMagick's, in a PNG: name and length, then hexadecimal digits
-            try:
-                block = bytes.fromhex(text.split("\n", 3)[-1])
-            except ValueError:
-                return None
-        return exif_orientation(block) if isinstance(block, bytes) else None
-
-    def _xmp_orientation(self) -> int | None:
-        xmp = self.info.get("xmp") or self.info.get("XML:com.adobe.xmp")
-        if isinstance(xmp, str):
-            xmp = xmp.encode("utf-8", "replace")
-        match = re.search(rb'tiff:Orientation(="|>)([0-9])', xmp) if isinstance(xmp, bytes) else None
-        return int(match[2]) if match else None
-
-
-class _Jpeg(_OrientationOnly, JpegImagePlugin.JpegImageFile):
-    def _open(self) -> None:
-        super()._open()
-        # libjpeg scans a run of fill bytes from its start again with each block of input. With Pillow's blocks of
-        # 64 KB, a file of fill bytes would take seconds.
-        self.decodermaxblock = 1 << 20
-
-
-class _Png(_OrientationOnly, PngImagePlugin.PngImageFile):
-    pass
-
-
-class _WebP(_OrientationOnly, WebPImagePlugin.WebPImageFile):
-    pass
-
-
-class _Tiff(_OrientationOnly, TiffImagePlugin.TiffImageFile):
-    def _exif_orientation(self) -> int | None:
-        orientation = self.tag_v2.get(EXIF_ORIENTATION)
-        return orientation if isinstance(orientation, int) else None
-
-
-DECODERS: Final[dict[str, type[ImageFile.ImageFile]]] = {
-    "JPEG": _Jpeg,
-    "PNG": _Png,
-    "GIF": GifImagePlugin.GifImageFile,
-    "WebP": _WebP,
-    "TIFF": _Tiff,
-    "BMP": BmpImagePlugin.BmpImageFile,
-}
-
-
-def exif_orientation(block: bytes) -> int | None:
-    """The orientation in the first directory of an EXIF block; None when it has none or is broken."""
-    offset = 0
-    while block.startswith(b"Exif\0\0", offset):
-        offset += 6
-    if block[offset : offset + 4] not in TiffImagePlugin.PREFIXES:
-        return None
-    order = "<" if block[offset : offset + 2] == b"II" else ">"
-    try:
-        directory = offset + struct.unpack_from(order + "L", block, offset + 4)[0]
-        entries = struct.unpack_from(order + "H", block, directory)[0]
-    except struct.error:
-        return None
-    listed = block[directory + 2 : directory + 2 + 12 * entries]
-    for tag, kind, count, value in struct.iter_unpack(order + "HHL4s", listed[: len(listed) // 12 * 12]):
-        letter = {3: "H", 4: "L"}.get(kind)
-        if tag == EXIF_ORIENTATION and letter and count == 1:
-            return int(struct.unpack_from(order + letter, value)[0])
-    return None
-
-
-def check_structure(format_name: str, file: BinaryIO) -> None:
-    """Raises BadImage `too_large` when a file would cost far more than its size; leaves the file at its start.
-
-    A truncated or broken file passes: the decoder reports it.
-    """
-    check = {"JPEG": _check_jpeg, "PNG": _check_png, "GIF": _check_gif, "TIFF": _check_tiff, "BMP": _check_bmp}.get(
-        format_name
-    )
-    if check is not None:
-        check(file)
-    file.seek(0)
-
-
 def _too_large(found: str, expected: str) -> BadImage:
     return BadImage("too_large", f"found {found}; expected at most {expected}")
 
 
-def _check_jpeg(file: BinaryIO) -> None:
+def check_jpeg(file: BinaryIO) -> None:
     data = file.read()
     segments = padding = exif_bytes = pixels = 0
     offset = 2
@@ -226,7 +122,7 @@ def _count_scans(data: bytes, limit: int) -> int:
     return scans
 
 
-def _check_png(file: BinaryIO) -> None:
+def check_png(file: BinaryIO) -> None:
     file.seek(8)
     chunks = compressed = 0
     while len(head := file.read(8)) == 8:
@@ -246,7 +142,7 @@ def _check_png(file: BinaryIO) -> None:
         file.seek(size - len(start) + 4, os.SEEK_CUR)
 
 
-def _check_gif(file: BinaryIO) -> None:
+def check_gif(file: BinaryIO) -> None:
     """Up to the first frame, the only one that is decoded."""
     head = file.read(13)
     if len(head) == 13 and head[10] & 0x80:
@@ -267,7 +163,7 @@ def _check_gif(file: BinaryIO) -> None:
             raise _too_large("a GIF with long comments", f"{MAX_COMMENT_BYTES >> 10} KiB of them")
 
 
-def _check_bmp(file: BinaryIO) -> None:
+def check_bmp(file: BinaryIO) -> None:
     head = file.read(34)
     if len(head) < 34 or head[14] == 12:
         return
@@ -284,7 +180,7 @@ def _check_bmp(file: BinaryIO) -> None:
         raise _too_large(f"{size} bytes of {width} x {height} run-length-coded pixels in a BMP", f"{max_size}")
 
 
-def _check_tiff(file: BinaryIO) -> None:
+def check_tiff(file: BinaryIO) -> None:
     """The first directory: Pillow copies all of its values three times, and unpacks some to numbers."""
     length = file.seek(0, os.SEEK_END)
     file.seek(0)

@@ -1,0 +1,102 @@
+"""Pillow's parsers as `image.py` uses them: the orientation is all that is read from EXIF.
+
+So a costly EXIF block is ignored and its photo accepted; `image_guards` checks the rest of a file before.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Final
+
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+EXIF_ORIENTATION: Final = 0x0112
+
+
+class _OrientationOnly(ImageFile.ImageFile):
+    """Reads only the orientation from EXIF; Pillow would copy every value of its directories for the resolution."""
+
+    def getexif(self) -> Image.Exif:
+        exif = Image.Exif()
+        orientation = self._exif_orientation() or self._xmp_orientation()
+        if orientation is not None:
+            exif[EXIF_ORIENTATION] = orientation
+        return exif
+
+    def _exif_orientation(self) -> int | None:
+        block = self.info.get("exif")
+        text = self.info.get("Raw profile type exif")
+        if block is None and isinstance(text, str):  # ImageMagick's, in a PNG: name and length, then hexadecimal digits
+            try:
+                block = bytes.fromhex(text.split("\n", 3)[-1])
+            except ValueError:
+                return None
+        return exif_orientation(block) if isinstance(block, bytes) else None
+
+    def _xmp_orientation(self) -> int | None:
+        xmp = self.info.get("xmp") or self.info.get("XML:com.adobe.xmp")
+        if isinstance(xmp, str):
+            xmp = xmp.encode("utf-8", "replace")
+        match = re.search(rb'tiff:Orientation(="|>)([0-9])', xmp) if isinstance(xmp, bytes) else None
+        return int(match[2]) if match else None
+
+
+class Jpeg(_OrientationOnly, JpegImagePlugin.JpegImageFile):
+    def _open(self) -> None:
+        super()._open()
+        # libjpeg scans a run of fill bytes from its start again with each block of input. With Pillow's blocks of
+        # 64 KB, a file of fill bytes would take seconds.
+        self.decodermaxblock = 1 << 20
+
+
+class Png(_OrientationOnly, PngImagePlugin.PngImageFile):
+    pass
+
+
+class Gif(GifImagePlugin.GifImageFile):
+    pass
+
+
+class WebP(_OrientationOnly, WebPImagePlugin.WebPImageFile):
+    pass
+
+
+class Bmp(BmpImagePlugin.BmpImageFile):
+    pass
+
+
+class Tiff(_OrientationOnly, TiffImagePlugin.TiffImageFile):
+    def _exif_orientation(self) -> int | None:
+        orientation = self.tag_v2.get(EXIF_ORIENTATION)
+        return orientation if isinstance(orientation, int) else None
+
+
+def exif_orientation(block: bytes) -> int | None:
+    """The orientation in the first directory of an EXIF block; None when it has none or is broken."""
+    offset = 0
+    while block.startswith(b"Exif\0\0", offset):
+        offset += 6
+    if block[offset : offset + 4] not in TiffImagePlugin.PREFIXES:
+        return None
+    order = "<" if block[offset : offset + 2] == b"II" else ">"
+    try:
+        directory = offset + struct.unpack_from(order + "L", block, offset + 4)[0]
+        entries = struct.unpack_from(order + "H", block, directory)[0]
+    except struct.error:
+        return None
+    listed = block[directory + 2 : directory + 2 + 12 * entries]
+    for tag, kind, count, value in struct.iter_unpack(order + "HHL4s", listed[: len(listed) // 12 * 12]):
+        letter = {3: "H", 4: "L"}.get(kind)
+        if tag == EXIF_ORIENTATION and letter and count == 1:
+            return int(struct.unpack_from(order + letter, value)[0])
+    return None
