@@ -237,6 +237,12 @@ def test_standard_input() -> None:
     assert paths == ["first.jpg", "one.jpg", " two with blanks .jpg", "-", "last.jpg", "end.jpg"]
 
 
+def test_urls_from_standard_input() -> None:
+    stdin = io.BytesIO(b" https://example.org/a.jpg \t\r\nhttps://example.org/b\n a.jpg \n")
+    paths = [found.path for found in find_images(["-"], stdin)]
+    assert paths == ["https://example.org/a.jpg", "https://example.org/b", " a.jpg "]
+
+
 def test_folder_from_standard_input(folder: Path) -> None:
     assert len(list(find_images(["-"], io.BytesIO(os.fsencode(f"{folder}\n"))))) == 5
     names = io.BytesIO(os.fsencode(f"{folder / 'sub'}\0new\nline.jpg\0"))

@@ -85,7 +85,8 @@ def _expand_standard_input(stdin: BufferedIOBase, null_separated: bool, counter:
         if isinstance(path, BadImage):
             yield ImageInput("-", path)
         else:
-            yield from _expand(path, counter)
+            url = path.strip()  # in a path, blanks are a part of the name
+            yield from _expand(url if is_url(url) else path, counter)
     if path is None:
         expected = "an image, or paths, one per line"
         raise BadImage("empty", f"found nothing on standard input; expected {expected}")

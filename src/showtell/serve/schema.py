@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, FailFast, Field, Tag
 
+from showtell.image_formats import expected_formats
 from showtell.records import Caption
 
 EXAMPLE_PNG = (
@@ -121,7 +122,7 @@ class CaptionOut(BaseModel):
 
 class ErrorOut(BaseModel):
     code: Annotated[str, Field(description="stable; see docs/serving.md", examples=["unsupported"])]
-    message: Annotated[str, Field(examples=["found PDF; expected JPEG, PNG, GIF, WebP, TIFF, BMP"])]
+    message: Annotated[str, Field(examples=[f"found PDF; {expected_formats()}"])]
 
 
 class ErrorBody(BaseModel):
