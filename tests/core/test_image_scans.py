@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from showtell.core.image import load_image
-from showtell.core.image_guards import MAX_SCANS
+from showtell.core.image_jpeg import MAX_SCANS
 from showtell.errors import BadImage
 
 

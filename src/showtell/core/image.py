@@ -25,9 +25,11 @@ from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops
+from PIL import Image, ImageCms
 
-from showtell.core.image_openers import EXIF_ORIENTATION
+from showtell.core.image_exif import EXIF_ORIENTATION
+from showtell.core.image_grey import grey_to_8bit
+from showtell.core.image_jpeg import Jpeg
 from showtell.errors import BadImage
 from showtell.image_formats import SIGNATURE_BYTES, ImageFormat, expected_formats, format_of_bytes, resolve
 
@@ -39,6 +41,8 @@ ImageSource: TypeAlias = (
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_PIXELS: Final = 80_000_000
 """Below Pillow's own limit (89 million), which therefore never warns; 320 MB decoded."""
+MAX_JPEG_REDUCTION: Final = 16
+"""Pixels of a JPEG that is decoded small, for each one that is decoded: libjpeg still reads all of them."""
 MIN_SIDE: Final = 8
 """Pixels; a smaller image is a spacer or a tracking pixel."""
 
@@ -92,7 +96,10 @@ def load_image(
     `source` is a path, the bytes of a file, a file opened in binary mode, a PIL image (its current frame), an array
     `[H, W]` or `[H, W, 1 | 3 | 4]` of uint8, or a function that gives one of these (see `records.Sample.image`).
     `hint_size` allows a JPEG to be decoded at a half, a quarter or an eighth as long as both sides keep twice that many
-    pixels: faster, and almost the same after shrinking to `hint_size`.
+    pixels: faster, and almost the same after shrinking to `hint_size`. One above `max_pixels` may keep half of that.
+
+    `max_pixels` counts the pixels that are decoded: those of a JPEG after `hint_size`, unless it is progressive, which
+    takes as much memory at any size. A JPEG has MAX_JPEG_REDUCTION times as many at most.
 
     Raises BadImage for every fault of the image. The limits are checked before anything is decoded.
     """
@@ -162,11 +169,30 @@ def _check_bytes(count: int, max_bytes: int) -> None:
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, min_side: int) -> None:
-    width, height = size
-    if width * height > max_pixels:
-        raise BadImage("too_large", f"found {width} x {height} pixels; expected at most {max_pixels / 1e6:.3g} million")
+    _check_pixels(size, size[0] * size[1], max_pixels)
     if min(size) < min_side:
-        raise BadImage("too_small", f"found {width} x {height} pixels; expected at least {min_side} x {min_side}")
+        raise BadImage("too_small", f"found {size[0]} x {size[1]} pixels; expected at least {min_side} x {min_side}")
+
+
+def _check_pixels(size: tuple[int, int], decoded: int, max_pixels: int) -> None:
+    """`decoded`: the pixels of an image of `size` that are held in memory."""
+    if decoded > max_pixels:
+        limit = f"{max_pixels / 1e6:.3g} million; save it smaller, or raise max_pixels"
+        raise BadImage("too_large", f"found {size[0]} x {size[1]} pixels; expected at most {limit}")
+
+
+def _check_jpeg_size(image: Jpeg, max_pixels: int, min_side: int, hint_size: int | None) -> None:
+    """As `_check_size`, but `max_pixels` is for those that are decoded, and the image is set to be decoded small."""
+    width, height = image.size
+    if hint_size is not None:
+        scale = max(min(width, height) // (2 * hint_size), 1)
+        # One that is above the limit may have less than twice the hint on its shorter side.
+        while scale < 8 and width * height > max_pixels * scale**2 and min(width, height) // (2 * scale) >= hint_size:
+            scale *= 2
+        image.draft(None, (width // scale, height // scale))
+    decoded = width * height if image.is_progressive else image.width * image.height
+    _check_pixels((width, height), max(decoded, width * height // MAX_JPEG_REDUCTION), max_pixels)
+    _check_size((width, height), width * height, min_side)
 
 
 def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | None, name: Path | None) -> Image.Image:
@@ -179,9 +205,10 @@ def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | Non
             resolve(image_format.structure_check)(file)
             file.seek(0)
         image: Image.Image = resolve(cast(str, image_format.opener))(file)
-    _check_size(image.size, max_pixels, min_side)
-    if hint_size is not None:
-        image.draft(None, (2 * hint_size, 2 * hint_size))
+    if isinstance(image, Jpeg):
+        _check_jpeg_size(image, max_pixels, min_side, hint_size)
+    else:
+        _check_size(image.size, max_pixels, min_side)
     return _to_rgb(image, is_upright=image_format.opener_turns)
 
 
@@ -199,7 +226,10 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
-        raise BadImage("unsupported", f"found {array.dtype} {list(array.shape)}; expected uint8 [H, W, 1 | 3 | 4]")
+        raise BadImage(
+            "unsupported",
+            f"found {array.dtype} {list(array.shape)}; expected uint8 [H, W, 1 | 3 | 4], 0 black and 255 white",
+        )
     if array.size == 0:
         raise BadImage("too_small", f"found an array of {list(array.shape)}; expected pixels")
     return Image.fromarray(array)
@@ -228,39 +258,32 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_8bit(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and float grey values scaled (not clipped) to 0..255; other modes unchanged.
+    """16-bit, 32-bit and float grey values scaled (see `grey_to_8bit`); other modes unchanged.
 
-    Mode `I` holds 16 or 32 bits and `F` any range, and neither says which: the smallest usual range that holds the
-    values is taken.
+    Mode `I` holds 16 or 32 bits and `F` any range, and neither says which.
     """
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return image
     transparent = image.info.get("transparency")
-    values = np.array(image, dtype=np.float32)
-    # In place from here: this may be 80 million pixels.
-    np.nan_to_num(values, copy=False, nan=0, posinf=0, neginf=0)
-    transparent_pixels = values == transparent if isinstance(transparent, int) else None
-    maximum = float(values.max())
-    ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
-    white = next((limit for limit in ranges if maximum <= limit), maximum)
-    np.clip(values, 0, white, out=values)
-    values *= 255 / white
-    pixels = np.rint(values, out=values).astype(np.uint8)
-    if transparent_pixels is not None:
-        pixels[transparent_pixels] = 255
-    return Image.fromarray(pixels)
+    white = 65535 if image.mode.startswith("I;16") else None
+    return grey_to_8bit(np.asarray(image), white, transparent if isinstance(transparent, int) else None)
 
 
 def _flatten_alpha(image: Image.Image) -> Image.Image:
-    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        # Pillow turns every CMYK JPEG around, as Adobe's need it; one without Adobe's marker is stored as it is meant.
-        image = ImageChops.invert(image)
+    if image.mode == "LAB":
+        return _lab_to_rgb(image)
     if image.mode == "La":
         image = image.convert("LA")
     if not image.has_transparency_data:
         return image.convert("RGB")
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def _lab_to_rgb(image: Image.Image) -> Image.Image:
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    return cast(Image.Image, converted)
 
 
 @contextmanager

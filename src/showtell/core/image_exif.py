@@ -1,6 +1,7 @@
-"""Pillow's parsers as `image.py` uses them: the orientation is all that is read from EXIF.
+"""The orientation of a photo, which is all that is read from EXIF and XMP.
 
-So a costly EXIF block is ignored and its photo accepted; `image_guards` checks the rest of a file before.
+Pillow would copy every value of the EXIF directories, also where thousands of them point to the same bytes. So a costly
+EXIF block is ignored, and its photo accepted.
 """
 
 from __future__ import annotations
@@ -9,21 +10,12 @@ import re
 import struct
 from typing import Final
 
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageFile, TiffImagePlugin
 
 EXIF_ORIENTATION: Final = 0x0112
 
 
-class _OrientationOnly(ImageFile.ImageFile):
+class OrientationOnly(ImageFile.ImageFile):
     """Reads only the orientation from EXIF; Pillow would copy every value of its directories for the resolution."""
 
     def getexif(self) -> Image.Exif:
@@ -49,36 +41,6 @@ class _OrientationOnly(ImageFile.ImageFile):
             xmp = xmp.encode("utf-8", "replace")
         match = re.search(rb'tiff:Orientation(="|>)([0-9])', xmp) if isinstance(xmp, bytes) else None
         return int(match[2]) if match else None
-
-
-class Jpeg(_OrientationOnly, JpegImagePlugin.JpegImageFile):
-    def _open(self) -> None:
-        super()._open()
-        # libjpeg scans a run of fill bytes from its start again with each block of input. With Pillow's blocks of
-        # 64 KB, a file of fill bytes would take seconds.
-        self.decodermaxblock = 1 << 20
-
-
-class Png(_OrientationOnly, PngImagePlugin.PngImageFile):
-    pass
-
-
-class Gif(GifImagePlugin.GifImageFile):
-    pass
-
-
-class WebP(_OrientationOnly, WebPImagePlugin.WebPImageFile):
-    pass
-
-
-class Bmp(BmpImagePlugin.BmpImageFile):
-    pass
-
-
-class Tiff(_OrientationOnly, TiffImagePlugin.TiffImageFile):
-    def _exif_orientation(self) -> int | None:
-        orientation = self.tag_v2.get(EXIF_ORIENTATION)
-        return orientation if isinstance(orientation, int) else None
 
 
 def exif_orientation(block: bytes) -> int | None:
