@@ -137,6 +137,7 @@ def test_photos_of_one_name(tmp_path: Path, captioner: Captioner) -> None:
         ("https://example.org", "photo"),
         ("https://example.org/%00%2e%2e", "_"),
         ("https://example.org/a%5c..%5cb.jpg", "a_.._b"),
+        ("-", "stdin"),
         ("x/.hidden.jpg", "hidden"),
         ("كلب.jpg", "كلب"),
         ("x" * 250 + ".jpg", "x" * 160),

@@ -68,6 +68,11 @@ def test_names_that_are_not_utf8_stay_what_they_are() -> None:
         assert [os.fsencode(path) for path in listed(separator.join(names), null_separated)] == names
 
 
+def test_a_damaged_list_of_utf_16_loses_no_other_name() -> None:
+    content = "a.jpg\n".encode("utf-16") + b"\x00\xd8" + "b.jpg\nc.jpg".encode("utf-16-le") + b"x"
+    assert listed(content) == ["a.jpg", "\ufffdb.jpg", "c.jpg\ufffd"]
+
+
 @pytest.mark.parametrize(
     "name", ["GIF89a.jpg", "BMW.jpg", "RIFF.webp", "P6 .jpg", "filewide.jpg", "<b>.jpg", "%20.jpg", "8BPS", "qoif"]
 )
@@ -76,13 +81,17 @@ def test_a_name_that_begins_as_an_image_does_is_a_name(name: str) -> None:
     assert listed(f"{name}".encode()) == [name]
 
 
-def test_paths_are_given_as_their_lines_come() -> None:
-    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        first = "a.jpg\n".encode(encoding)
-        second = "b.jpg\nc.j".encode("utf-8" if encoding != "utf-16" else "utf-16-le")
-        paths = read_standard_input(Pipe(first, second))
-        assert not isinstance(paths, bytes)
-        assert [next(iter(paths)), next(iter(paths))] == ["a.jpg", "b.jpg"]
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_paths_are_given_as_their_lines_come(encoding: str) -> None:
+    first, both = "a.jpg\n".encode(encoding), "a.jpg\nb.jpg\nc".encode(encoding)
+    pipe = Pipe(first)
+    paths = read_standard_input(pipe)
+    assert not isinstance(paths, bytes) and next(iter(paths)) == "a.jpg"
+    pipe.pieces.append(both[len(first) :])
+    assert next(iter(paths)) == "b.jpg"
+
+
+def test_names_that_end_in_nul_are_given_as_they_come() -> None:
     paths = read_standard_input(Pipe(b"a.jpg\0b"), null_separated=True)
     assert not isinstance(paths, bytes) and next(iter(paths)) == "a.jpg"
 

@@ -68,6 +68,8 @@ class Pictures:
         path = row.source.path
         if is_url(path):
             path = unquote(urlsplit(path).path, errors="surrogateescape")
+        elif path == "-":
+            path = "stdin"  # a name that begins with a dash is an option to most programs
         # Characters that some file system forbids are replaced; bytes that are not UTF-8 stay as they are.
         stem = re.sub(r'[\0-\x1f\x7f/\\:*?"<>|]', "_", Path(path).stem).strip(". ")
         while len(os.fsencode(stem)) > MAX_NAME_BYTES:

@@ -86,13 +86,10 @@ def _rest_of_image(head: bytes, stream: BufferedIOBase) -> bytes:
 
 
 def _paths(head: bytes, stream: BufferedIOBase, separator: str | None) -> Iterator[str | BadImage]:
-    line, is_too_long, ends_with_cr = "", False, False
-    for text in filter(None, _texts(head, stream)):
-        if ends_with_cr:
-            text = text.removeprefix("\n")
-        ends_with_cr = text.endswith("\r") and separator is None
+    line, is_too_long = "", False
+    for text in _texts(head, stream):
         *lines, line = (line + text).split(separator) if separator else _LINE_END.split(line + text)
-        for complete in lines:
+        for complete in lines:  # an empty one where CRLF came in two pieces
             if complete and not is_too_long:
                 yield complete
             is_too_long = False

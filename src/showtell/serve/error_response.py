@@ -54,8 +54,11 @@ class ErrorResponse:
 
 def image_message(error: BadImage) -> str:
     """What a client is told of its image. How to install what the server lacks is not for clients: it has paths."""
-    if isinstance(error.__cause__, ImportError | MissingExtra):
-        return f"{error.detail.partition(';')[0]} on this server; {expected_formats()}"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ImportError | MissingExtra):
+            return f"{error.detail.partition(';')[0]} on this server; {expected_formats()}"
+        cause = cause.__cause__
     return error.detail
 
 
