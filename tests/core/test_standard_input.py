@@ -74,7 +74,19 @@ def test_a_damaged_list_of_utf_16_loses_no_other_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["GIF89a.jpg", "BMW.jpg", "RIFF.webp", "P6 .jpg", "filewide.jpg", "<b>.jpg", "%20.jpg", "8BPS", "qoif"]
+    "name",
+    [
+        "GIF89a.jpg",
+        "BMW.jpg",
+        "RIFF.webp",
+        "P6 .jpg",
+        "filewide.jpg",
+        "<b>.jpg",
+        "%20.jpg",
+        "#define.jpg",
+        "8BPS",
+        "qoif",
+    ],
 )
 def test_a_name_that_begins_as_an_image_does_is_a_name(name: str) -> None:
     assert listed(f"{name}\nb.jpg\n".encode()) == [name, "b.jpg"]
@@ -111,6 +123,9 @@ def test_an_image_is_given_whole(file_format: str) -> None:
         b'\xef\xbb\xbf<?xml version="1.0"?>\n<svg/>\n',
         b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n",
         b"%!PS-Adobe-3.0 EPSF-3.0\n",
+        b"#define photo_width 16\n#define photo_height 16\n",
+        b"/* XPM */\nstatic char *photo[] = {\n",
+        b"SIMPLE  =                    T\n",
         b"8BPS\0\1" + bytes(30),
         b"P6\n16 16\n255\n" + bytes(768),
         struct.pack(">I", 24) + b"ftypqt  " + bytes(30),

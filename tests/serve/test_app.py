@@ -108,6 +108,11 @@ def test_null_is_as_good_as_absent(client: TestClient, names: Sequence[str]) -> 
         assert client.post("/v1/caption", files=files(RED), data=dict.fromkeys(names, text)).json() == expected
 
 
+def test_an_option_that_is_none_is_refused_in_a_form_as_well_when_it_is_empty(client: TestClient) -> None:
+    answer = client.post("/v1/caption", files=files(RED), data={"bem": ""})
+    assert answer.json()["error"]["message"] == "bem is no option; did you mean 'beam'?"
+
+
 @pytest.mark.parametrize(
     ("request_body", "message"),
     [

@@ -33,6 +33,9 @@ _BYTE_ORDER_MARKS: Final = {  # UTF-32's before UTF-16's, which it begins with
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_TEXT_IMAGE: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(<|%|/\* XPM|#define |#\?R|SIMPLE  =)")
+"""How SVG, PDF, PostScript, X bitmaps, Radiance HDR and FITS begin, and no path does. Without this list, the letters of
+binary formats (GIF89a) would be taken for an image where a path begins with them."""
 _CONTROL: Final = re.compile("[\0-\x08\x0e-\x1f\x7f]")
 _LINE_END: Final = re.compile("\r\n|\r|\n")
 
@@ -67,10 +70,9 @@ def _head(stream: BufferedIOBase) -> bytes:
 
 
 def _is_binary(head: bytes) -> bool:
-    """Whether it is no list, or one whose names are not UTF-8. SVG, PostScript and PDF count as binary: their text
-    begins as that of no path does."""
-    if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith((b"<", b"%")):
-        return format_of_bytes(head) is not None
+    """Whether it is no list, or one whose names are not UTF-8; also for an image that is text."""
+    if _TEXT_IMAGE.match(head) and format_of_bytes(head) is not None:
+        return True
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:

@@ -100,7 +100,7 @@ async def _parse_form(request: Request, limits: Limits) -> ParsedRequest:
     if not images:
         raise _invalid("found no file; expected one or more, named 'images'")
     try:
-        given = {name: value for name, value in options.items() if value not in ABSENT_TEXTS}
+        given = {name: None if value in ABSENT_TEXTS else value for name, value in options.items()}
         return ParsedRequest(images, Options.model_validate(given))
     except ValidationError as error:
         raise _invalid(
