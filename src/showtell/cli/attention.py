@@ -45,6 +45,7 @@ class Pictures:
                 "model or leave --attention out"
             )
         self.folder, self.grid, self.crop = folder, grid, captioner.bundle.manifest.pixels.crop_mode
+        self._max_pixels = captioner.max_pixels
         self._used_names: set[str] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,8 @@ class Pictures:
         Raises BadImage when the photo can no longer be read, and BadConfig when the folder cannot be written.
         """
         assert isinstance(row.source, ImageInput)
-        photo = load_image(row.source.read or row.source.path, hint_size=LOAD_SIZE)
+        source = row.source.read or row.source.path
+        photo = load_image(source, hint_size=LOAD_SIZE, max_pixels=self._max_pixels)
         caption = row.captions[0]
         try:
             with replacing(self.folder / (name + SHEET_SUFFIX)) as temporary:

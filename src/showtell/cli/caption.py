@@ -50,6 +50,9 @@ def caption(
     min_score: Annotated[str | None, renamed("--min-score", "--min-confidence")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos per batch.")] = 32,
     threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0: all cores.")] = 0,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Pixels of the largest photo, counted as they are decoded: large JPEGs smaller.")
+    ] = 80_000_000,
     output: Annotated[
         Path | None, typer.Option(help="Write rows to a .jsonl or .csv file instead of the terminal.")
     ] = None,
@@ -83,7 +86,7 @@ def caption(
     with contextlib.ExitStack() as stack:
         # The file first: an error in it must be reported before the model loads.
         file = stack.enter_context(RowFile(output, num, min_confidence, attention is not None)) if output else None
-        captioner = Captioner.load(model or None, threads)
+        captioner = Captioner.load(model or None, threads, max_pixels)
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="surrogateescape")  # paths need not be UTF-8
         changes: dict[str, int | None] = {"beam_size": beam}

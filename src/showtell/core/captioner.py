@@ -66,12 +66,17 @@ class Captioner:
         self._pixel_settings = tuple(dict.fromkeys(manifest.pixels for manifest in manifests))
         # Attention maps can only be averaged where their regions are the same parts of the photo.
         self.has_common_grid = len({(manifest.grid, manifest.pixels.crop_mode) for manifest in manifests}) == 1
+        self.max_pixels = MAX_PIXELS
+        """Pixels of the largest photo, as `load_image` counts them."""
         # One model's calibration does not hold for the scores of an ensemble.
         self._calibration = {} if others else bundle.manifest.calibration
 
     @classmethod
-    def load(cls, model: str | Path | Sequence[str | Path] | None = None, threads: int = 0) -> Captioner:
-        """The built-in model, or one that `showtell export` wrote to a folder. `threads` 0: all cores.
+    def load(
+        cls, model: str | Path | Sequence[str | Path] | None = None, threads: int = 0, max_pixels: int = MAX_PIXELS
+    ) -> Captioner:
+        """The built-in model, or one that `showtell export` wrote to a folder. `threads` 0: all cores. `max_pixels`: of
+        the largest photo, as `load_image` counts them; others are `too_large`.
 
         Several folders are an ensemble (see `core/ensemble`), with the first one's decode settings, no calibration, and
         attention only where all have the same grid.
@@ -84,7 +89,9 @@ class Captioner:
         bundles = [load_bundle(Path(folder)) for folder in folders]
         check_together(bundles)
         steppers = [_stepper(bundle, threads) for bundle in bundles]
-        return cls(bundles[0], steppers[0] if len(steppers) == 1 else Ensemble(steppers), bundles[1:])
+        captioner = cls(bundles[0], steppers[0] if len(steppers) == 1 else Ensemble(steppers), bundles[1:])
+        captioner.max_pixels = max_pixels
+        return captioner
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -225,8 +232,9 @@ class Captioner:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def preprocess(self, image: Any, max_pixels: int = MAX_PIXELS) -> PreprocessedImage:
-        """The network's input, loaded once and resized for each pixel settings; thread-safe.
+    def preprocess(self, image: Any, max_pixels: int | None = None) -> PreprocessedImage:
+        """The network's input, loaded once and resized for each pixel settings; thread-safe. `max_pixels` None: the
+        captioner's.
 
         Raises BadImage when the image cannot be used.
         """
@@ -234,6 +242,7 @@ class Captioner:
             if image.error is not None:
                 raise image.error
             image = image.path if image.read is None else image.read
+        max_pixels = self.max_pixels if max_pixels is None else max_pixels
         loaded = load_image(image, max_pixels=max_pixels, hint_size=max(pixels.size for pixels in self._pixel_settings))
         return tuple(resize(loaded, pixels) for pixels in self._pixel_settings)
 

@@ -43,6 +43,8 @@ MAX_PIXELS: Final = 80_000_000
 """Below Pillow's own limit (89 million), which therefore never warns; 320 MB decoded."""
 MAX_JPEG_REDUCTION: Final = 16
 """Pixels of a JPEG that is decoded small, for each one that is decoded: libjpeg still reads all of them."""
+_BYTES_PER_PIXEL: Final = 8
+"""Memory while an image is loaded: its pixels as Pillow holds them, and those of the result."""
 MIN_SIDE: Final = 8
 """Pixels; a smaller image is a spacer or a tracking pixel."""
 
@@ -98,8 +100,8 @@ def load_image(
     `hint_size` allows a JPEG to be decoded at a half, a quarter or an eighth as long as both sides keep twice that many
     pixels: faster, and almost the same after shrinking to `hint_size`. One above `max_pixels` may keep half of that.
 
-    `max_pixels` counts the pixels that are decoded: those of a JPEG after `hint_size`, unless it is progressive, which
-    takes as much memory at any size. A JPEG has MAX_JPEG_REDUCTION times as many at most.
+    `max_pixels` counts the pixels that are decoded: those of a JPEG after `hint_size`, which may have
+    MAX_JPEG_REDUCTION times as many in its file. A progressive one takes much memory at any size, and counts by that.
 
     Raises BadImage for every fault of the image. The limits are checked before anything is decoded.
     """
@@ -190,7 +192,7 @@ def _check_jpeg_size(image: Jpeg, max_pixels: int, min_side: int, hint_size: int
         while scale < 8 and width * height > max_pixels * scale**2 and min(width, height) // (2 * scale) >= hint_size:
             scale *= 2
         image.draft(None, (width // scale, height // scale))
-    decoded = width * height if image.is_progressive else image.width * image.height
+    decoded = max(image.width * image.height, image.coefficient_bytes // _BYTES_PER_PIXEL)
     _check_pixels((width, height), max(decoded, width * height // MAX_JPEG_REDUCTION), max_pixels)
     _check_size((width, height), width * height, min_side)
 

@@ -74,15 +74,20 @@ class Jpeg(OrientationOnly, JpegImageFile):
         # libjpeg scans a run of fill bytes from its start again with each block of input. With Pillow's blocks of
         # 64 KB, a file of fill bytes would take seconds.
         self.decodermaxblock = 1 << 20
+        self._full_pixels = self.width * self.height
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> Any:
         self._draft_size = size
         return super().draft(mode, size)
 
     @property
-    def is_progressive(self) -> bool:
-        """Whether libjpeg holds all coefficients, so that a draft takes as much memory as the whole."""
-        return "progressive" in self.info
+    def coefficient_bytes(self) -> int:
+        """What libjpeg holds of a progressive file until its last scan, however small it is decoded; else 0."""
+        if "progressive" not in self.info:
+            return 0
+        samples = sum(horizontal * vertical for _, horizontal, vertical, _ in self.layer)
+        largest = max(layer[1] for layer in self.layer) * max(layer[2] for layer in self.layer)
+        return 2 * self._full_pixels * samples // max(largest, 1)
 
     def load(self) -> Any:
         file = self.fp
@@ -132,7 +137,7 @@ class Jpeg(OrientationOnly, JpegImageFile):
             return True
         scale = self.decoderconfig[0] if self.decoderconfig else 1
         # Colours are interpolated, so that a block reaches two pixels into its neighbours.
-        height, width = (8 * max(layer[axis] for layer in self.layer) // scale + 4 for axis in (2, 1))
+        width, height = (8 * max(layer[axis] for layer in self.layer) // scale + 4 for axis in (1, 2))
         rows, columns = (np.flatnonzero(different.any(axis=axis)) for axis in (1, 0))
         fits = np.ptp(rows) < height and np.ptp(columns) < width
         return bool(fits) and height * width <= MAX_BLOCK_SHARE * a.height * a.width

@@ -82,7 +82,10 @@ class Tiff(OrientationOnly, TiffImagePlugin.TiffImageFile):
             raise unsupported(f"a TIFF compressed with {_COMPRESSIONS.get(compression, compression)}", _EXPECTED)
         if _STRIPS not in tags and _TILES not in tags:
             raise BadImage("truncated", "TIFF, damaged or cut off: found no place of its pixels")
-        super()._setup()
+        try:
+            super()._setup()
+        except IndexError as error:
+            raise unsupported("a TIFF of more separate planes than colours", _EXPECTED) from error
         bits, samples = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (1,))
         if samples[0] == _SIGNED and bits[0] < 16:
             raise unsupported("a TIFF of signed numbers of 8 bits", _EXPECTED)
@@ -162,7 +165,8 @@ def check_tiff(file: BinaryIO) -> None:
     file.seek(0)
     head = file.read(16)
     order = "<" if head[:2] == b"II" else ">"
-    # As Pillow tells them apart: a big TIFF whose bytes are in the other order is no big one to it.
+    if head[:4] == b"MM\0+":
+        raise unsupported("a big TIFF with the highest bytes first", "the lowest bytes first; save it again so")
     big = head[2] == 43
     inline, number = (8, "Q") if big else (4, "L")
     file.seek(struct.unpack_from(order + number, head, inline)[0])
