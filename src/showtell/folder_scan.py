@@ -17,7 +17,7 @@ import mimetypes
 import os
 import stat
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -79,16 +79,18 @@ def skip_reason(name: str) -> str | None:
 
 def is_other(name: str) -> bool:
     """Whether a file is no picture by its suffix; other files are to be given to `check_file`."""
-    image_format = format_of_suffix(name)
+    return _is_other_suffix(os.path.splitext(name)[1].lower())  # noqa: PTH122  # a tenth of the time of `PurePath`
+
+
+@lru_cache(maxsize=1000)
+def _is_other_suffix(suffix: str) -> bool:
+    image_format = format_of_suffix(f"name{suffix}")
     if image_format is not None:
         return not image_format.is_picture
-    suffix = PurePath(name).suffix.lower()
+    if suffix in _OTHER_SUFFIXES or suffix in _media_types().encodings_map:
+        return True
     media_type = _media_type(suffix)
-    return (
-        suffix in _OTHER_SUFFIXES
-        or suffix in _media_types().encodings_map
-        or not (media_type == "" or media_type.startswith("image/"))
-    )
+    return not (media_type == "" or media_type.startswith("image/"))
 
 
 def check_file(path: str) -> bool:
