@@ -20,6 +20,7 @@ from showtell.core.image import load_image
 from showtell.core.sources import ImageInput
 from showtell.core.stepper import Step
 from showtell.errors import BadConfig, BadImage
+from showtell.folder_scan import PassedOver
 from showtell.records import Caption, CaptionRow, Word
 from showtell.view.attention import sheet
 
@@ -136,6 +137,7 @@ def test_photos_of_one_name(tmp_path: Path, captioner: Captioner) -> None:
         ("https://example.org", "photo"),
         ("https://example.org/%00%2e%2e", "_"),
         ("https://example.org/a%5c..%5cb.jpg", "a_.._b"),
+        ("-", "stdin"),
         ("x/.hidden.jpg", "hidden"),
         ("كلب.jpg", "كلب"),
         ("x" * 250 + ".jpg", "x" * 160),
@@ -158,7 +160,7 @@ def test_what_is_fetched_is_fetched_once(tmp_path: Path, captioner: Captioner) -
         return data
 
     pictures = Pictures(tmp_path / "out", captioner, grid=False)
-    images = pictures.filter_inputs([ImageInput("https://example.org/dog.png", read=read)])
+    images = pictures.filter_inputs([ImageInput("https://example.org/dog.png", read=read)], PassedOver())
     (done,) = captioner.caption_many(images, attention=True)
     draw(pictures, done)
     assert len(fetched) == 1 and names(tmp_path / "out") == {"dog" + SHEET_SUFFIX, "dog" + ANIMATION_SUFFIX}

@@ -31,6 +31,7 @@ from showtell.core.image import load_image
 from showtell.errors import BadConfig, BadImage
 from showtell.fetch import fetch as fetching
 from showtell.fetch.fetch import MAX_ADDRESSES_TRIED, MAX_REDIRECTS, Fetcher
+from showtell.image_formats import ACCEPT_HEADER
 
 
 @pytest.fixture
@@ -50,6 +51,8 @@ PLAIN = {
     "of no type": answer(kind=None),
     "of bytes": answer(kind="application/octet-stream"),
     "of bytes, as S3 says": answer(kind="binary/octet-stream"),
+    "of a server that knows no such type": answer(kind="text/plain"),
+    "of a film's type": answer(kind="video/mp4"),
     "of a type with parameters": answer(kind="Image/JPEG; charset=x"),
     "packed as it is": answer(PHOTO, "Content-Encoding: identity"),
     "with cookies": answer(PHOTO, "Set-Cookie: a=b", "Set-Cookie: c=d"),
@@ -84,7 +87,7 @@ def test_what_is_asked_for(url: str, host: str, line: str, web: FakeWeb) -> None
     assert first == f"GET {line} HTTP/1.1"
     assert sorted(headers) == [
         "Accept-Encoding: identity",
-        "Accept: image/jpeg, image/png, image/gif, image/webp, image/tiff, image/bmp, image/avif;q=0.8, image/*;q=0.5",
+        f"Accept: {ACCEPT_HEADER}",
         "Connection: close",
         f"Host: {host}",
         f"User-Agent: showtell/{__version__}",

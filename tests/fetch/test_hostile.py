@@ -250,7 +250,7 @@ def test_redirect_from_https_to_http(web: FakeWeb) -> None:
 
 def test_redirect_behind_good_ones(web: FakeWeb) -> None:
     web.serve("images.example.org", redirect("//other.example.net/"))
-    web.serve("other.example.net", lambda request: [redirect("http://[::1]/" if "/b" in request else "/b")], OTHER)
+    web.serve("other.example.net", lambda request: [redirect("http://[::1]/" if "GET /b" in request else "/b")], OTHER)
     refusal(web, "http://images.example.org/")
     assert web.connected == [PUBLIC, OTHER, OTHER]
 

@@ -236,6 +236,15 @@ def test_the_settings_are_those_of_model_and_limits(client: httpx.Client, server
     assert 0.99 * server.site.limits.body_bytes < settings["max_photo_bytes"] < server.site.limits.body_bytes
 
 
+@pytest.mark.parametrize("has_heif", [True, False])
+def test_the_page_asks_for_heic_only_where_it_is_read(monkeypatch: pytest.MonkeyPatch, has_heif: bool) -> None:
+    """iPhones send a JPEG in its place unless they are asked for it."""
+    monkeypatch.setattr(page, "find_spec", lambda name: {"pillow_heif": True}[name] if has_heif else None)
+    accepted = page.accepted_files().split(",")
+    assert accepted[:3] == ["image/*", ".jpg", ".jpeg"] and {".tif", ".avif", ".jfif"} <= set(accepted)
+    assert (".heic" in accepted, ".heif" in accepted, ".hif" in accepted) == (has_heif,) * 3
+
+
 def test_every_setting_is_described_and_used(client: httpx.Client) -> None:
     described = (STATIC / "settings.js").read_text(encoding="utf-8")
     scripts = "".join(file.read_text(encoding="utf-8") for file in STATIC.glob("*.js") if file.name != "settings.js")

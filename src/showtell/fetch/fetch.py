@@ -30,7 +30,7 @@ from showtell.fetch.deadline import Clock, Deadline
 from showtell.fetch.deadline_socket import DeadlineSocket
 from showtell.fetch.resolver import Resolve, Resolver
 from showtell.fetch.url import ParsedUrl, is_allowed_host, parse_allowed_hosts, parse_url
-from showtell.image_formats import ACCEPT_HEADER
+from showtell.image_formats import ACCEPT_HEADER, format_of_bytes
 
 Connect = Callable[[str, int, float], socket.socket]
 """From an IP address, a port and a timeout in seconds to a connected socket. Raises OSError."""
@@ -141,7 +141,7 @@ class Fetcher:
             if response.status in _REDIRECT_STATUSES:
                 return _redirect_location(response)
             _check_response(response)
-            return self._read_body(response)
+            return self._read_body(response, _has_image_type(response))
 
     def _public_addresses(self, url: ParsedUrl, deadline: Deadline) -> list[str]:
         """All IP addresses of the host. Raises BadImage unless every one is public."""
@@ -170,11 +170,14 @@ class Fetcher:
                 return self._connect(address, port, deadline.remaining() / (len(others) + 1 - number))
         return self._connect(last, port, deadline.remaining())
 
-    def _read_body(self, response: http.client.HTTPResponse) -> bytes:
+    def _read_body(self, response: http.client.HTTPResponse, is_image: bool) -> bytes:
+        """`is_image`: by its headers; else its first bytes decide, since many a server knows no newer format."""
         expected = response.length  # None: chunked, or until the connection is closed
         self._check_size(expected or 0)
         body = bytearray()
         while chunk := response.read(_CHUNK_BYTES):
+            if not is_image and not body:
+                _check_first_bytes(chunk)
             body += chunk
             self._check_size(len(body))
         if len(body) < (expected or 0):
@@ -223,7 +226,7 @@ def _redirect_location(response: http.client.HTTPResponse) -> str:
 
 
 def _check_response(response: http.client.HTTPResponse) -> None:
-    """Raises BadImage unless the headers announce an image with no content coding."""
+    """Raises BadImage unless the headers announce a whole body with no content coding."""
     if response.status != 200:
         raise BadImage("url_failed", f"found the status {response.status}; expected 200")
     # Nothing is decompressed, so a small body cannot expand to a large one.
@@ -234,9 +237,18 @@ def _check_response(response: http.client.HTTPResponse) -> None:
     for header, allowed in encodings.items():
         if (response.getheader(header) or "").strip().lower() not in allowed:
             raise BadImage("url_failed", f"found a compressed response ({header}); expected it uncompressed")
+
+
+def _has_image_type(response: http.client.HTTPResponse) -> bool:
     content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip()
-    if not _CONTENT_TYPES.fullmatch(content_type):
-        raise BadImage("not_an_image", "found another Content-Type; expected an image")
+    return _CONTENT_TYPES.fullmatch(content_type) is not None
+
+
+def _check_first_bytes(head: bytes) -> None:
+    """Raises BadImage unless they are those of a picture. The message quotes neither them nor the Content-Type."""
+    image_format = format_of_bytes(head)
+    if image_format is None or not image_format.is_picture:
+        raise BadImage("not_an_image", "found another Content-Type, and bytes of no image; expected an image")
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from showtell.fetch.fetch import Fetcher
 from showtell.records import Caption
 from showtell.serve.batcher import Outcome, ShuttingDown
 from showtell.serve.client_key import client_key
-from showtell.serve.error_response import INTERNAL, ErrorResponse, RequestRejected
+from showtell.serve.error_response import INTERNAL, ErrorResponse, RequestRejected, image_message
 from showtell.serve.openapi import caption_body, responses
 from showtell.serve.request_parsing import parse_caption_request
 from showtell.serve.schema import (
@@ -83,7 +83,7 @@ def _add_caption_route(app: FastAPI, service: Service, fetcher: Fetcher | None) 
 
 def _result(outcome: Outcome) -> ImageResult:
     if isinstance(outcome, BadImage):
-        return ImageResult(error=ErrorOut(code=outcome.code, message=outcome.detail))
+        return ImageResult(error=ErrorOut(code=outcome.code, message=image_message(outcome)))
     captions: tuple[Caption, ...] = outcome
     return ImageResult(captions=[CaptionOut.from_caption(caption) for caption in captions])
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from starlette.types import Send
 
-from showtell.errors import ShowtellError
+from showtell.errors import BadImage, MissingExtra, ShowtellError
+from showtell.image_formats import expected_formats
 from showtell.serve.batcher import QueueFull, ShuttingDown
 
 MAX_MESSAGE = 300
@@ -49,6 +50,16 @@ class ErrorResponse:
         lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": lines})
         await send({"type": "http.response.body", "body": body})
+
+
+def image_message(error: BadImage) -> str:
+    """What a client is told of its image. How to install what the server lacks is not for clients: it has paths."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ImportError | MissingExtra):
+            return f"{error.detail.partition(';')[0]} on this server; {expected_formats()}"
+        cause = cause.__cause__
+    return error.detail
 
 
 INTERNAL = ErrorResponse(500, "internal", "something went wrong here; it is in the server's log")

@@ -3,7 +3,7 @@
     GET /                     the page
     GET /page/...             its modules, style, icon and examples
     GET /page/settings.json   what it has to know of model and server
-    POST /page/preview        the bytes of a photo -> JPEG; for TIFF, which most browsers do not show
+    POST /page/preview        the bytes of a photo -> JPEG; for TIFF and HEIC, which most browsers do not show
 
 Captions come from POST /v1/caption, as for any other program. All addresses in the page are relative, so that a proxy
 may serve it below a path.
@@ -19,6 +19,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,9 +32,10 @@ from starlette.responses import Response
 
 from showtell.core.image import load_image
 from showtell.errors import BadImage
+from showtell.image_formats import ACCEPT_ATTRIBUTE, DECODED
 from showtell.languages import is_right_to_left
 from showtell.serve.client_key import client_key
-from showtell.serve.error_response import ErrorResponse, RequestRejected
+from showtell.serve.error_response import ErrorResponse, RequestRejected, image_message
 from showtell.serve.fair_limiter import FairLimiter
 from showtell.serve.service import Service
 from showtell.view import maps
@@ -47,6 +49,7 @@ MAX_PREVIEWS: Final = 8
 FORM_BYTES: Final = 4096
 """Bytes of a form besides its photo, at most."""
 
+_EXTRA_MODULES: Final = {"heif": "pillow_heif"}
 _FOLDER: Final = Path(__file__).parent
 _MEDIA_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -114,7 +117,7 @@ def add_page(app: FastAPI, service: Service) -> None:
             photo, max_pixels = await request.body(), service.limits.image_pixels
             content = await anyio.to_thread.run_sync(preview_jpeg, photo, max_pixels, limiter=decoder)
         except BadImage as error:
-            raise RequestRejected(ErrorResponse(422, error.code, error.detail)) from error
+            raise RequestRejected(ErrorResponse(422, error.code, image_message(error))) from error
         finally:
             previews.release(client)
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
@@ -149,6 +152,7 @@ def page_settings(service: Service) -> dict[str, Any]:
         ],
         "beam": min(captioner.settings().beam_size, limits.beam_size),
         "max_beam": limits.beam_size,
+        "accept": accepted_files(),
         "max_photo_bytes": max(0, limits.body_bytes - FORM_BYTES),
         "deadline": limits.request_timeout,
         # An ensemble whose members attend over different grids has no attention to show.
@@ -163,6 +167,15 @@ def page_settings(service: Service) -> dict[str, Any]:
         },
         "examples": list(_examples()),
     }
+
+
+def accepted_files() -> str:
+    """The `accept` attribute of a file input: `image/*`, which knows few of the newer formats, and suffixes.
+
+    Without those of an extra that is not installed: iPhones send a JPEG unless a page asks for HEIC.
+    """
+    missing = {suffix for f in DECODED if f.extra and not find_spec(_EXTRA_MODULES[f.extra]) for suffix in f.suffixes}
+    return ",".join(item for item in ACCEPT_ATTRIBUTE.split(",") if item not in missing)
 
 
 def _examples() -> Iterator[dict[str, Any]]:

@@ -75,7 +75,7 @@ const options = new OptionsForm(part(".options"), settings, (event, isKeyboard) 
   captionPhoto();
   if (event.target.type === "radio" && !isKeyboard) reveal();
 });
-const sources = new PhotoSources(document.body, (file, count = 1) => takePhoto(file, { count }), refuse);
+const sources = new PhotoSources(document.body, settings.accept, (file, count = 1) => takePhoto(file, { count }), refuse);
 const examples = new Examples(part(".examples"), settings.examples, takeExample);
 part(".model").textContent = settings.model;
 for (const element of document.querySelectorAll("[data-needs=attention]")) element.hidden = !settings.has_attention;

@@ -7,7 +7,7 @@ const PHOTO_MESSAGES = {
   not_an_image: "This file is not an image.",
   too_large: "This photo is too large.",
   too_small: "This photo is too small.",
-  unsupported: "Images of this kind are not read here.",
+  unsupported: "Images of this kind are not read here. Save it as JPEG or PNG, and try that.",
   unreadable: "This file cannot be read.",
 };
 

@@ -10,11 +10,18 @@ import { Camera } from "./camera.js";
 const NO_PICTURE = "There is no picture in the clipboard.";
 
 export class PhotoSources {
-  /** @param {HTMLElement} root @param {TakePhoto} take @param {Refuse} refuse what is no photo */
-  constructor(root, take, refuse) {
+  /**
+   * @param {HTMLElement} root
+   * @param {string} accept files that are photos, as of a file input
+   * @param {TakePhoto} take
+   * @param {Refuse} refuse what is no photo
+   */
+  constructor(root, accept, take, refuse) {
     Object.assign(this, { root, take, refuse });
+    this.suffixes = accept.split(",").filter((item) => item.startsWith("."));
     this.stage = root.querySelector(".stage");
     this.fileInput = root.querySelector('[data-input="file"]');
+    this.fileInput.accept = accept;
     this.cameraInput = root.querySelector('[data-input="camera"]');
     this.camera = new Camera(root.querySelector("dialog.camera"), take);
     this.#chooseFiles();
@@ -31,8 +38,13 @@ export class PhotoSources {
     return this.root.querySelector(`.sources [data-action="${action}"]`);
   }
 
+  // Browsers know no type of many a photo, such as one of a phone.
+  #isPhoto({ type, name }) {
+    return type.startsWith("image/") || this.suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
+  }
+
   #takeFirst(files) {
-    const file = [...files].find(({ type }) => type.startsWith("image/")) ?? files[0];
+    const file = [...files].find((each) => this.#isPhoto(each)) ?? files[0];
     if (file) this.take(file, files.length);
     return Boolean(file);
   }

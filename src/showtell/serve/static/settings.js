@@ -9,6 +9,7 @@
  * @property {Language[]} languages
  * @property {number} beam the usual width of the search
  * @property {number} max_beam the widest, and the most captions of a photo
+ * @property {string} accept files that are photos: media types and suffixes, as of a file input
  * @property {number} max_photo_bytes
  * @property {number} deadline seconds in which the server answers
  * @property {boolean} has_attention
