@@ -7,8 +7,8 @@ from tests import bad_images
 
 from showtell.core.image import load_image
 from showtell.data.checks import caption_problem, check_samples
-from showtell.data.files import collapse_whitespace
 from showtell.data.spec import read_samples
+from showtell.data.text_files import collapse_whitespace
 from showtell.records import FeatureRow, Sample
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from showtell.data.files import FileIndex, collapse_whitespace, expand_path, read_lines, resolve_folder
+from showtell.data.files import FileIndex, expand_path, resolve_folder
+from showtell.data.text_files import collapse_whitespace, read_lines
 from showtell.errors import BadData
 
 

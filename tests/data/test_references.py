@@ -187,7 +187,7 @@ def test_what_is_no_file_and_no_data_spec(tmp_path: Path) -> None:
     [
         ('{"images": [', r"r.json: found no valid JSON"),
         ("[]", r"r.json: found no captions"),
-        ({"images": [{"id": 1}], "annotations": []}, r"another form \(KeyError: 'file_name'\) in images, index 0"),
+        ({"images": [{"file_name": "a"}], "annotations": []}, r"another form \(KeyError: 'id'\) in images, index 0"),
         ({"images": [{"id": None, "file_name": "a"}], "annotations": []}, r"TypeError: id None\) in images, index 0"),
         (
             {**COCO, "annotations": [*COCO["annotations"], {"image_id": 4}]},

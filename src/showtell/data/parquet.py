@@ -18,10 +18,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from showtell.data.columns import columns_of
 from showtell.data.containers import ImageRecord, samples_from_records, split_from_file_name
-from showtell.data.files import collapse_whitespace, expand_path
+from showtell.data.files import expand_path
 from showtell.data.rows import SPLITS
-from showtell.data.tables import COLUMNS
+from showtell.data.text_files import collapse_whitespace
 from showtell.errors import BadData, BadImage, MissingExtra
 from showtell.records import Sample
 
@@ -71,7 +72,9 @@ def parquet_records(file: Path) -> Iterator[ImageRecord]:
         modified = file.stat().st_mtime_ns
         table = arrow.ParquetFile(file)
         # The plainest name counts where there are several, such as image beside file_name.
-        names = {COLUMNS[name]: name for name in reversed(COLUMNS) if name in table.schema_arrow.names}
+        roles = ("image", "caption", "captions", "split", "language")
+        found_columns = {role: columns_of(role, table.schema_arrow.names) for role in roles}
+        names = {role: columns[0] for role, columns in found_columns.items() if columns}
         text = "captions" if "captions" in names else "caption"
         if "image" not in names or text not in names:
             found = f"the columns {', '.join(table.schema_arrow.names)}"

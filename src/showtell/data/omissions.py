@@ -1,0 +1,74 @@
+"""What a reader leaves out of the samples, so that nothing is dropped silently.
+
+`data check` names everything that is a fault; other commands say in one line for each kind how many there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from showtell.data.text_files import printable
+from showtell.image_formats import format_of_suffix
+
+NO_CAPTION: Final = "no caption"
+NO_PHOTO: Final = "no photo"
+NOT_READ: Final = "unsupported"
+CONVERT: Final = "expected a format that is read, such as JPEG or PNG; convert it"
+SUMMARIES: Final = {
+    NO_CAPTION: "{} without captions left out",
+    NO_PHOTO: "{} with captions of no photo left out",
+    NOT_READ: "{} of a format that is not read left out",
+}
+_NOUNS: Final = {NO_CAPTION: "photo", NO_PHOTO: "file", NOT_READ: "picture"}
+
+
+class Omissions:
+    """Filled by a reader. Each name has one kind of fault."""
+
+    def __init__(self) -> None:
+        self.faults: dict[str, dict[str, str]] = {}
+        """By kind: names, and more about each."""
+        self.skipped: Counter[str] = Counter()
+        """What is left out on purpose, by what it is, such as `hidden file`."""
+
+    def add(self, kind: str, name: str, detail: str) -> None:
+        self.faults.setdefault(kind, {})[name] = detail
+
+    def skip(self, what: str, number: int = 1) -> None:
+        """`what`: singular, with a plural in -s."""
+        if number:
+            self.skipped[what] += number
+
+    def lines(self) -> list[str]:
+        """One for each fault, for `data check`."""
+        return [f"{printable(name)}: {detail}" for names in self.faults.values() for name, detail in names.items()]
+
+    def summary(self) -> list[str]:
+        """One line for each kind of fault, and one for everything that is left out on purpose."""
+        lines = [
+            f"{SUMMARIES[kind].format(number_of(len(names), _NOUNS[kind]))} ({first_names(list(names))})"
+            for kind, names in self.faults.items()
+        ]
+        if self.skipped:
+            lines.append(f"{', '.join(number_of(n, what) for what, n in self.skipped.items())} skipped")
+        return lines
+
+
+def not_read_detail(path: str | os.PathLike[str]) -> str:
+    """Why a picture of that name is not taken, and what to do."""
+    image_format = format_of_suffix(path)
+    name = "its format" if image_format is None else image_format.name
+    return f"unsupported: found {name}; {CONVERT}"
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Up to three names, on one line whatever they contain, and how many more there are."""
+    first = ", ".join(map(printable, names[:3]))
+    return f"{first} and {len(names) - 3} more" if len(names) > 3 else first
+
+
+def number_of(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
