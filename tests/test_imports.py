@@ -12,7 +12,17 @@ from showtell.install import install_hint
 
 SOURCE = Path(showtell.__file__).parent
 SHARED = {
-    *("errors", "config", "settings", "renamed_settings", "records", "files", "languages", "image_formats"),
+    *(
+        "errors",
+        "config",
+        "settings",
+        "renamed_settings",
+        "records",
+        "files",
+        "languages",
+        "image_formats",
+        "folder_scan",
+    ),
     *("loading", "progress", "install"),
 }
 THIRD_PARTY_EVERYWHERE = {"pydantic", "yaml"}

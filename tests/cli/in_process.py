@@ -17,14 +17,14 @@ from showtell.cli.main import main
 
 
 def showtell(
-    *arguments: object, stdin: str = "", cwd: Path | None = None, **environment: str
+    *arguments: object, stdin: str | bytes = "", cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """An exception that `main` does not turn into a message is raised."""
     command = ["showtell", *map(str, arguments)]
     encoding = environment.get("PYTHONIOENCODING", "utf-8")
     stdout, stderr = io.BytesIO(), io.BytesIO()
     streams = {
-        "stdin": io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"),
+        "stdin": io.TextIOWrapper(io.BytesIO(stdin.encode() if isinstance(stdin, str) else stdin), encoding="utf-8"),
         "stdout": io.TextIOWrapper(stdout, encoding=encoding, write_through=True),
         "stderr": io.TextIOWrapper(stderr, encoding=encoding, errors="backslashreplace", write_through=True),
     }

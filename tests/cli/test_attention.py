@@ -20,6 +20,7 @@ from showtell.core.image import load_image
 from showtell.core.sources import ImageInput
 from showtell.core.stepper import Step
 from showtell.errors import BadConfig, BadImage
+from showtell.folder_scan import PassedOver
 from showtell.records import Caption, CaptionRow, Word
 from showtell.view.attention import sheet
 
@@ -158,7 +159,7 @@ def test_what_is_fetched_is_fetched_once(tmp_path: Path, captioner: Captioner) -
         return data
 
     pictures = Pictures(tmp_path / "out", captioner, grid=False)
-    images = pictures.filter_inputs([ImageInput("https://example.org/dog.png", read=read)])
+    images = pictures.filter_inputs([ImageInput("https://example.org/dog.png", read=read)], PassedOver())
     (done,) = captioner.caption_many(images, attention=True)
     draw(pictures, done)
     assert len(fetched) == 1 and names(tmp_path / "out") == {"dog" + SHEET_SUFFIX, "dog" + ANIMATION_SUFFIX}

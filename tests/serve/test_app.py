@@ -90,6 +90,43 @@ def test_json_with_base64(client: TestClient) -> None:
     images = [{"base64": plain}, {"base64": f"data:image/png;base64,{plain}"}, {"base64": "red?"}, {"base64": ""}]
     answer = client.post("/v1/caption", json={"images": images})
     assert texts(answer) == ["255 0 0", "255 0 0", "not_an_image", "empty"]
+    lines = [base64.encodebytes(RED).decode(), base64.urlsafe_b64encode(RED).decode().rstrip("=")]
+    answer = client.post("/v1/caption", json={"images": [{"base64": text} for text in lines]})
+    assert texts(answer) == ["255 0 0"] * 2
+
+
+OPTIONS = ("language", "beam", "num", "max_length", "attention")
+
+
+@pytest.mark.parametrize("names", [*[[name] for name in OPTIONS], OPTIONS])
+def test_null_is_as_good_as_absent(client: TestClient, names: Sequence[str]) -> None:
+    image = {"base64": base64.b64encode(RED).decode()}
+    expected = client.post("/v1/caption", json={"images": [image]}).json()
+    given = {"images": [{**image, "url": None}], **dict.fromkeys(names)}
+    assert client.post("/v1/caption", json=given).json() == expected
+    for text in ("", "null"):  # what HTML and JavaScript send in a form
+        assert client.post("/v1/caption", files=files(RED), data=dict.fromkeys(names, text)).json() == expected
+
+
+@pytest.mark.parametrize(
+    ("request_body", "message"),
+    [
+        ({"images": [{"base64": None}]}, "images.0.base64: Input should be a valid string"),
+        ({"images": [{}]}, "images.0.base64: Field required"),
+        ({"images": [None]}, "images.0: Input should be an object"),
+        ({"images": [{"base64": "aGk=", "url": "x"}]}, "images.0.url: found beside the other; expected either base64"),
+        ({"images": [{"base64": "aGk=", "more": None}]}, "images.0.more: Extra inputs are not permitted"),
+        ({"images": [{"url": 3, "base64": None}]}, "images.0.url: Input should be a valid string"),
+        ({"images": None}, "images: Input should be a valid array"),
+        ({"images": [{"base64": "aGk="}], "bem": None}, "bem is no option; did you mean 'beam'?"),
+    ],
+)
+def test_what_is_wrong_with_an_image_is_said_once(
+    client: TestClient, request_body: dict[str, Any], message: str
+) -> None:
+    answer = client.post("/v1/caption", json=request_body)
+    assert answer.status_code == 422 and answer.json()["error"]["message"].startswith(message)
+    assert ";" not in answer.json()["error"]["message"].removeprefix(message)
 
 
 @pytest.mark.parametrize("as_form", [True, False])

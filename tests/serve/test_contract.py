@@ -74,7 +74,7 @@ def ask(operation: Any, mode: GenerationMode) -> tuple[set[int], set[str]]:
 
 def looks_good_in_a_form(case: schemathesis.Case) -> bool:
     """A field with a list of one is sent as the one would be, and a list of none is not sent; the text "1" is sent as
-    the number, and the number 1 as the text that is as good as true."""
+    the number, and the number 1 as the text that is as good as true; an empty text is as good as absent."""
     is_form = case.media_type == "multipart/form-data" and isinstance(case.body, dict)
     return is_form and any(
         (isinstance(value, list) and len(value) < 2) or reads_as_another_type(name, value)
@@ -83,6 +83,8 @@ def looks_good_in_a_form(case: schemathesis.Case) -> bool:
 
 
 def reads_as_another_type(name: str, value: object) -> bool:
+    if value in ("", "null"):
+        return name != "images"
     text = str(value).strip().lower()
     if name == "attention":
         return not isinstance(value, bool) and text in {"0", "1", "t", "f", "y", "n", *TRUE_OR_FALSE}

@@ -19,11 +19,12 @@ from showtell.core.image import load_image
 from showtell.core.sources import ImageInput, is_url
 from showtell.errors import BadConfig
 from showtell.files import replacing
+from showtell.folder_scan import ATTENTION_MAP, ATTENTION_SUFFIXES, PassedOver
 from showtell.records import CaptionRow
 from showtell.view.attention import LOAD_SIZE, sheet, write_animation
 
-SHEET_SUFFIX, ANIMATION_SUFFIX = ".attention.png", ".attention.webp"
-"""Suffixes that no photo has, so that pictures may be written to the folder of the photos."""
+SHEET_SUFFIX, ANIMATION_SUFFIX = ATTENTION_SUFFIXES
+"""Pictures may be written to the folder of the photos, since a folder scan passes over these."""
 MAX_NAME_BYTES: Final = 160
 """Less than file systems allow, since suffixes are added while a file is written."""
 
@@ -52,11 +53,13 @@ class Pictures:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def filter_inputs(self, images: Iterable[ImageInput]) -> Iterator[ImageInput]:
-        """The images to caption: without the pictures written here, which may be in the folder of the photos, and with
-        downloads cached until the row is written."""
+    def filter_inputs(self, images: Iterable[ImageInput], passed_over: PassedOver) -> Iterator[ImageInput]:
+        """The images to caption: without the pictures written here, which `*.png` may have named and which are counted
+        in `passed_over`, and with downloads cached until the row is written."""
         for image in images:
-            if not self._is_own_picture(image.path):
+            if self._is_own_picture(image.path):
+                passed_over.add(ATTENTION_MAP)
+            else:
                 yield image if image.read is None else replace(image, read=_CachedRead(image.read))
 
     def name_for(self, row: CaptionRow) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from showtell.cli.attention import Pictures
     from showtell.cli.output import RowFile
+    from showtell.folder_scan import PassedOver
     from showtell.records import CaptionRow
 
 
@@ -26,7 +27,8 @@ def caption(
         list[str],
         typer.Argument(
             metavar="PHOTO_OR_FOLDER...",
-            help="Photos, folders (with subfolders), https:// and http:// URLs, or - to read any of these from stdin.",
+            help="Photos, folders (with subfolders), https:// and http:// URLs, or - to read a list of these, or one "
+            "photo, from stdin.",
         ),
     ],
     model: Annotated[
@@ -54,6 +56,9 @@ def caption(
     attention: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write attention maps of each word to this folder.")
     ] = None,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="Names on stdin end in NUL, as `find -print0` writes them.")
+    ] = False,
     attention_grid: Annotated[
         bool, typer.Option("--attention-grid", help="Draw the attention weights of the grid cells, not interpolated.")
     ] = False,
@@ -67,39 +72,48 @@ def caption(
     from showtell.cli.urls import with_urls
     from showtell.core.captioner import Captioner
     from showtell.core.sources import find_images
+    from showtell.folder_scan import PassedOver
 
     check_diverse(diverse, num)
     if attention_grid and attention is None:
         raise BadConfig("found --attention-grid without --attention DIR; give the folder to draw into")
+    if null and "-" not in inputs:
+        raise BadConfig("found --null without -; expected - among the inputs, for a list on standard input")
+    passed_over = PassedOver()
     with contextlib.ExitStack() as stack:
         # The file first: an error in it must be reported before the model loads.
         file = stack.enter_context(RowFile(output, num, min_confidence, attention is not None)) if output else None
         captioner = Captioner.load(model or None, threads)
-        if hasattr(sys.stdin, "reconfigure"):
-            sys.stdin.reconfigure(errors="surrogateescape")  # paths need not be UTF-8
         if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="surrogateescape")
+            sys.stdout.reconfigure(errors="surrogateescape")  # paths need not be UTF-8
         changes: dict[str, int | None] = {"beam_size": beam}
         if num > 1:
             wide = max(num, beam or captioner.settings().beam_size)
             changes = {**groups_and_beam(num, wide)} if diverse else {"beam_size": wide}
         settings = captioner.settings(max_length=max_length, **changes)
-        images = with_urls(find_images(inputs, sys.stdin))
+        stdin = getattr(sys.stdin, "buffer", None)
+        images = with_urls(find_images(inputs, stdin, null_separated=null, passed_over=passed_over))
         pictures = None
         if attention is not None:
             from showtell.cli.attention import Pictures
 
             pictures = Pictures(attention, captioner, attention_grid)
-            images = pictures.filter_inputs(images)
+            images = pictures.filter_inputs(images, passed_over)
         rows = captioner.caption_many(
             images, batch_size=batch_size, language=lang, num=num, attention=pictures is not None, decode=settings
         )
-        failed = _write(rows, file, pictures, min_confidence)
+        failed = _write(rows, file, pictures, min_confidence, passed_over)
     if failed:
         raise typer.Exit(1)
 
 
-def _write(rows: Iterator[CaptionRow], file: RowFile | None, pictures: Pictures | None, min_confidence: float) -> int:
+def _write(
+    rows: Iterator[CaptionRow],
+    file: RowFile | None,
+    pictures: Pictures | None,
+    min_confidence: float,
+    passed_over: PassedOver,
+) -> int:
     """Write every row as it comes. Returns the number of inputs that failed."""
     from showtell.cli.output import is_confident, path_of
 
@@ -124,8 +138,9 @@ def _write(rows: Iterator[CaptionRow], file: RowFile | None, pictures: Pictures 
                     failed += 1
                     print(f"showtell: {path_of(row)}: {error}", file=sys.stderr)
             advance()
-    if done > 1 and (failed or file is not None):
-        print(f"showtell: {done - failed} captioned, {failed} failed", file=sys.stderr)
+    if passed_over.total or (done > 1 and (failed or file is not None)):
+        also = f"; {passed_over}" if passed_over.total else ""
+        print(f"showtell: {done - failed} captioned, {failed} failed{also}", file=sys.stderr)
     return failed
 
 

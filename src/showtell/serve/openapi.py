@@ -43,7 +43,7 @@ def caption_body(service: Service, urls_allowed: bool) -> dict[str, Any]:
     properties["images"] |= {"items": image, "maxItems": service.limits.images}
     file = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
     files = {**properties["images"], "items": file, "description": "image files"}
-    # A form has no null: an option that is not given is left out.
+    # A form has no null: an option that is not given is left out, or its field is empty.
     fields = {name: _without_null(field) for name, field in properties.items()}
     form = {**schema, "title": "CaptionForm", "properties": {**fields, "images": files}}
     example = {"images": [{"base64": definitions["Base64Image"]["properties"]["base64"]["examples"][0]}], "num": 2}
@@ -75,5 +75,5 @@ def _with_limits(properties: dict[str, Any], service: Service) -> dict[str, Any]
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     types = [option for option in schema.get("anyOf", []) if option.get("type") != "null"]
-    rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+    rest = {name: value for name, value in schema.items() if name != "anyOf" and value is not None}
     return {**rest, **types[0]} if types else schema

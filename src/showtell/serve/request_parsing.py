@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ from starlette.requests import Request
 
 from showtell.config import nearest
 from showtell.errors import BadImage
+from showtell.serve.base64_image import decode_base64
 from showtell.serve.error_response import ErrorResponse, RequestRejected
 from showtell.serve.limits import Limits
 from showtell.serve.schema import Base64Image, CaptionRequest, Options, UrlImage
@@ -24,6 +23,8 @@ from showtell.serve.schema import Base64Image, CaptionRequest, Options, UrlImage
 MAX_FIELD_BYTES = 64 * 1024
 """Of a form's field that is no file."""
 MAX_FIELDS = 16
+ABSENT_TEXTS = ("", "null")
+"""What a form has in place of null: an empty field of HTML, or what JavaScript's FormData makes of null."""
 MAX_PROBLEMS = 5
 MAX_COMMAS = 4096
 """In JSON; base64 has none. Validating a body of nothing but small values would take minutes."""
@@ -99,7 +100,8 @@ async def _parse_form(request: Request, limits: Limits) -> ParsedRequest:
     if not images:
         raise _invalid("found no file; expected one or more, named 'images'")
     try:
-        return ParsedRequest(images, Options.model_validate(options))
+        given = {name: value for name, value in options.items() if value not in ABSENT_TEXTS}
+        return ParsedRequest(images, Options.model_validate(given))
     except ValidationError as error:
         raise _invalid(
             _describe(error.errors(include_input=False, include_url=False, include_context=False))
@@ -124,16 +126,12 @@ def parse_json(body: bytes) -> ParsedRequest:
 
 
 def _decode_image(image: Base64Image | UrlImage) -> Image:
-    return Url(image.url) if isinstance(image, UrlImage) else _decode_base64(image.base64)
-
-
-def _decode_base64(text: str) -> Image:
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
+    if isinstance(image, UrlImage):
+        return Url(image.url)
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return raiser(BadImage("not_an_image", "found text that is not base64; expected the bytes of an image file"))
+        return decode_base64(image.base64)
+    except BadImage as error:
+        return raiser(error)
 
 
 def raiser(error: BadImage) -> Callable[[], bytes]:
@@ -147,11 +145,13 @@ def _describe(problems: Sequence[Any]) -> str:
     """What is wrong, without what was sent: that may be megabytes."""
     messages: list[str] = []
     for problem in problems[:MAX_PROBLEMS]:
-        # A union of models puts the model's name into the place.
+        # A union of models puts the model's tag into the place.
         place = [part for part in problem["loc"] if part not in ("Base64Image", "UrlImage")]
         where = ".".join(_abbreviate(str(part)).strip("'") for part in place)
         if problem["type"] == "extra_forbidden" and len(place) == 1:
             text = f"{where} is no option{nearest(str(place[0]), CaptionRequest.model_fields)}"
+        elif problem["type"] == "none_required":
+            text = f"{where}: found beside the other; expected either base64 or url"
         else:
             text = f"{where}: {problem['msg']}"
         if text not in messages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, FailFast, Field, Tag
 
 from showtell.records import Caption
 
@@ -22,8 +22,15 @@ def _integral(value: Any) -> Any:
 PositiveInt = Annotated[int, Field(ge=1), BeforeValidator(_integral)]
 
 
+def _null_as(default: Any, type_of_json: Any) -> BeforeValidator:
+    """Everywhere in a request null is as good as absent: many programs write every field that they know."""
+    return BeforeValidator(
+        lambda value: default if value is None else value, json_schema_input_type=type_of_json | None
+    )
+
+
 class Options(BaseModel):
-    """Options of captioning; the same in JSON and as form fields."""
+    """Options of captioning; the same in JSON and as form fields. Null is the same as absent."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,14 +40,28 @@ class Options(BaseModel):
     beam: Annotated[
         PositiveInt | None, Field(description="width of the search; 1: greedy; default: the model's", examples=[5])
     ] = None
-    num: Annotated[PositiveInt, Field(description="captions per image; the beam is as wide", examples=[2])] = 1
+    num: Annotated[
+        PositiveInt,
+        Field(description="captions per image; the beam is as wide", examples=[2]),
+        _null_as(1, PositiveInt),
+    ] = 1
     max_length: Annotated[PositiveInt | None, Field(description="most words in a caption", examples=[20])] = None
-    attention: Annotated[bool, Field(description="for each word, where in the image the model looked")] = False
+    attention: Annotated[
+        bool, Field(description="for each word, where in the image the model looked"), _null_as(False, bool)
+    ] = False
 
 
 class Base64Image(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    base64: Annotated[str, Field(description="the bytes of an image file; a data: URL will do", examples=[EXAMPLE_PNG])]
+    base64: Annotated[
+        str,
+        Field(
+            description="the bytes of an image file; with line breaks or without, padded or not, with + and / or with "
+            "- and _; a data: URL will do",
+            examples=[EXAMPLE_PNG],
+        ),
+    ]
+    url: None = None
 
 
 class UrlImage(BaseModel):
@@ -48,10 +69,22 @@ class UrlImage(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     url: Annotated[str, Field(max_length=2048, description="http or https")]
+    base64: None = None
+
+
+def _image_tag(image: Any) -> str:
+    """The model of an image; without it, a mistake in one is reported as a mistake in both."""
+    is_url = isinstance(image, dict) and image.get("url") is not None and image.get("base64") is None
+    return "UrlImage" if is_url else "Base64Image"
+
+
+Image = Annotated[
+    Annotated[Base64Image, Tag("Base64Image")] | Annotated[UrlImage, Tag("UrlImage")], Discriminator(_image_tag)
+]
 
 
 class CaptionRequest(Options):
-    images: Annotated[list[Base64Image | UrlImage], Field(min_length=1), FailFast()]
+    images: Annotated[list[Image], Field(min_length=1), FailFast()]
 
 
 class WordOut(BaseModel):
