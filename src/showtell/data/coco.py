@@ -53,7 +53,9 @@ def coco_rows(file: Path, root: Path, split: str, year: str, omissions: Omission
     names, captions = parse_coco(file, read_json(file))
     for image_id, name in names.items():
         if image_id not in captions:
-            omissions.skip("photo without captions")  # a handful, in the files as published
+            omissions.skip(
+                "photo without captions", 1, "photos without captions"
+            )  # a handful, in the files as published
         else:
             if not all(captions[image_id]):
                 raise BadData(file, f"an empty caption of {name}", "words")

@@ -74,7 +74,8 @@ def read_flickr(location: str, languages: Sequence[str], omissions: Omissions | 
         name, (file, line) = next(iter(missing.items()))
         raise MissingImages(file, photos / name, list(missing), line)
     # Not faults: the published lists leave out some of the photos, and one caption is of no photo.
-    omissions.skip("captioned photo in no split list", len({n for c in captions.values() for n in c} - listed.keys()))
+    unlisted = {name for by_name in captions.values() for name in by_name} - listed.keys()
+    omissions.skip("photo in no split list", len(unlisted), "photos in no split list")
     return samples
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from showtell.data.omissions import CONVERT, NOT_READ, Omissions, not_read_detail
 from showtell.data.rows import relative_name
 from showtell.errors import BadData, BadImage
-from showtell.folder_scan import check_file, is_other, skip_reason
+from showtell.folder_scan import ATTENTION_MAP, HIDDEN, SYSTEM, check_file, is_other, skip_reason
 from showtell.image_formats import SIGNATURE_BYTES, format_of_bytes, has_image_suffix
 
 METADATA: Final = ("metadata.jsonl", "metadata.csv", "metadata.tsv")
@@ -20,6 +20,7 @@ PARQUET_METADATA: Final = "metadata.parquet"
 TEXT_SUFFIXES: Final = (".txt", ".caption", ".captions")
 """One caption per line. Kohya's trainers write .caption."""
 JSON_SUFFIX: Final = ".json"
+_SKIPPED: Final = {HIDDEN: "hidden file", SYSTEM: "system file", ATTENTION_MAP: "attention map"}
 _TABLE_SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
 _ABOUT: Final = frozenset(
     {"readme", "license", "licence", "copying", "notice", "credits", "authors", "changelog", "changes", "todo", "notes"}
@@ -108,10 +109,10 @@ def _walk(root: Path, omissions: Omissions) -> Iterator[Path]:
         entered.add(identity)
         for name in subfolders:
             if skip_reason(name):
-                omissions.skip(f"{skip_reason(name)} folder")
+                omissions.skip("hidden folder" if name.startswith(".") else "system folder")
         subfolders[:] = sorted(name for name in subfolders if not skip_reason(name))
         for name in sorted(names):
             if reason := skip_reason(name):
-                omissions.skip(f"{reason} file")
+                omissions.skip(_SKIPPED[reason])
             else:
                 yield Path(folder) / name

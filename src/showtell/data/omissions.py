@@ -31,20 +31,24 @@ class Omissions:
     def __init__(self) -> None:
         self.faults: dict[str, dict[str, str]] = {}
         """By kind: names, and more about each."""
-        self.skipped: Counter[str] = Counter()
-        """What is left out on purpose, by what it is, such as `hidden file`."""
+        self.skipped: Counter[tuple[str, str]] = Counter()
+        """What is left out on purpose, by what it is, such as `hidden file`: singular and plural."""
 
     def add(self, kind: str, name: str, detail: str) -> None:
         self.faults.setdefault(kind, {})[name] = detail
 
-    def skip(self, what: str, number: int = 1) -> None:
-        """`what`: singular, with a plural in -s."""
+    def skip(self, what: str, number: int = 1, plural: str = "") -> None:
+        """`plural` where it is not `what` and an s."""
         if number:
-            self.skipped[what] += number
+            self.skipped[what, plural or f"{what}s"] += number
 
     def lines(self) -> list[str]:
         """One for each fault, for `data check`."""
-        return [f"{printable(name)}: {detail}" for names in self.faults.values() for name, detail in names.items()]
+        return [
+            f"{printable(name)}: {printable(detail)}"
+            for names in self.faults.values()
+            for name, detail in names.items()
+        ]
 
     def summary(self) -> list[str]:
         """One line for each kind of fault, and one for everything that is left out on purpose."""
@@ -53,7 +57,9 @@ class Omissions:
             for kind, names in self.faults.items()
         ]
         if self.skipped:
-            lines.append(f"{', '.join(number_of(n, what) for what, n in self.skipped.items())} skipped")
+            lines.append(
+                f"{', '.join(f'{n} {one if n == 1 else many}' for (one, many), n in self.skipped.items())} skipped"
+            )
         return lines
 
 
