@@ -1,6 +1,5 @@
 """Every file of a folder is a sample, named, or counted."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -104,8 +103,8 @@ def test_linked_folders_are_searched_once(tmp_path: Path, photos, write) -> None
     photos("elsewhere/a.jpg")
     write("elsewhere/a.txt", "A dog")
     (tmp_path / "set").mkdir()
-    os.symlink(tmp_path / "elsewhere", tmp_path / "set" / "train")
-    os.symlink(tmp_path / "set", tmp_path / "elsewhere" / "loop")
+    (tmp_path / "set" / "train").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "set")
     assert accounts(tmp_path / "set")[0] == ["train/a.jpg"]
 
 
