@@ -131,7 +131,7 @@ def test_numbered_captions_are_in_the_order_of_their_numbers() -> None:
 
 def test_two_columns_of_one_role_are_refused(write) -> None:
     for header in ("file_name,image,caption", "path,img,caption", "image,text,comment", "image,split,Split,caption"):
-        with pytest.raises(BadData, match="line 1: found the columns .*; expected one column image and one column"):
+        with pytest.raises(BadData, match=r"line 1: found the columns .*; expected one column image and"):
             read(write("t.csv", header + "\na,b,c,d\n"[: 2 * header.count(",") + 3]))
 
 
@@ -157,7 +157,7 @@ def test_folders_of_images_beside_a_table(photos, write, folder: str) -> None:
 def test_photos_that_have_no_row_are_named(write, reader, text: str) -> None:
     omissions = Omissions()
     reader(str(write("t", text)), ("en",), omissions)
-    assert omissions.lines() == ["b.jpg: no caption: t does not name it"]
+    assert omissions.lines() == ["b.jpg: no caption in t"]
 
 
 def test_rows_in_other_languages_are_counted(write) -> None:
@@ -165,3 +165,26 @@ def test_rows_in_other_languages_are_counted(write) -> None:
     text = "image,caption,lang\na.jpg,A dog,en\na.jpg,كلب,ar\nb.jpg,Ein Hund,de\nb.jpg,A cat,en\n"
     read_csv(str(write("t.csv", text)), ("en",), omissions)
     assert omissions.summary() == ["1 ar caption, 1 de caption skipped"]
+
+
+@pytest.mark.parametrize("second", ["A cat", '"Meow" said the cat', '7" records "'])
+def test_quotation_marks_in_tables_of_tabs_that_quote_nothing(write, second: str) -> None:
+    file = write("t.tsv", f'image\tcaption\na.jpg\t"Hi" says a man\nb.jpg\t{second}\n')
+    assert [captions for _, captions, _ in read(file)] == [('"Hi" says a man',), (second,)]
+
+
+def test_rows_without_a_caption_are_named(write) -> None:
+    omissions = Omissions()
+    file = write("t.csv", "image,caption\na.jpg,\nb.jpg,A cat\nb.jpg,  \n")
+    assert [s.name for s in read_csv(str(file), ("en",), omissions)] == ["b.jpg"]
+    assert omissions.lines() == [
+        "t.csv, line 2: no caption of a.jpg",
+        "t.csv, line 4: no caption of b.jpg",
+        "a.jpg: no caption in t.csv",
+    ]
+    assert omissions.summary()[0] == "2 rows without a caption left out (t.csv, line 2, t.csv, line 4)"
+
+
+def test_a_json_array_says_how_to_make_lines_of_it(write) -> None:
+    with pytest.raises(BadData, match=r"found one JSON array; expected one JSON object per line, as `jq -c"):
+        read_jsonl(str(write("t.json", '[\n{"image": "a.jpg", "caption": "A dog"}]')), ("en",))

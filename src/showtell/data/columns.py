@@ -20,7 +20,7 @@ ROLES: Final = {
             *("image_file", "image_filename", "image_file_name", "image_path", "img", "img_name", "img_path"),
             *("file", "filepath", "file_path", "path", "photo", "picture", "photo_path"),
         ),
-        ("image_id", "img_id"),
+        ("image_id", "img_id", "image_url"),
     ),
     "caption": (
         ("caption", "text", "comment"),

@@ -38,7 +38,7 @@ def table_cells(
     sep_line = _SEP_LINE.match(text)
     lines_before, body = (text[: sep_line.end()].count("\n"), text[sep_line.end() :]) if sep_line else (0, text)
     delimiter = sep_line[1] if sep_line else _delimiter(text)
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if body.lstrip().startswith(FLICKR30K_HEADER) else csv.QUOTE_MINIMAL
+    quoting = _quoting(body, delimiter)
     lines = io.StringIO(body, newline="")
     reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True, skipinitialspace=True)
     columns: list[str] = []
@@ -78,6 +78,8 @@ def _cells_by_column(path: Path, line: int, cells: list[str], columns: list[str]
 
 def json_objects(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """One object per line, with its line. Raises BadData for a line that is none."""
+    if text.lstrip().startswith(("[\n", "[\r", "[ ", "[{")):
+        raise BadData(path, "one JSON array", "one JSON object per line, as `jq -c .[] FILE` makes of it")
     for line, content in numbered_lines(text):
         try:
             value = json.loads(content)
@@ -86,6 +88,22 @@ def json_objects(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         if not isinstance(value, dict):
             raise BadData(path, f"a JSON {type(value).__name__}", "one JSON object", line)
         yield line, value
+
+
+def _quoting(text: str, delimiter: str) -> Literal[0, 3]:
+    """QUOTE_NONE where quotation marks belong to the captions: in Flickr30k's table, and in tables separated by tabs
+    that are none with quoted cells, but are one without."""
+    if text.lstrip().startswith(FLICKR30K_HEADER):
+        return csv.QUOTE_NONE
+    if delimiter == "\t" and '"' in text:
+        lines = [line for line in text.split("\n") if line.strip()]
+        try:
+            widths = {len(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True) if row}
+        except csv.Error:
+            widths = set()
+        if len(widths) != 1 and len({line.count("\t") for line in lines}) == 1:
+            return csv.QUOTE_NONE
+    return csv.QUOTE_MINIMAL
 
 
 def _delimiter(text: str) -> str:

@@ -11,9 +11,11 @@ Names of other folders mean nothing, not even Kohya's `10_dog`: photos are not r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from showtell.data.columns import is_known
 from showtell.data.files import resolve_folder
 from showtell.data.folder_files import JSON_SUFFIX, METADATA, FolderFiles, is_about_the_data, list_files
 from showtell.data.omissions import NO_CAPTION, NO_PHOTO, Omissions
@@ -33,7 +35,7 @@ def read_folder(location: str, languages: Sequence[str], omissions: Omissions | 
     root = resolve_folder(location)
     omissions = Omissions() if omissions is None else omissions
     files = list_files(root, omissions)
-    rows = _metadata_rows(files) if files.metadata else _sidecar_rows(root, files, omissions)
+    rows = _metadata_rows(files, omissions) if files.metadata else _sidecar_rows(root, files, omissions)
     splits = FolderSplits()
     samples = samples_from_rows(rows, languages, root, omissions=omissions, split_of=splits)
     splits.check(root)
@@ -42,18 +44,18 @@ def read_folder(location: str, languages: Sequence[str], omissions: Omissions | 
         tables = ", ".join(relative_name(root, table) for table in files.metadata[:3])
         for photo in files.photos:
             if photo not in named:
-                omissions.add(NO_CAPTION, relative_name(root, photo), f"no caption: {tables} does not name it")
+                omissions.add(NO_CAPTION, relative_name(root, photo), f"no caption in {tables}")
     return samples
 
 
-def _metadata_rows(files: FolderFiles) -> Iterator[Row]:
+def _metadata_rows(files: FolderFiles, omissions: Omissions) -> Iterator[Row]:
     """Raises BadData for two tables in one folder."""
     seen: dict[Path, Path] = {}
     for table in files.metadata:
         if table.parent in seen:
             raise BadData(table, f"{seen[table.parent].name} beside it", "one of them; remove the other")
         seen[table.parent] = table
-        yield from jsonl_rows(table) if table.suffix.lower() == ".jsonl" else csv_rows(table)
+        yield from jsonl_rows(table) if table.suffix.lower() == ".jsonl" else csv_rows(table, omissions)
 
 
 def _sidecar_rows(root: Path, files: FolderFiles, omissions: Omissions) -> Iterator[Row]:
@@ -89,8 +91,16 @@ def _no_captions(root: Path, files: FolderFiles, unmatched: Sequence[Path], empt
     photo = files.photos[0]
     others = f", nor for {len(files.photos) - 1} other photos" if len(files.photos) > 1 else ""
     expected = f"{photo.stem}.txt beside it, one caption per line, or a {METADATA[0]}"
-    table = next((file for file in [*files.tables, *unmatched] if not is_about_the_data(file)), None)
+    table = next((file for file in [*files.tables, *unmatched[:10]] if _may_be_a_table(file)), None)
     if table is not None:
         kind = {".jsonl": "jsonl", ".parquet": "parquet"}.get(table.suffix.lower(), "csv")
         expected += f"; if {relative_name(root, table)} holds the captions of all, give {kind}:{table}"
     return BadData(photo, f"no captions{others}", expected)
+
+
+def _may_be_a_table(file: Path) -> bool:
+    """Whether it may hold the captions of all photos: by its suffix, or by the names of columns in its first line."""
+    if file.suffix.lower() != ".txt":
+        return file.suffix.lower() != JSON_SUFFIX
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        return any(map(is_known, re.split(r"[,;|\t]", lines.readline(500).strip("\ufeff \n"))))

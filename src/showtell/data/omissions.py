@@ -16,13 +16,15 @@ from showtell.image_formats import format_of_suffix
 NO_CAPTION: Final = "no caption"
 NO_PHOTO: Final = "no photo"
 NOT_READ: Final = "unsupported"
+BLANK_ROW: Final = "blank"
 CONVERT: Final = "expected a format that is read, such as JPEG or PNG; convert it"
 SUMMARIES: Final = {
     NO_CAPTION: "{} without captions left out",
     NO_PHOTO: "{} with captions of no photo left out",
+    BLANK_ROW: "{} without a caption left out",
     NOT_READ: "{} of a format that is not read left out",
 }
-_NOUNS: Final = {NO_CAPTION: "photo", NO_PHOTO: "file", NOT_READ: "picture"}
+_NOUNS: Final = {NO_CAPTION: "photo", NO_PHOTO: "file", NOT_READ: "picture", BLANK_ROW: "row"}
 
 
 class Omissions:

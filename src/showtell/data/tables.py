@@ -21,7 +21,7 @@ from typing import Any, Final
 from showtell.data.columns import captions_in_cell, columns_of, numbered_captions
 from showtell.data.delimited import json_objects, table_cells
 from showtell.data.files import expand_path, resolve_folder
-from showtell.data.omissions import NO_CAPTION, Omissions
+from showtell.data.omissions import BLANK_ROW, NO_CAPTION, Omissions
 from showtell.data.photo_finder import AmbiguousName, PhotoFinder
 from showtell.data.rows import SPLITS, Row, relative_name, samples_from_rows
 from showtell.data.text_files import collapse_whitespace, read_text
@@ -43,7 +43,7 @@ def read_csv(location: str, languages: Sequence[str], omissions: Omissions | Non
         path, folder = expand_path(name).absolute(), resolve_folder(images).absolute()
     else:
         path, folder = expand_path(location).absolute(), None
-    rows = list(csv_rows(path))
+    rows = list(csv_rows(path, omissions))
     image_folder = folder or _image_folder(path, rows)
     # Photos elsewhere are named from IMAGES on: a whole path would hash into another split on another machine.
     elsewhere = folder if folder is not None and not folder.is_relative_to(path.parent) else None
@@ -58,8 +58,10 @@ def read_jsonl(location: str, languages: Sequence[str], omissions: Omissions | N
     return _with_unnamed(samples, path, path.parent, omissions)
 
 
-def csv_rows(path: Path) -> Iterator[Row]:
-    """Raises BadData for a missing column, a row of another length, a broken quotation, and as `_row`."""
+def csv_rows(path: Path, omissions: Omissions | None = None) -> Iterator[Row]:
+    """Raises BadData for a missing column, a row of another length, a broken quotation, a table in which every caption
+    is blank, and as `_row`."""
+    blank, is_blank = 0, True
     for line, cells in table_cells(path, read_text(path), _csv_columns):
         texts = [cells[column] for column in ("caption", "captions") if column in cells]
         numbered = [cells[column] for column in numbered_captions(cells)]
@@ -67,7 +69,16 @@ def csv_rows(path: Path) -> Iterator[Row]:
         rest: dict[str, Any] = {column: cells[column] for column in ("image", "split", "language") if column in cells}
         # Photos may have fewer captions than the table has columns for them.
         others = [caption for caption in numbered[0 if texts else 1 :] if caption]
-        yield _row(path, line, {**rest, "captions": [*captions, *others]})
+        row = _row(path, line, {**rest, "captions": [caption for caption in (*captions, *others) if caption.strip()]})
+        if row.captions:
+            is_blank = False
+            yield row
+        else:
+            blank = blank or line
+            if omissions is not None:
+                omissions.add(BLANK_ROW, f"{path.name}, line {line}", f"no caption of {row.image}")
+    if blank and is_blank:
+        raise BadData(path, "an empty caption", "text", blank)
 
 
 def jsonl_rows(path: Path) -> Iterator[Row]:
@@ -77,7 +88,10 @@ def jsonl_rows(path: Path) -> Iterator[Row]:
         # Of several names for the image the plainest counts.
         if not names["image"] or len(names["caption"]) > 1 or bool(names["caption"]) == bool(names["captions"]):
             raise BadData(path, _quoted_names("key", value), "image, and either caption or captions", line)
-        yield _row(path, line, {role: value[found[0]] for role, found in names.items() if found})
+        row = _row(path, line, {role: value[found[0]] for role, found in names.items() if found})
+        if not row.captions:
+            raise BadData(path, "captions []", "a list of captions", line)
+        yield row
 
 
 def _image_folder(path: Path, rows: Sequence[Row]) -> Path:
@@ -113,7 +127,7 @@ def _with_unnamed(samples: list[Sample], path: Path, root: Path, omissions: Omis
         for folder in dict.fromkeys(photo.parent for photo in photos):
             for file in sorted(folder.iterdir()):
                 if has_image_suffix(file) and file not in named and not file.name.startswith("."):
-                    omissions.add(NO_CAPTION, relative_name(root, file), f"no caption: {path.name} does not name it")
+                    omissions.add(NO_CAPTION, relative_name(root, file), f"no caption in {path.name}")
     return samples
 
 
@@ -130,7 +144,7 @@ def _csv_columns(path: Path, header: list[str], line: int) -> list[str]:
 def _row(path: Path, line: int, cells: Mapping[str, Any]) -> Row:
     """Raises BadData for cells that are empty or no text, and for an unknown split."""
     captions = cells["captions"] if "captions" in cells else [cells["caption"]]
-    if not isinstance(captions, list) or not captions:
+    if not isinstance(captions, list):
         raise BadData(path, f"captions {captions!r}", "a list of captions", line)
     split = _text(path, line, cells, "split")
     if split is not None and split.lower() not in SPLITS:
