@@ -8,7 +8,7 @@ from showtell.data.folder import read_folder
 from showtell.data.omissions import Omissions
 from showtell.data.rows import split_from_hash
 from showtell.data.split_folders import split_of_folder_name
-from showtell.errors import BadData
+from showtell.errors import BadData, MissingImages
 
 
 @pytest.mark.parametrize(
@@ -168,3 +168,12 @@ def test_photos_of_one_stem_with_whole_names_beside_them(tmp_path: Path, photos,
         ("a.jpg", ("A dog",)),
         ("a.png", ("A cat",)),
     ]
+
+
+def test_a_table_of_one_split_never_names_a_photo_of_another(tmp_path: Path, photos, write) -> None:
+    photos("train/a.jpg", "train/b.jpg", "val/a.jpg")
+    write("train/metadata.csv", "file_name,text\na.jpg,A dog\nb.jpg,A dog\n")
+    write("val/metadata.csv", "file_name,text\na.jpg,A cat\nb.jpg,A cat\n")
+    with pytest.raises(MissingImages) as caught:
+        read_folder(str(tmp_path), ("en",))
+    assert caught.value.names == ("val/b.jpg",)

@@ -83,7 +83,7 @@ def _find(finder: PhotoFinder, photos: Path, name: str, origin: _ListedImage) ->
     try:
         return finder.find(photos, name)
     except AmbiguousName as error:
-        found = f"{name!r}, which may be {' or '.join(map(str, error.paths))}"
+        found = f"{name!r}, which may be {error}"
         raise BadData(origin.file, found, "the name of one photo", origin.line) from error
 
 

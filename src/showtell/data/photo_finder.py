@@ -32,7 +32,7 @@ class AmbiguousName(Exception):
     """Several photos have the name; `paths` are two of them."""
 
     def __init__(self, paths: list[Path]) -> None:
-        super().__init__(", ".join(map(str, paths)))
+        super().__init__(" or ".join(map(str, paths)))
         self.paths = paths
 
 

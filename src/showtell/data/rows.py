@@ -84,7 +84,7 @@ def samples_from_rows(
     root = photos or (source if source.is_dir() else source.parent)
     images: dict[str, _Image] = {}
     paths: dict[tuple[Path, str], tuple[str, Path]] = {}
-    finder = PhotoFinder(images_in or root)
+    finders: dict[Path, PhotoFinder] = {}
     languages_seen: Counter[str] = Counter()
     missing: dict[str, tuple[Row, Path]] = {}
     for row in rows:
@@ -94,7 +94,8 @@ def samples_from_rows(
             continue
         folder = images_in or row.file.parent
         if (folder, row.image) not in paths:
-            path = _find(finder, folder, row)
+            # Only below the folder: what a table in val/ names is never a photo in train/.
+            path = _find(finders.setdefault(folder, PhotoFinder(folder)), folder, row)
             if path is None:
                 path = folder / row.image
                 missing.setdefault(relative_name(root, path), (row, path))
@@ -132,7 +133,7 @@ def _find(finder: PhotoFinder, folder: Path, row: Row) -> Path | None:
     try:
         return finder.find(folder, row.image)
     except AmbiguousName as error:
-        found = f"{row.image!r}, which may be {' or '.join(map(str, error.paths))}"
+        found = f"{row.image!r}, which may be {error}"
         raise BadData(row.file, found, "the path of one photo", row.line) from error
 
 

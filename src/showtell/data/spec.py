@@ -18,6 +18,7 @@ from showtell.data.folder import read_folder
 from showtell.data.karpathy import read_karpathy
 from showtell.data.omissions import Omissions
 from showtell.data.parquet import read_parquet
+from showtell.data.rows import SPLITS
 from showtell.data.shapes import read_shapes
 from showtell.data.shards import read_shards
 from showtell.data.tables import read_csv, read_jsonl
@@ -74,8 +75,11 @@ def read_samples(spec: str, languages: Sequence[str] = ("en",), omissions: Omiss
 
 
 def select_split(samples: Sequence[Sample], split: str) -> list[Sample]:
-    """The samples of one split, in their order. Raises BadConfig, naming the splits that exist, when there are none."""
-    chosen = [sample for sample in samples if sample.split == split]
+    """The samples of one split, in their order; `val` and the like mean dev.
+
+    Raises BadConfig, naming the splits that exist, when there are none.
+    """
+    chosen = [sample for sample in samples if sample.split == SPLITS.get(split.lower(), split)]
     if not chosen:
         raise BadConfig(f"the data has no split {split!r}{nearest(split, {sample.split for sample in samples})}")
     return chosen
