@@ -88,9 +88,9 @@ def test_what_is_left_out_has_a_line_and_a_count(tmp_path: Path) -> None:
     assert first.startswith("train/c.jxl: unsupported: found JPEG XL; expected a format that is read")
     assert [line.partition(": ")[0] for line in others] == [r"'train/\x1b[31m.png'", "train/bare.png", "train/lost.txt"]
     assert done.stderr == (
-        "2 images checked; 1 picture of a format that is not read left out (train/c.jxl); 2 photos without captions "
-        r"left out ('train/\x1b[31m.png', train/bare.png); 1 file with captions of no photo left out (train/lost.txt); "
-        "1 other file skipped\n"
+        "2 images checked; left out: 1 picture of a format that is not read (train/c.jxl), 2 photos without captions "
+        r"('train/\x1b[31m.png', train/bare.png), 1 file with captions of no photo (train/lost.txt); "
+        "skipped: 1 other file\n"
     )
 
 
@@ -103,4 +103,4 @@ def test_what_is_skipped_on_purpose_is_no_problem(tmp_path: Path) -> None:
     (tmp_path / "@eaDir").mkdir()
     done = run("check", f"folder:{tmp_path}")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr == "2 images checked; 1 system folder, 1 attention map, 1 other file skipped\n"
+    assert done.stderr == "2 images checked; skipped: 1 system folder, 1 attention map, 1 other file\n"

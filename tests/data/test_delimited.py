@@ -164,7 +164,7 @@ def test_rows_in_other_languages_are_counted(write) -> None:
     omissions = Omissions()
     text = "image,caption,lang\na.jpg,A dog,en\na.jpg,كلب,ar\nb.jpg,Ein Hund,de\nb.jpg,A cat,en\n"
     read_csv(str(write("t.csv", text)), ("en",), omissions)
-    assert omissions.summary() == ["1 ar caption, 1 de caption skipped"]
+    assert omissions.summary() == "skipped: 1 ar caption, 1 de caption"
 
 
 @pytest.mark.parametrize("second", ["A cat", '"Meow" said the cat', '7" records "'])
@@ -182,7 +182,7 @@ def test_rows_without_a_caption_are_named(write) -> None:
         "t.csv, line 4: no caption of b.jpg",
         "a.jpg: no caption in t.csv",
     ]
-    assert omissions.summary()[0] == "2 rows without a caption left out (t.csv, line 2, t.csv, line 4)"
+    assert omissions.summary().startswith("left out: 2 rows without a caption (t.csv, line 2, t.csv, line 4), 1 photo")
 
 
 def test_a_json_array_says_how_to_make_lines_of_it(write) -> None:

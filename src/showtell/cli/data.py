@@ -52,8 +52,8 @@ def check(spec: Spec, lang: Languages = ["en"]) -> None:  # noqa: B006 (typer co
     for line in omissions.lines():
         typer.echo(line)
     _print(result)
-    parts = [f"{number_of(result.images, 'image')} checked", *omissions.summary()]
-    typer.echo("; ".join(parts), err=True)
+    parts = [f"{number_of(result.images, 'image')} checked", omissions.summary()]
+    typer.echo("; ".join(filter(None, parts)), err=True)
     if not result.ok or omissions.faults:
         raise typer.Exit(1)
 

@@ -11,14 +11,13 @@ if TYPE_CHECKING:
 
 
 def read_data(spec: str, languages: Sequence[str]) -> list[Sample]:
-    """`read_samples`, with one line for each kind of file that is left out."""
+    """`read_samples`, with one line on what is left out."""
     from showtell.data.omissions import Omissions
     from showtell.data.spec import read_samples
 
     omissions = Omissions()
     samples = read_samples(spec, languages, omissions)
-    for line in omissions.summary():
-        print(f"showtell: {line}", file=sys.stderr)
-    if omissions.faults:
-        print(f"showtell: `showtell data check {spec}` names all of them", file=sys.stderr)
+    if summary := omissions.summary():
+        hint = f"; `showtell data check {spec}` names all" if omissions.faults else ""
+        print(f"showtell: {summary}{hint}", file=sys.stderr)
     return samples

@@ -1,6 +1,6 @@
 """What a reader leaves out of the samples, so that nothing is dropped silently.
 
-`data check` names everything that is a fault; other commands say in one line for each kind how many there are.
+`data check` names everything that is a fault; other commands say in one line how many there are of each kind.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ NO_PHOTO: Final = "no photo"
 NOT_READ: Final = "unsupported"
 BLANK_ROW: Final = "blank"
 CONVERT: Final = "expected a format that is read, such as JPEG or PNG; convert it"
-SUMMARIES: Final = {
-    NO_CAPTION: "{} without captions left out",
-    NO_PHOTO: "{} with captions of no photo left out",
-    BLANK_ROW: "{} without a caption left out",
-    NOT_READ: "{} of a format that is not read left out",
+_KINDS: Final = {
+    NO_CAPTION: ("photo", "without captions"),
+    NO_PHOTO: ("file", "with captions of no photo"),
+    BLANK_ROW: ("row", "without a caption"),
+    NOT_READ: ("picture", "of a format that is not read"),
 }
-_NOUNS: Final = {NO_CAPTION: "photo", NO_PHOTO: "file", NOT_READ: "picture", BLANK_ROW: "row"}
 
 
 class Omissions:
@@ -52,17 +51,20 @@ class Omissions:
             for name, detail in names.items()
         ]
 
-    def summary(self) -> list[str]:
-        """One line for each kind of fault, and one for everything that is left out on purpose."""
-        lines = [
-            f"{SUMMARIES[kind].format(number_of(len(names), _NOUNS[kind]))} ({first_names(list(names))})"
-            for kind, names in self.faults.items()
-        ]
+    def summary(self) -> str:
+        """One line with the number and the first names of each kind of fault, and with what is left out on purpose;
+        empty when there is nothing to say."""
+        parts = []
+        if self.faults:
+            kinds = [
+                f"{number_of(len(names), _KINDS[kind][0])} {_KINDS[kind][1]} ({first_names(list(names))})"
+                for kind, names in self.faults.items()
+            ]
+            parts.append(f"left out: {', '.join(kinds)}")
         if self.skipped:
-            lines.append(
-                f"{', '.join(f'{n} {one if n == 1 else many}' for (one, many), n in self.skipped.items())} skipped"
-            )
-        return lines
+            counts = [f"{number} {one if number == 1 else many}" for (one, many), number in self.skipped.items()]
+            parts.append(f"skipped: {', '.join(counts)}")
+        return "; ".join(parts)
 
 
 def not_read_detail(path: str | os.PathLike[str]) -> str:

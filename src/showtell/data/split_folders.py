@@ -12,7 +12,7 @@ from showtell.errors import BadData
 
 # Words beside the split in a folder's name, as in train_images, val2017 or Test Set.
 _OTHER_WORDS: Final = frozenset({"", "set", "split", "data", "images", "image", "imgs", "img", "photos", "pictures"})
-_SEPARATORS: Final = re.compile(r"[\s\d._\-]+")
+_SEPARATORS: Final = re.compile(r"[\s\d,.()_\-]+")
 EXPECTED: Final = (
     "every captioned photo in a folder train, dev (or val, valid, validation) or test, where there are such folders; "
     "rename or move it"
@@ -26,8 +26,12 @@ class SplitFolder(NamedTuple):
 
 
 def split_of_folder_name(name: str) -> str | None:
-    words = {word for word in _SEPARATORS.split(name.casefold()) if word not in _OTHER_WORDS}
-    return SPLITS.get(words.pop()) if len(words) == 1 else None
+    words = _words(name)
+    return SPLITS.get(*words) if len(words) == 1 else None
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(word for word in _SEPARATORS.split(name.casefold()) if word not in _OTHER_WORDS)
 
 
 def split_folder(name: str) -> SplitFolder | None:
@@ -56,6 +60,8 @@ class FolderSplits:
 
     def check(self, root: Path) -> None:
         """Raises BadData, naming the folder or the photo."""
+        if not self._with:
+            self._check_pairs(root)
         if not self._with or not self._without:
             return
         above = {parts[:depth] for parts in self._with for depth in range(len(parts))}
@@ -70,6 +76,20 @@ class FolderSplits:
             raise BadData(root.joinpath(*place[:-1]), found, EXPECTED)
         found = f"{_photos(len(same))} in a folder beside the split folders {splits}, but of no known split"
         raise BadData(root.joinpath(*place), found, EXPECTED)
+
+    def _check_pairs(self, root: Path) -> None:
+        """Raises BadData for folders such as dogs_train/ beside dogs_val/. One alone may be a subject: steam trains."""
+        pairs: dict[tuple[tuple[str, ...], frozenset[str]], dict[str, str]] = {}
+        for parts in dict.fromkeys(PurePosixPath(name).parts[:-1] for name in self._without):
+            for depth, part in enumerate(parts):
+                words = _words(part)
+                splits = words & SPLITS.keys()
+                if len(splits) == 1:
+                    pairs.setdefault((parts[:depth], words - splits), {})[SPLITS[next(iter(splits))]] = part
+        for (above, _), names in pairs.items():
+            if len(names) > 1:
+                found = f"the folders {' and '.join(sorted(names.values()))}, which may mean splits"
+                raise BadData(root.joinpath(*above), found, "folders train, dev (or val, valid, validation) and test")
 
 
 def _photos(number: int) -> str:
