@@ -227,3 +227,11 @@ def test_work_is_linear(write) -> None:
         return lambda: read_references(str(file), None, "en")
 
     assert_linear(read)
+
+
+def test_annotations_without_a_list_of_images_or_names_of_files(write) -> None:
+    rows = [{"image_id": 7.0, "caption": "A dog."}, {"image_id": "7", "caption": "The dog."}]
+    expected = [(("7",), ("A dog.", "The dog."))]
+    assert read(write("a.json", json.dumps({"annotations": rows}))) == expected
+    assert read(write("b.json", json.dumps({"images": [{"id": 7}], "annotations": rows}))) == expected
+    assert read(write("c.json", json.dumps(rows))) == expected

@@ -24,6 +24,7 @@ from typing import Any
 
 from showtell.data.containers import FileSlice, ImageRecord, samples_from_records, split_from_file_name
 from showtell.data.files import expand_path
+from showtell.data.folder_files import is_about_the_data
 from showtell.data.omissions import NO_CAPTION, NO_PHOTO, NOT_READ, Omissions, not_read_detail
 from showtell.data.rows import SPLITS
 from showtell.data.text_files import collapse_whitespace, decode_text, numbered_lines
@@ -79,7 +80,10 @@ def shard_records(file: Path, omissions: Omissions) -> Iterator[ImageRecord]:
     if not photos:
         raise BadData(file, "no photos", f"files such as 000.jpg with 000.txt ({', '.join(sorted(IMAGE_SUFFIXES))})")
     for key in sorted(texts.keys() - photos.keys() - not_read):
-        omissions.add(NO_PHOTO, f"{file.stem}/{key}", "captions of no photo")
+        if is_about_the_data(Path(key)):
+            omissions.skip("other file")
+        else:
+            omissions.add(NO_PHOTO, f"{file.stem}/{key}", "captions of no photo")
     if not photos.keys() & texts.keys():
         key = next(iter(photos))
         raise BadData(file, f"no captions of {key}", f"{key}.txt or {key}.json")
