@@ -45,7 +45,7 @@ def test_all_missing_photos_are_named(table: Path) -> None:
         (table.parent / f"{n}.png").unlink()
     done = run("check", f"csv:{table}")
     assert (done.exit_code, done.stdout.splitlines()) == (1, ["0.png: missing", "2.png: missing"])
-    assert "2 photos are missing; nothing else was looked at" in done.stderr
+    assert "2 photos missing; nothing else was looked at" in done.stderr
 
 
 def test_stats_as_a_table_and_as_json(table: Path) -> None:
@@ -73,3 +73,34 @@ def test_stats_draw(table: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason=skips.PACKAGES)
     done = run("stats", f"csv:{table}", "--plot", str(tmp_path / "data.png"))
     assert done.exit_code == 0 and Image.open(tmp_path / "data.png").width > 1000
+
+
+def test_what_is_left_out_has_a_line_and_a_count(tmp_path: Path) -> None:
+    for n, name in enumerate(("train/a.png", "valid/b.png", "train/bare.png", "train/\x1b[31m.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (20, 20), (n * 80, 0, 0)).save(tmp_path / name)
+    for name in ("train/a.txt", "valid/b.txt", "train/lost.txt", "notes.txt"):
+        (tmp_path / name).write_text("A dog runs\n")
+    (tmp_path / "train" / "c.jxl").write_bytes(b"\xff\x0a")
+    done = run("check", f"folder:{tmp_path}")
+    assert done.exit_code == 1
+    first, *others = done.stdout.splitlines()
+    assert first.startswith("train/c.jxl: unsupported: found JPEG XL; expected a format that is read")
+    assert [line.partition(": ")[0] for line in others] == [r"'train/\x1b[31m.png'", "train/bare.png", "train/lost.txt"]
+    assert done.stderr == (
+        "2 images checked; left out: 1 picture of a format that is not read (train/c.jxl), 2 photos without captions "
+        r"('train/\x1b[31m.png', train/bare.png), 1 file with captions of no photo (train/lost.txt); "
+        "skipped: 1 other file\n"
+    )
+
+
+def test_what_is_skipped_on_purpose_is_no_problem(tmp_path: Path) -> None:
+    for n, name in enumerate(("a.png", "b.png")):
+        Image.new("RGB", (20, 20), (n * 90, 0, 0)).save(tmp_path / name)
+        (tmp_path / name).with_suffix(".txt").write_text("A dog runs\n")
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.attention.png")
+    (tmp_path / "README.txt").write_text("about")
+    (tmp_path / "@eaDir").mkdir()
+    done = run("check", f"folder:{tmp_path}")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == "2 images checked; skipped: 1 system folder, 1 attention map, 1 other file\n"

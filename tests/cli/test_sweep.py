@@ -175,7 +175,7 @@ def test_data_are_read_once_for_each_spec(tmp_path: Path, monkeypatch: pytest.Mo
     from showtell.data import spec
 
     read, real = [], spec.read_samples
-    monkeypatch.setattr(spec, "read_samples", lambda where, languages: read.append(where) or real(where, languages))
+    monkeypatch.setattr(spec, "read_samples", lambda where, *rest: read.append(where) or real(where, *rest))
     done = sweep(tmp_path / "sweep", "data=shapes:16", "train.seed=1,2")
     assert done.exit_code == 0, done.output
     assert read == ["shapes:32", "shapes:16"]

@@ -26,6 +26,15 @@ def read(file: Path, language: str = "en") -> list[tuple[str, tuple[str, ...]]]:
         ("lines.json", '{"image": "a.jpg", "caption": "A dog."}\r\n{"image_id": "b.jpg", "caption": "A  cat."}'),
         ("table.csv", 'image,caption\na.jpg,A dog.\n"b.jpg","A\ncat."\n'),
         ("table.tsv", "Caption\tImage_ID\tscore\nA dog.\ta.jpg\t1\nA cat.\tb.jpg\t2\n"),
+        ("table.txt", "sep=;\r\nFilename;Caption;Score\r\na.jpg;A dog.;0,5\r\nb.jpg;A cat.;0,4\r\n"),
+        ("printed.txt", "a.jpg\tA dog.\nb.jpg\tA cat.\n"),
+        ("printed.tsv", "a.jpg\tA dog.\r\n\r\nb.jpg\t A  cat. \r\n"),
+        ("tokens.txt", "a.jpg#0\tA dog.\nb.jpg#0\tA cat.\n"),
+        (
+            "annotations.json",
+            '{"annotations": [{"image_id": "a.jpg", "id": 1, "caption": "A dog."},'
+            ' {"image_id": "b.jpg", "id": 2, "caption": "A cat."}]}',
+        ),
         ("map.json", '{"a.jpg": "A dog.", "b.jpg": "A cat."}'),
         ("one_line.json", '{"a.jpg": "A dog.", "b.jpg": "A cat."}\n\n \n'),
         ("lists.json", '{"a.jpg": ["A dog."],\n "b.jpg": ["A cat."]}'),
@@ -52,6 +61,8 @@ def test_every_form_says_the_same(write, name: str, text: str, start: str) -> No
         ),
         ("one.jsonl", '{"image": "a.jpg", "captions": ["1", "2"]}\n{"image": "b.jpg", "captions": ["3", " "]}'),
         ("table.csv", "image,caption_10,caption,caption_2,score\na.jpg,2,1,,-0.3\nb.jpg,,3,,-0.4\n"),
+        ("printed.txt", "a.jpg\t1\na.jpg\t2\nb.jpg\t3\nb.jpg\t\n"),
+        ("wide.csv", "image;caption1;caption2\na.jpg;1;2\nb.jpg;3;\n"),
         ("map.json", '{"a.jpg": ["1", "2"], "b.jpg": "3"}'),
         ("coco_eval.json", '{"a.jpg": [{"caption": "1"}, {"caption": "2"}], "b.jpg": [{"caption": "3"}]}'),
         (
@@ -75,6 +86,7 @@ def test_numbered_columns_are_in_the_order_of_their_numbers(write) -> None:
     [
         ("a.jsonl", '{"image": "a.jpg", "caption": null, "error": "missing"}\n{"image": "b.jpg", "caption": " "}'),
         ("a.csv", "image,caption,error\na.jpg,,missing\nb.jpg,  ,\n"),
+        ("a.txt", "a.jpg\t\nb.jpg\t \n"),
         ("a.json", '{"a.jpg": null, "b.jpg": ""}'),
         ("b.json", '[{"image_id": "a.jpg", "caption": null}, {"image_id": "b.jpg", "caption": "\\n"}]'),
         ("c.json", '{"a.jpg": [{"caption": null}], "b.jpg": [""]}'),
@@ -96,6 +108,25 @@ def test_ids_are_text_and_duplicates_are_kept_in_order(write) -> None:
         ("42", ("3",)),
         ("42", ("1",)),
     ]
+
+
+def test_whole_numbers_that_are_floats_are_ids(write) -> None:
+    assert read(write("r.json", '[{"image_id": 42.0, "caption": "1"}]')) == [("42", ("1",))]
+    with pytest.raises(BadData, match=r"found image_id 42\.5; expected text or a whole number"):
+        read(write("r.json", '[{"image_id": 42.5, "caption": "1"}]'))
+
+
+@pytest.mark.parametrize("extra", ['"images": [{"id": 1}], ', ""])
+def test_references_in_place_of_candidates_are_refused(write, extra: str) -> None:
+    rows = '[{"image_id": 1, "caption": "1"}, {"image_id": 1, "caption": "2"}]'
+    with pytest.raises(BadData, match="found references in the form of COCO"):
+        read(write("r.json", f'{{{extra}"annotations": {rows}}}'))
+
+
+@pytest.mark.parametrize("line", ["b.jpg A cat.", "\tA cat.", "b.jpg\tA cat.\t0.5"])
+def test_a_printed_line_of_another_form_is_named(write, line: str) -> None:
+    with pytest.raises(BadData, match=r"r\.txt, line 3: found .*; expected a path, a TAB and a caption"):
+        read(write("r.txt", f"a.jpg\tA dog.\n\n{line}\n"))
 
 
 def test_a_file_name_is_preferred_to_an_id(write) -> None:

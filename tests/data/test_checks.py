@@ -7,8 +7,8 @@ from tests import bad_images
 
 from showtell.core.image import load_image
 from showtell.data.checks import caption_problem, check_samples
-from showtell.data.files import collapse_whitespace
 from showtell.data.spec import read_samples
+from showtell.data.text_files import collapse_whitespace
 from showtell.records import FeatureRow, Sample
 
 
@@ -37,11 +37,11 @@ def test_check_names_an_image_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_check_finds_the_same_photo_in_two_split_folders(tmp_path: Path, photos, write) -> None:
-    for name in ("train/a", "val/a", "train/b", "val/c"):
+    for name in ("x/train/a", "x/val/a", "x/train/b", "x/val/c"):
         photos(f"{name}.jpg")
         write(f"{name}.txt", "A dog")
     found = check_samples(read_samples(f"folder:{tmp_path}"), load_image)
-    assert found.split_overlaps == ("a.jpg",)
+    assert found.split_overlaps == ("x/a.jpg",)
     assert found.unreadable == found.repeated_names == ()
     assert not found.ok
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from showtell.data.coco import read_coco
+from showtell.data.omissions import Omissions
 from showtell.data.spec import read_samples
 from showtell.errors import BadData
 
@@ -103,3 +104,9 @@ def test_a_relative_path_is_the_same_data(root: Path, monkeypatch: pytest.Monkey
     whole = read_coco(str(root), ["en"])
     monkeypatch.chdir(root.parent)
     assert read_coco(root.name, ["en"]) == whole
+
+
+def test_photos_without_captions_are_counted(root: Path) -> None:
+    omissions = Omissions()
+    assert len(read_coco(str(root), ("en",), omissions)) == 3
+    assert omissions.summary() == "skipped: 1 photo without captions"

@@ -8,6 +8,7 @@ from tests import skips
 from tests.counting import assert_linear
 
 from showtell.data.flickr import read_flickr
+from showtell.data.omissions import Omissions
 from showtell.data.rows import split_from_hash
 from showtell.errors import BadData
 
@@ -156,3 +157,14 @@ def test_flickr30k_has_no_lists(write, photos) -> None:
         (name, ("A dog 0 .", "A dog 1 ."), split_from_hash(name)) for name in names
     ]
     assert {s.split for s in samples} == {"train", "dev"}
+
+
+def test_photos_in_no_list_are_counted_and_names_may_differ_in_case(plain: Path) -> None:
+    (plain / "images" / "a.jpg").rename(plain / "images" / "A.JPG")
+    omissions = Omissions()
+    samples = read_flickr(str(plain), ("en",), omissions)
+    assert [(s.name, s.image) for s in samples] == [
+        ("b.jpg", plain / "images" / "b.jpg"),
+        ("a.jpg", plain / "images" / "A.JPG"),
+    ]
+    assert omissions.summary() == "skipped: 1 photo in no split list"

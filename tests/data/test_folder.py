@@ -9,21 +9,20 @@ from showtell.errors import BadData, MissingImages
 
 
 def test_sidecars_in_split_folders(tmp_path: Path, photos, write) -> None:
-    photos("train/b.jpg", "train/deep/a.PNG", "val/c.jpeg", "test/d.webp", "loose.jpg")
-    for stem in ("train/deep/a", "val/c", "test/d", "loose"):
+    photos("train/b.jpg", "train/deep/a.PNG", "val/c.jpeg", "test/d.webp")
+    for stem in ("train/deep/a", "val/c", "test/d"):
         write(f"{stem}.txt", "A caption .\n")
     write("train/b.txt", "\ufeff One dog .\r\n\r\n Two  dogs .")
     write("README.txt", "About these photos.")
     write(".hidden/x.txt", "no caption")
     write("train/._b.jpg", "not a photo")
     assert [(s.name, s.split, s.captions[0]) for s in read_folder(str(tmp_path), ("en",))] == [
-        ("loose.jpg", split_from_hash("loose.jpg"), "A caption ."),
         ("test/d.webp", "test", "A caption ."),
         ("train/b.jpg", "train", "One dog ."),
         ("train/deep/a.PNG", "train", "A caption ."),
         ("val/c.jpeg", "dev", "A caption ."),
     ]
-    assert read_folder(str(tmp_path), ("en",))[2].captions == ("One dog .", "Two dogs .")
+    assert read_folder(str(tmp_path), ("en",))[1].captions == ("One dog .", "Two dogs .")
 
 
 def test_the_language_of_sidecars_is_the_one_asked_for(tmp_path: Path, photos, write) -> None:
@@ -68,12 +67,12 @@ def test_a_photo_without_captions_is_named(tmp_path: Path, photos) -> None:
         read_folder(str(tmp_path), ("en",))
 
 
-def test_captions_without_a_photo_are_named(tmp_path: Path, photos, write) -> None:
-    photos("a.jpg")
-    write("a.txt", "A dog")
-    write("b.txt", "A cat")
-    with pytest.raises(BadData, match=r"b\.txt: found no image b beside it"):
-        read_folder(str(tmp_path), ("en",))
+def test_without_split_folders_the_hash_decides(tmp_path: Path, photos, write) -> None:
+    photos("loose.jpg", "dogs/b.jpg")
+    write("loose.txt", "A dog")
+    write("dogs/b.txt", "A dog")
+    names = ["loose.jpg", "dogs/b.jpg"]
+    assert [(s.name, s.split) for s in read_folder(str(tmp_path), ("en",))] == [(n, split_from_hash(n)) for n in names]
 
 
 def test_an_empty_sidecar_is_named(tmp_path: Path, photos, write) -> None:

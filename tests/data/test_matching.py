@@ -61,8 +61,15 @@ def test_captions_and_references_by_primary_name_in_the_order_of_the_references(
         ("sub/a.jpg", [("a.jpg",), ("sub/a.jpg",)], "sub/a.jpg"),
         ("000000123456", [("123456", "x.jpg")], None),
         ("123456", [("000000123456",)], None),
-        ("A.jpg", [("a.jpg",)], None),
-        ("a", [("a.jpg",)], None),
+        # Case, Unicode form, percent-encoding and suffix do not count where one image is meant.
+        ("A.jpg", [("a.jpg",)], "a.jpg"),
+        ("A.jpg", [("a.jpg",), ("A.jpg",)], "A.jpg"),
+        ("cafe\u0301.jpg", [("caf\u00e9.jpg",)], "caf\u00e9.jpg"),
+        ("photos/my%20dog.jpg", [("my dog.jpg",)], "my dog.jpg"),
+        ("a", [("a.jpg",)], "a.jpg"),
+        ("out/a.png", [("x/a.jpg",)], "x/a.jpg"),
+        ("a", [("a.jpg",), ("b/A.png",)], None),
+        ("a.b", [("a.jpg",)], None),
         ("a.jpg/", [("a.jpg",)], None),
         # Several images of the name: none of them.
         ("7", [("a.jpg", "7"), ("b.jpg", "7")], None),

@@ -151,3 +151,14 @@ def test_a_files_name_may_say_the_split(tmp_path: Path) -> None:
     for name in ("train-00000-of-00001", "test-00000-of-00001", "validation"):
         write(tmp_path / f"{name}.parquet", image=[png(len(name))], caption=["A cat ."])
     assert sorted(s.split for s in read_samples(f"parquet:{tmp_path}")) == ["dev", "test", "train"]
+
+
+def test_names_as_they_are_written_elsewhere(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.PNG").write_bytes(png(1))
+    file = write(tmp_path / "t.parquet", File_Name=["A\\1.png"], Sentence=["A dog"])
+    (sample,) = read_parquet(str(file), ("en",))
+    assert (sample.image, sample.captions) == (tmp_path / "a" / "1.PNG", ("A dog",))
+    with pytest.raises(BadData, match=r"found '1\.png', which may be .* or .*; expected the path of one photo"):
+        read_parquet(str(write(tmp_path / "t.parquet", image=["1.png"], caption=["A dog"])), ("en",))

@@ -187,7 +187,7 @@ def test_what_is_no_file_and_no_data_spec(tmp_path: Path) -> None:
     [
         ('{"images": [', r"r.json: found no valid JSON"),
         ("[]", r"r.json: found no captions"),
-        ({"images": [{"id": 1}], "annotations": []}, r"another form \(KeyError: 'file_name'\) in images, index 0"),
+        ({"images": [{"file_name": "a"}], "annotations": []}, r"another form \(KeyError: 'id'\) in images, index 0"),
         ({"images": [{"id": None, "file_name": "a"}], "annotations": []}, r"TypeError: id None\) in images, index 0"),
         (
             {**COCO, "annotations": [*COCO["annotations"], {"image_id": 4}]},
@@ -227,3 +227,11 @@ def test_work_is_linear(write) -> None:
         return lambda: read_references(str(file), None, "en")
 
     assert_linear(read)
+
+
+def test_annotations_without_a_list_of_images_or_names_of_files(write) -> None:
+    rows = [{"image_id": 7.0, "caption": "A dog."}, {"image_id": "7", "caption": "The dog."}]
+    expected = [(("7",), ("A dog.", "The dog."))]
+    assert read(write("a.json", json.dumps({"annotations": rows}))) == expected
+    assert read(write("b.json", json.dumps({"images": [{"id": 7}], "annotations": rows}))) == expected
+    assert read(write("c.json", json.dumps(rows))) == expected

@@ -9,6 +9,7 @@ from PIL import Image
 
 from showtell.core.image import load_image
 from showtell.data.containers import FileSlice
+from showtell.data.omissions import Omissions
 from showtell.data.shards import read_shards
 from showtell.data.spec import read_samples
 from showtell.errors import BadData, BadImage
@@ -166,7 +167,7 @@ def test_limits_and_orientation_hold_for_packed_photos(tmp_path: Path) -> None:
         ({"a__png": b"x", "a__json": "[1]"}, r"captions of a that make no sense \(TypeError"),
         ({"a__png": b"x", "a__json": "[" * 100_000}, r"captions of a that make no sense \(RecursionError"),
         ({"a__png": b"x", "a__jpg": b"x", "a__txt": "A"}, r"found two photos of a; expected one photo for each key"),
-        ({"a__png": b"x", "a__txt": b"\xff"}, r"captions of a that make no sense \(UnicodeDecodeError"),
+        ({"a__png": b"x", "a__txt": b"\xff"}, r"a\.txt, line 1: found the byte 0xff, which is not UTF-8"),
     ],
 )
 def test_shards_that_make_no_sense(tmp_path: Path, members: dict[str, bytes], message: str) -> None:
@@ -180,3 +181,26 @@ def test_a_tars_name_may_say_the_split(tmp_path: Path) -> None:
     other = json.dumps({"caption": "A cat .", "split": "train"})
     pack(tmp_path / "val-000.tar", a__txt="A dog .", a__png=png("red"), b__png=png("green"), b__json=other)
     assert [s.split for s in read_shards(f"{tmp_path}/val-000.tar", ["en"])] == ["dev", "train"]
+
+
+def test_what_is_left_out_is_named_or_counted(tmp_path: Path) -> None:
+    pack(
+        *[tmp_path / "s.tar"],
+        **{"a__png": png("red"), "a__caption": "A dog".encode("utf-16"), "b__png": png("green"), "lost__txt": "A cat"},
+        **{"c__svg": "<svg/>", "c__txt": "A drawing", "notes__txt": "about", "__a__png": "hidden"},
+    )
+    omissions = Omissions()
+    (sample,) = read_samples(f"shards:{tmp_path}/s.tar", ("en",), omissions)
+    assert (sample.name, sample.captions) == ("s/a", ("A dog",))
+    assert omissions.lines() == [
+        "s/c.svg: unsupported: found SVG; expected a format that is read, such as JPEG or PNG; convert it",
+        "s/lost: captions of no photo",
+        "s/b: no caption: no text or JSON file of this stem",
+    ]
+    assert omissions.summary().endswith("skipped: 1 hidden file, 1 other file")
+
+
+def test_two_text_files_of_one_photo_are_refused(tmp_path: Path) -> None:
+    pack(tmp_path / "s.tar", a__png=png("red"), a__txt="dog, tag", a__caption="A dog")
+    with pytest.raises(BadData, match=r"captions of a that make no sense \(ValueError: in \.txt and \.caption\)"):
+        read_samples(f"shards:{tmp_path}/s.tar")

@@ -18,7 +18,7 @@ def test_every_syntax_in_the_registry_begins_with_its_kind() -> None:
 
 def test_a_reader_gets_what_follows_the_first_colon_and_each_language_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    reader = READERS["csv"]._replace(read=lambda where, languages: asked.append((where, languages)) or [])
+    reader = READERS["csv"]._replace(read=lambda where, languages, omissions: asked.append((where, languages)) or [])
     monkeypatch.setitem(READERS, "shards", reader)
     read_samples("shards:http://x/{0..3}.tar", ["en", "ar", "en"])
     assert asked == [("http://x/{0..3}.tar", ("en", "ar"))]
@@ -51,6 +51,7 @@ def test_no_languages_are_refused() -> None:
 def test_of_split_keeps_the_order_and_names_the_splits_that_exist() -> None:
     samples = read_samples("shapes:3")
     assert [sample.name for sample in select_split(samples, "train")] == ["train-00000", "train-00001", "train-00002"]
+    assert select_split(samples, "VAL") == select_split(samples, "validation") == select_split(samples, "dev")
     with pytest.raises(BadConfig, match="no split 'tset'; did you mean 'test'"):
         select_split(samples, "tset")
     with pytest.raises(BadConfig, match="no split 'valley'; expected one of: dev, test, train"):

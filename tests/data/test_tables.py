@@ -70,8 +70,8 @@ def test_absolute_paths(write, tmp_path: Path) -> None:
             "line 1: found the columns 'image', 'text', 'caption'; expected one column",
         ),
         (
-            "image,captions\na.jpg,A dog\n",
-            "line 1: found the columns 'image', 'captions'; expected one column image and",
+            "image,caption,captions\na.jpg,A,B\n",
+            "line 1: found the columns 'image', 'caption', 'captions'; expected one column image and",
         ),
         ("picture,words\na.jpg,A dog\n", "line 1: found the columns 'picture', 'words'; expected one column image"),
         ("image,caption\na.jpg,A dog, running\n", r"line 2: found 3 columns; expected 2 \(image, caption\)"),

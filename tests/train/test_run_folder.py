@@ -6,6 +6,7 @@ import torch
 
 from showtell.config import apply_overrides, parse_recipe
 from showtell.core.tokenizer import Tokenizer
+from showtell.data.spec import read_samples
 from showtell.errors import BadBundle, BadConfig
 from showtell.settings import Recipe
 from showtell.train.run_folder import RunFolder
@@ -141,3 +142,64 @@ def test_a_run_from_before_the_settings_were_renamed_is_refused_with_their_prese
     assert message.startswith(f"{folder.config}: ") and "\n" not in message
     assert "train.clip is now train.max_grad_norm" in message and "decode.beam is now decode.beam_size" in message
     assert message.endswith("; an earlier version wrote this run: train it again")
+
+
+def save(folder: RunFolder, progress: TrainProgress) -> None:
+    model = torch.nn.Linear(1, 1)
+    save_state(folder.state, progress, model, torch.optim.SGD(model.parameters()), None, {})
+
+
+def test_a_new_run_records_its_data_and_the_same_data_go_on(folder: RunFolder) -> None:
+    samples = read_samples("shapes:3", ("en", "ar"))
+    assert folder.check_data(samples, is_finished=False) is None and folder.data.exists()
+    save(folder, TrainProgress(epoch=1))
+    before = folder.data.read_bytes()
+    for is_finished in (False, True):
+        assert folder.check_data(samples, is_finished) is None and folder.data.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("is_finished", "what", "otherwise"),
+    [
+        (False, "an unfinished run", "restore the data to resume, or add --allow-changed-data to go on"),
+        (True, "a finished run", "or export the model as it is"),
+    ],
+)
+def test_changed_data_are_refused_unless_allowed(
+    folder: RunFolder, is_finished: bool, what: str, otherwise: str
+) -> None:
+    samples = read_samples("shapes:3", ("en", "ar"))
+    folder.check_data(samples, is_finished=False)
+    save(folder, TrainProgress(epoch=10 if is_finished else 1))
+    before = folder.data.read_bytes()
+    with pytest.raises(BadConfig) as caught:
+        folder.check_data(samples[2:], is_finished)
+    assert str(caught.value) == (
+        f"{folder.path} holds {what} with other data: 1 photo gone (train-00000); give another folder to train on the "
+        f"data as they are now, {otherwise}"
+    )
+    assert folder.data.read_bytes() == before
+    said = folder.check_data(samples[2:], is_finished, allow_changes=True)
+    assert said == f"{folder.path}: the data have changed: 1 photo gone (train-00000)"
+    assert json.loads(folder.log_file.read_text())["changes"] == ["1 photo gone (train-00000)"]
+    # A finished run was trained on the data that are recorded.
+    assert (folder.data.read_bytes() == before) is is_finished
+    if not is_finished:
+        assert folder.check_data(samples[2:], is_finished) is None
+
+
+def test_a_run_without_a_record_says_so_once_and_goes_on(folder: RunFolder) -> None:
+    samples = read_samples("shapes:3", ("en", "ar"))
+    save(folder, TrainProgress(epoch=1))
+    said = folder.check_data(samples, is_finished=False)
+    assert said is not None and "has no record of its data" in said
+    assert folder.check_data(samples, is_finished=False) is None
+    with pytest.raises(BadConfig, match="other data"):
+        folder.check_data(samples[2:], is_finished=False)
+
+
+def test_a_run_of_which_nothing_is_saved_takes_other_data(folder: RunFolder) -> None:
+    samples = read_samples("shapes:3", ("en", "ar"))
+    folder.check_data(samples, is_finished=False)
+    folder.open(recipe())
+    assert folder.check_data(samples[2:], is_finished=False) is None

@@ -75,9 +75,10 @@ def _check_plot(plot: Path | None) -> None:
 def _samples(data: str, split: str, language: str) -> list[Sample]:
     """The samples with two captions or more. Raises BadConfig when they are too few."""
     from showtell.cli.evaluate import check_photos
-    from showtell.data.spec import read_samples, select_split
+    from showtell.cli.reading import read_data
+    from showtell.data.spec import select_split
 
-    split_samples = select_split(read_samples(data, (language,)), split)
+    split_samples = select_split(read_data(data, (language,)), split)
     check_photos(data, split_samples)
     samples = [sample for sample in split_samples if len(sample.captions) > 1]
     _check_number(len(samples), f"{data}: found {len(samples)} photos of {split} with two captions ({language})")

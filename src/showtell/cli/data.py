@@ -27,43 +27,52 @@ Languages = Annotated[list[str], typer.Option("--lang", help="Language of the ca
 def check(spec: Spec, lang: Languages = ["en"]) -> None:  # noqa: B006 (typer copies it)
     """Read every caption and photo, and report problems.
 
-    Photos that are missing, broken, or in two splits (same name, same bytes, near duplicates); captions that are empty,
-    very long or in a wrong encoding. A caption file that cannot be parsed stops the command, with the line.
+    Photos that are missing, broken, without captions, of a format that is not read, or in two splits (same name, same
+    bytes, near duplicates); captions of no photo, very long ones, and those in a wrong encoding. A caption file that
+    cannot be parsed stops the command, with the line.
     """
     from showtell.core.image import load_image
     from showtell.data.checks import check_samples, unique_images
+    from showtell.data.omissions import Omissions, number_of
     from showtell.data.spec import read_samples
+    from showtell.data.text_files import printable
     from showtell.errors import MissingImages
     from showtell.progress import ProgressReporter
 
+    omissions = Omissions()
     try:
-        samples = read_samples(spec, lang)
+        samples = read_samples(spec, lang, omissions)
     except MissingImages as error:
         for name in error.names:
-            typer.echo(f"{name}: missing")
-        typer.echo(f"{len(error.names)} photos are missing; nothing else was looked at", err=True)
+            typer.echo(f"{printable(name)}: missing")
+        typer.echo(f"{number_of(len(error.names), 'photo')} missing; nothing else was looked at ({error})", err=True)
         raise typer.Exit(1) from None
     with ProgressReporter().stage("photos", len(unique_images(samples))) as advance:
         result = check_samples(samples, load_image, advance)
+    for line in omissions.lines():
+        typer.echo(line)
     _print(result)
-    typer.echo(f"{result.images} images checked", err=True)
-    if not result.ok:
+    parts = [f"{number_of(result.images, 'image')} checked", omissions.summary()]
+    typer.echo("; ".join(filter(None, parts)), err=True)
+    if not result.ok or omissions.faults:
         raise typer.Exit(1)
 
 
 def _print(report: CheckReport) -> None:
+    from showtell.data.text_files import printable
+
     for problem in report.unreadable:
-        typer.echo(f"{problem.name}: unreadable: {problem.reason}")
+        typer.echo(f"{printable(problem.name)}: unreadable: {problem.reason}")
     for names in report.exact_duplicates:
-        typer.echo(f"{', '.join(names)}: the same file")
+        typer.echo(f"{', '.join(map(printable, names))}: the same file")
     for name in report.repeated_names:
-        typer.echo(f"{name}: more than once in its split")
+        typer.echo(f"{printable(name)}: more than once in its split")
     for name in report.split_overlaps:
-        typer.echo(f"{name}: in several splits")
+        typer.echo(f"{printable(name)}: in several splits")
     for one, other in report.near_duplicates:
-        typer.echo(f"{one}, {other}: look the same, in different splits")
+        typer.echo(f"{printable(one)}, {printable(other)}: look the same, in different splits")
     for problem in report.captions:
-        typer.echo(f"{problem.name}: {problem.reason}")
+        typer.echo(f"{printable(problem.name)}: {problem.reason}")
 
 
 @app.command()
@@ -76,14 +85,14 @@ def stats(
     """Count images, captions and words by split and language, and the coverage of vocabularies."""
     import json
 
+    from showtell.cli.reading import read_data
     from showtell.core.tokenizer import split_words
-    from showtell.data.spec import read_samples
     from showtell.data.stats import compute_stats
     from showtell.errors import BadConfig
 
     if plot is not None and not plot.absolute().parent.is_dir():
         raise BadConfig(f"--plot {plot}: no folder {plot.parent}; make it first")
-    data_stats = compute_stats(read_samples(spec, lang), split_words)
+    data_stats = compute_stats(read_data(spec, lang), split_words)
     if as_json:
         fields = asdict(data_stats)
         del fields["frequencies"]

@@ -39,9 +39,10 @@ def evaluate(
     report: Report = None,
 ) -> None:
     """Caption a split with a bundle and score the captions, each score with its interval."""
+    from showtell.cli.reading import read_data
     from showtell.cli.scoring import build_report, check_metrics, check_outputs, output_report, training_captions
     from showtell.core.captioner import Captioner
-    from showtell.data.spec import read_samples, select_split
+    from showtell.data.spec import select_split
     from showtell.metrics import Evaluation
 
     check_diverse(diverse, num)
@@ -49,7 +50,7 @@ def evaluate(
     captioner = Captioner.load(model or None)
     language = lang or captioner.languages[0]
     check_metrics(language, java)
-    all_samples = read_samples(data, (language,))
+    all_samples = read_data(data, (language,))
     samples = select_split(all_samples, split)
     check_photos(data, samples)
     settings = captioner.settings(beam_size=beam)
@@ -71,7 +72,7 @@ def evaluate(
         teacher_forced=teacher_forced_scores,
         java=[metric.value for metric in java or ()],
     )
-    failed = {s.name: row.error for s, row in zip(samples, rows, strict=True) if not row.ok}
+    failed = {s.name: str(row.error) for s, row in zip(samples, rows, strict=True) if not row.ok}
     provenance = {
         "model": _model_provenance(captioner, model or ["built-in"]),
         "decode": settings.model_dump(mode="json"),
@@ -79,10 +80,23 @@ def evaluate(
         "split": split,
         "failed": failed,
     }
-    output_report(build_report(evaluation, captions, references, alternatives, resamples, **provenance), report)
+    report_data = build_report(evaluation, captions, references, alternatives, resamples, **provenance)
+    for row in report_data["rows"]:
+        if row["image"] in failed:
+            row["error"] = failed[row["image"]]
+    output_report(report_data, report)
     if failed:
-        typer.echo(f"showtell: {len(failed)} photos failed and count as empty captions", err=True)
+        _say_failed(samples, rows)
         raise typer.Exit(1)
+
+
+def _say_failed(samples: Sequence[Sample], rows: Sequence[CaptionRow]) -> None:
+    from showtell.data.text_files import printable
+
+    failed = [(sample.name, row) for sample, row in zip(samples, rows, strict=True) if not row.ok]
+    for name, row in failed:
+        typer.echo(f"showtell: {printable(name)}: {row.error}: {row.detail}", err=True)
+    typer.echo(f"showtell: {len(failed)} photos failed and count as empty captions", err=True)
 
 
 def _model_provenance(captioner: Captioner, names: Sequence[object]) -> dict[str, Any]:

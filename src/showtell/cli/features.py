@@ -26,8 +26,8 @@ def features(
     nothing else.
     """
     from showtell.cli.extras import needs
+    from showtell.cli.reading import read_data
     from showtell.config import apply_overrides, parse_recipe
-    from showtell.data.spec import read_samples
 
     raw = {"model": {"encoder": {"name": encoder, "layer": layer, "pca": pca, "weights": weights and str(weights)}}}
     changes = [f"model.encoder.{override}" for override in setting or []]
@@ -35,7 +35,7 @@ def features(
     with needs("train"):
         from showtell.progress import ProgressReporter
         from showtell.train.feature_file import make_features
-    samples = read_samples(spec, lang)
+    samples = read_data(spec, lang)
     reporter = ProgressReporter()
     shape = make_features(output, spec, settings, samples, reporter)
     reporter.say(f"{output}: features of {shape[0]} photos, {shape[1]} x {shape[2]} each")

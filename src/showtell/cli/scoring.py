@@ -144,11 +144,27 @@ def references_sha256(references: Mapping[str, Sequence[str]]) -> str:
 
 
 def output_report(report: Mapping[str, Any], path: Path | None) -> None:
-    """Prints a table, and writes the report to `path`; with `-`, prints the report in place of the table."""
+    """Prints a table, and writes the report to `path`; with `-`, prints the report in place of the table.
+
+    Says on stderr why CIDEr is 0 where that says nothing about the captions.
+    """
+    if report["scores"]["CIDEr"]["value"] == 0 and (reason := _why_cider_is_zero(report["rows"])):
+        print(f"showtell: CIDEr is 0 because {reason}; it says nothing about the captions", file=sys.stderr)
     if path is not None:
         write_json(report, path)
     if str(path) != "-":
         print_scores(report["scores"])
+
+
+def _why_cider_is_zero(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """CIDEr weighs a word by log(photos / photos with the word in a reference), which is log 1 in these cases."""
+    if len(rows) == 1:
+        return (
+            "there is one photo: a word counts by how few of the photos' references have it, so two or more are needed"
+        )
+    if len({tuple(sorted(row["references"])) for row in rows}) == 1:
+        return "all photos have the same references: only words that tell photos apart count"
+    return None
 
 
 def print_scores(scores: Mapping[str, Mapping[str, float | None]]) -> None:

@@ -91,8 +91,8 @@ def _planned(grid: Sequence[Combination], folder: Path) -> Plan:
     """The combinations with resolved recipes, and their data, read once. Raises BadConfig with every problem that can
     be found before training, each with a combination that has it, so that an error in the last run does not only
     appear hours later."""
+    from showtell.cli.reading import read_data
     from showtell.cli.recipes import DEFAULT_VOCAB_SIZE
-    from showtell.data.spec import read_samples
     from showtell.nets.parameters import parameter_table
     from showtell.train.run_folder import RunFolder
     from showtell.train.setup import resolve_recipe
@@ -103,7 +103,7 @@ def _planned(grid: Sequence[Combination], folder: Path) -> Plan:
     for combination in grid:
         spec, languages = combination.recipe.data, combination.recipe.text.languages
         if (spec, languages) not in data:
-            data[spec, languages] = read_samples(spec, languages)
+            data[spec, languages] = read_data(spec, languages)
         samples = data[spec, languages]
         try:
             recipe = resolve_recipe(combination.recipe, samples)

@@ -17,6 +17,10 @@ def train(
     run: Annotated[
         Path | None, typer.Option(help="The run folder; default: runs/RECIPE. An unfinished run is resumed.")
     ] = None,
+    allow_changed_data: Annotated[
+        bool,
+        typer.Option("--allow-changed-data", help="Resume although photos or captions are not those it began with."),
+    ] = False,
 ) -> None:
     """Train a model.
 
@@ -35,14 +39,14 @@ def train(
         from showtell.train.run_folder import RunFolder
         from showtell.train.setup import resolve_recipe
         from showtell.train.stop_signal import Interrupted
-    from showtell.data.spec import read_samples
+    from showtell.cli.reading import read_data
 
-    samples = read_samples(parsed.data, parsed.text.languages)
+    samples = read_data(parsed.data, parsed.text.languages)
     folder = RunFolder(run or Path("runs") / Path(recipe).stem)
     parsed = resolve_recipe(parsed, samples)
     reporter = ProgressReporter()
     try:
-        train_run(parsed, folder, samples, reporter)
+        train_run(parsed, folder, samples, reporter, allow_changed_data)
     except Interrupted:
         reporter.say(f"stopped; the state is in {folder.path}; the same command goes on")
         raise typer.Exit(130) from None

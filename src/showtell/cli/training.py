@@ -23,9 +23,15 @@ def check_data_is_set(recipe: Recipe) -> None:
         )
 
 
-def train_run(recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], reporter: ProgressReporter) -> None:
-    """Train to the end of the last epoch. `recipe` is resolved. Raises Interrupted on Ctrl-C, with the state saved, and
-    what the parts raise."""
+def train_run(
+    recipe: Recipe,
+    folder: RunFolder,
+    samples: Sequence[Sample],
+    reporter: ProgressReporter,
+    allow_changed_data: bool = False,
+) -> None:
+    """Train to the end of the last epoch. `recipe` is resolved. Raises Interrupted on Ctrl-C, with the state saved,
+    BadConfig when the folder has a run on other data, and what the parts raise."""
     from showtell.metrics import score
     from showtell.metrics.reward import CiderReward
     from showtell.train.out_of_memory import explain_out_of_memory
@@ -33,7 +39,10 @@ def train_run(recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], repo
     from showtell.view.curves import draw_curves
 
     folder.open(recipe)
-    if folder.finished(recipe):
+    is_finished = folder.finished(recipe)
+    if message := folder.check_data(samples, is_finished, allow_changed_data):
+        reporter.say(message)
+    if is_finished:
         reporter.say(f"{folder.path} is finished")
         return
     with explain_out_of_memory():

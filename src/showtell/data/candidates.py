@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.data.caption_files import CaptionRecord, parse_document, parse_record, parse_records, select_language
-from showtell.data.files import read_text
+from showtell.data.text_files import read_text
 from showtell.errors import BadData
 
 
@@ -34,13 +34,19 @@ def read_candidates(file: Path, language: str) -> list[Candidate]:
     """
     text = read_text(file)
     document = parse_document(file, text)
-    if isinstance(document, dict) and isinstance(document.get("annotations"), list):
+    if isinstance(document, dict) and isinstance(document.get("annotations"), list) and _is_references(document):
         expected = "captions to score; the file with the references is named after the one with the captions"
         raise BadData(file, "references in the form of COCO", expected)
     if _is_report(document) and "systems" in document:
         raise BadData(file, "a comparison of several systems", "captions of one; score its report")
     records = _report_records(file, document) if _is_report(document) else parse_records(file, text, document)
     return [Candidate(record.names[0], record.captions) for record in select_language(file, records, language)]
+
+
+def _is_references(document: dict[str, Any]) -> bool:
+    """Whether it lists images, or has several captions of one."""
+    ids = [row.get("image_id") for row in document["annotations"] if isinstance(row, dict)]
+    return "images" in document or len(set(map(str, ids))) < len(ids)
 
 
 def _is_report(document: Any) -> bool:

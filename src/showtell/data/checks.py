@@ -8,13 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from PIL import Image
 
 from showtell.data.duplicates import Fingerprint, exact_duplicates, fingerprint, near_duplicates
-from showtell.data.rows import SPLITS
+from showtell.data.split_folders import split_folder
 from showtell.errors import BadImage
 from showtell.loading import LOADER_THREADS
 from showtell.records import FeatureRow, Sample
@@ -53,7 +53,7 @@ class CheckReport:
     repeated_names: tuple[str, ...]
     """Names that occur more than once in one split and language."""
     split_overlaps: tuple[str, ...]
-    """Names that occur in more than one split, compared without a leading folder such as train/ or dev/."""
+    """Names that occur in more than one split, compared without the folder that names the split."""
     captions: tuple[Problem, ...]
 
     @property
@@ -150,5 +150,6 @@ def _image_key(sample: Sample) -> object:
 
 
 def _without_split(name: str) -> str:
-    top, slash, rest = name.partition("/")
-    return rest if slash and top in SPLITS else name
+    found = split_folder(name)
+    parts = PurePosixPath(name).parts
+    return name if found is None else "/".join([*parts[: found.depth], *parts[found.depth + 1 :]])

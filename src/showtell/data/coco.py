@@ -13,8 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from showtell.data.files import collapse_whitespace, read_text, resolve_folder
+from showtell.data.files import resolve_folder
+from showtell.data.omissions import Omissions
 from showtell.data.rows import Row, samples_from_rows
+from showtell.data.text_files import collapse_whitespace, read_text
 from showtell.errors import BadData
 from showtell.records import Sample
 
@@ -22,7 +24,7 @@ YEARS: Final = ("2014", "2017")
 SPLITS: Final = {"train": "train", "val": "dev"}
 
 
-def read_coco(location: str, languages: Sequence[str]) -> list[Sample]:
+def read_coco(location: str, languages: Sequence[str], omissions: Omissions | None = None) -> list[Sample]:
     """Raises BadData for missing files and folders, and for files that make no sense or do not fit together."""
     text, _, year = (
         location.rpartition(",") if location.endswith(tuple(f",{year}" for year in YEARS)) else (location, "", "")
@@ -39,16 +41,22 @@ def read_coco(location: str, languages: Sequence[str]) -> list[Sample]:
         raise BadData(root, f"captions of {' and '.join(years)}", f"one of them, as in coco:{root},{years[0]}")
     chosen = year or years[0]
     files = {split: _captions_file(root, split, chosen) for split in SPLITS}
-    rows = (row for split, file in files.items() if file.exists() for row in coco_rows(file, root, split, chosen))
-    return samples_from_rows(rows, languages, root)
+    omissions = omissions or Omissions()
+    existing = [(split, file) for split, file in files.items() if file.exists()]
+    rows = (row for split, file in existing for row in coco_rows(file, root, split, chosen, omissions))
+    return samples_from_rows(rows, languages, root, omissions=omissions)
 
 
-def coco_rows(file: Path, root: Path, split: str, year: str) -> Iterator[Row]:
+def coco_rows(file: Path, root: Path, split: str, year: str, omissions: Omissions) -> Iterator[Row]:
     """One row per image, captions in the order of the file. Raises BadData when the file is not of COCO's form."""
     folder = _image_folder(root, f"{split}{year}")
     names, captions = parse_coco(file, read_json(file))
     for image_id, name in names.items():
-        if image_id in captions:  # a handful of photos have none
+        if image_id not in captions:
+            omissions.skip(
+                "photo without captions", 1, "photos without captions"
+            )  # a handful, in the files as published
+        else:
             if not all(captions[image_id]):
                 raise BadData(file, f"an empty caption of {name}", "words")
             yield Row(file, 1, str(folder / name), tuple(captions[image_id]), SPLITS[split])
@@ -62,8 +70,9 @@ def read_json(file: Path) -> Any:
         raise BadData(file, f"no valid JSON ({error})", "the whole file; download it again") from error
 
 
-def parse_coco(file: Path, document: Any) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """File names and captions, perhaps blank ones, by the id of the image.
+def parse_coco(file: Path, document: Any, are_files_named: bool = True) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """File names and captions, perhaps blank ones, by the id of the image. Where images need no file name, the id
+    stands for it.
 
     Raises BadData for another form, two images of one id, and a caption of an image that is not there.
     """
@@ -72,7 +81,8 @@ def parse_coco(file: Path, document: Any) -> tuple[dict[str, str], dict[str, lis
         names: dict[str, str] = {}
         for index, image in enumerate(document["images"]):
             location = f"images, index {index}"
-            image_id, name = _image_id(image["id"]), str(image["file_name"])
+            image_id = _image_id(image["id"])
+            name = str(image["file_name"] if are_files_named else image.get("file_name", image_id))
             if names.setdefault(image_id, name) != name:
                 raise BadData(file, f"the id {image_id} of {names[image_id]!r} and {name!r}", "an id of one image")
         captions: dict[str, list[str]] = {}
@@ -90,6 +100,8 @@ def parse_coco(file: Path, document: Any) -> tuple[dict[str, str], dict[str, lis
 
 
 def _image_id(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise TypeError(f"id {value!r}")
     return str(value)

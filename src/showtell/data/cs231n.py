@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from showtell.data.files import read_text, resolve_folder
+from showtell.data.files import resolve_folder
+from showtell.data.text_files import read_text
 from showtell.errors import BadData, MissingExtra
 from showtell.records import FeatureRow, Sample
 

@@ -1,9 +1,8 @@
-"""Text files and file names; every failure is a `BadData` with the file and the line."""
+"""Paths in data specs, and an index of existing files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from showtell.errors import BadData
@@ -23,37 +22,6 @@ def resolve_folder(text: str) -> Path:
     if not folder.is_dir():
         raise BadData(folder, "a file" if folder.exists() else "no such folder", "a folder")
     return folder
-
-
-def read_text(path: Path) -> str:
-    """UTF-8 text, with or without a byte order mark. Raises BadData for a missing file and for other encodings."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise BadData(path, f"nothing to read ({error.strerror})", "a text file") from error
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise BadData(path, f"the byte 0x{error.object[error.start]:02x}, which is not UTF-8", "UTF-8", line) from error
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and lines without their ends; blank lines are skipped. Raises BadData as `read_text`."""
-    return numbered_lines(read_text(path))
-
-
-def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Like `read_lines`, for text in memory."""
-    # str.splitlines would also break captions at U+2028 and other characters that are no line ends in these formats.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line and not line.isspace():
-            yield number, line.rstrip("\r")
-
-
-def collapse_whitespace(caption: str) -> str:
-    """The caption without outer white space and with single spaces inside, so that it fits on one line of any file."""
-    return " ".join(caption.split())
 
 
 class FileIndex:

@@ -15,8 +15,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from showtell.data.files import FileIndex, collapse_whitespace, read_lines, resolve_folder
+from showtell.data.files import resolve_folder
+from showtell.data.omissions import Omissions
+from showtell.data.photo_finder import AmbiguousName, PhotoFinder
 from showtell.data.rows import split_from_hash
+from showtell.data.text_files import collapse_whitespace, read_lines
 from showtell.errors import BadData, MissingImages
 from showtell.records import Sample
 
@@ -42,7 +45,7 @@ class _Captions(NamedTuple):
     texts: list[str]
 
 
-def read_flickr(location: str, languages: Sequence[str]) -> list[Sample]:
+def read_flickr(location: str, languages: Sequence[str], omissions: Omissions | None = None) -> list[Sample]:
     """Raises BadData when a file is missing or broken, or when lists, captions and photos do not fit together."""
     root = resolve_folder(location)
     photos = _first_existing(root, IMAGE_FOLDERS)
@@ -51,25 +54,37 @@ def read_flickr(location: str, languages: Sequence[str]) -> list[Sample]:
     listed = _read_lists(root) or _all_flickr30k_images(files[languages[0]], captions[languages[0]])
     if not listed:
         raise BadData(root, "no image in any split list", "trainImages.txt, devImages.txt or testImages.txt with names")
-    existing_files = FileIndex()
+    omissions = omissions or Omissions()
+    finder = PhotoFinder(photos)
     samples = []
     missing: dict[str, tuple[Path, int]] = {}
     # Only listed images are looked for: the archive's Flickr8k.token.txt captions one photo that it does not contain.
     for name, origin in listed.items():
-        path = photos / name
-        exists = path in existing_files
+        path = _find(finder, photos, name, origin)
         for language, file in files.items():
             if name not in captions[language]:
                 found = f"{name!r}, which has no caption in {file.name}"
                 raise BadData(origin.file, found, "names of images with captions", origin.line)
             line, texts = captions[language][name]
-            if not exists:
+            if path is None:
                 missing.setdefault(name, (file, line))
-            samples.append(Sample(name, path, tuple(texts), origin.split, language))
+            else:
+                samples.append(Sample(name, path, tuple(texts), origin.split, language))
     if missing:
         name, (file, line) = next(iter(missing.items()))
         raise MissingImages(file, photos / name, list(missing), line)
+    # Not faults: the published lists leave out some of the photos, and one caption is of no photo.
+    unlisted = {name for by_name in captions.values() for name in by_name} - listed.keys()
+    omissions.skip("photo in no split list", len(unlisted), "photos in no split list")
     return samples
+
+
+def _find(finder: PhotoFinder, photos: Path, name: str, origin: _ListedImage) -> Path | None:
+    try:
+        return finder.find(photos, name)
+    except AmbiguousName as error:
+        found = f"{name!r}, which may be {error}"
+        raise BadData(origin.file, found, "the name of one photo", origin.line) from error
 
 
 def _first_existing(root: Path, names: Iterable[str]) -> Path:

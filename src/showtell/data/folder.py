@@ -1,78 +1,106 @@
 """`folder:DIR`: photos in a folder, with their captions beside them.
 
-Either every photo has a text file of the same stem (`dog.jpg`, `dog.txt`), one caption per line, or there are files
-`metadata.jsonl` with lines such as `{"file_name": "dog.jpg", "text": "a dog"}` (Hugging Face's imagefolder; `captions`
-may give a list). Where there is a metadata.jsonl, photos that it does not name are ignored.
+Either photos have a file of captions each (`sidecars`), or there are tables `metadata.jsonl` or `metadata.csv` with
+file_name and text (Hugging Face's imagefolder), beside the photos or at the top. Where there is such a table, files
+beside single photos do not count.
 
-Photos below a subfolder train/, dev/ (or val/, validation/) or test/ belong to that split; for others a hash of the
-name decides (`rows`). Subfolders are searched to any depth; hidden files are skipped.
+Photos below a folder train/, dev/ (or val/, valid/, validation/) or test/ belong to that split (`split_folders`), at
+any depth; where there are no such folders, a hash of the name decides (`rows`). Subfolders are searched to any depth.
+Names of other folders mean nothing, not even Kohya's `10_dog`: photos are not repeated.
 """
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from showtell.data.files import collapse_whitespace, read_lines, resolve_folder
-from showtell.data.rows import SPLITS, Row, relative_name, samples_from_rows
-from showtell.data.tables import jsonl_rows
+from showtell.data.columns import is_known
+from showtell.data.files import resolve_folder
+from showtell.data.folder_files import JSON_SUFFIX, METADATA, FolderFiles, is_about_the_data, list_files
+from showtell.data.omissions import NO_CAPTION, NO_PHOTO, Omissions
+from showtell.data.rows import Row, relative_name, samples_from_rows
+from showtell.data.sidecars import match_sidecars, sidecar_rows
+from showtell.data.split_folders import FolderSplits
+from showtell.data.tables import csv_rows, jsonl_rows
 from showtell.errors import BadData
-from showtell.image_formats import has_image_suffix
 from showtell.records import Sample
 
-METADATA = "metadata.jsonl"
-OTHER_TEXT_FILES = frozenset({"readme.txt", "license.txt", "licence.txt"})
 
+def read_folder(location: str, languages: Sequence[str], omissions: Omissions | None = None) -> list[Sample]:
+    """Photos without captions, captions without photos and pictures that are not read go to `omissions`.
 
-def read_folder(location: str, languages: Sequence[str]) -> list[Sample]:
-    """Raises BadData for photos without captions, captions without photos, and broken files."""
+    Raises BadData when no photo has captions, for captioned photos beside split folders, and for broken files.
+    """
     root = resolve_folder(location)
-    files = list(_files(root))
-    tables = [file for file in files if file.name == METADATA]
-    rows = (row for table in tables for row in jsonl_rows(table)) if tables else _sidecar_rows(root, files)
-    return samples_from_rows((_with_split(row, root) for row in rows), languages, root)
+    omissions = Omissions() if omissions is None else omissions
+    files = list_files(root, omissions)
+    rows = _metadata_rows(files, omissions) if files.metadata else _sidecar_rows(root, files, omissions)
+    splits = FolderSplits()
+    samples = samples_from_rows(rows, languages, root, omissions=omissions, split_of=splits)
+    splits.check(root)
+    if files.metadata:
+        named = {sample.image for sample in samples}
+        tables = ", ".join(relative_name(root, table) for table in files.metadata[:3])
+        for photo in files.photos:
+            if photo not in named:
+                omissions.add(NO_CAPTION, relative_name(root, photo), f"no caption in {tables}")
+    return samples
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """All files, sorted: the order in which a disk lists them is no order to train or report in."""
-
-    def refuse(error: OSError) -> None:
-        raise BadData(error.filename, f"no way to read it ({error.strerror})", "a readable folder") from error
-
-    for folder, subfolders, names in os.walk(root, onerror=refuse):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(folder) / name
+def _metadata_rows(files: FolderFiles, omissions: Omissions) -> Iterator[Row]:
+    """Raises BadData for two tables in one folder."""
+    seen: dict[Path, Path] = {}
+    for table in files.metadata:
+        if table.parent in seen:
+            raise BadData(table, f"{seen[table.parent].name} beside it", "one of them; remove the other")
+        seen[table.parent] = table
+        yield from jsonl_rows(table) if table.suffix.lower() == ".jsonl" else csv_rows(table, omissions)
 
 
-def _sidecar_rows(root: Path, files: Sequence[Path]) -> Iterator[Row]:
-    images: dict[Path, Path] = {}
-    for file in files:
-        if has_image_suffix(file):
-            stem = file.with_suffix("")
-            if stem in images:
-                raise BadData(file, f"{images[stem].name} beside it", "one image for each stem")
-            images[stem] = file
-    if not images:
-        raise BadData(root, "no images", f"files such as dog.jpg with dog.txt, or a {METADATA}")
-    sidecars = {file.with_suffix(""): file for file in files if file.suffix.lower() == ".txt"}
-    for stem, sidecar in sidecars.items():
-        if stem not in images and sidecar.name.lower() not in OTHER_TEXT_FILES:
-            raise BadData(sidecar, f"no image {stem.name} beside it", "an image of the same stem")
-    for stem, image in images.items():
-        if stem not in sidecars:
-            raise BadData(image, "no captions", f"{stem.name}.txt beside it, one caption per line")
-        rows = [
-            Row(sidecars[stem], line, image.name, (collapse_whitespace(text),))
-            for line, text in read_lines(sidecars[stem])
-        ]
-        if not rows:
-            raise BadData(sidecars[stem], "an empty caption", "one caption per line", line=1)
+def _sidecar_rows(root: Path, files: FolderFiles, omissions: Omissions) -> Iterator[Row]:
+    if not files.photos:
+        of_others = f" but {len(files.not_read)} of a format that is not read" if files.not_read else ""
+        raise BadData(root, f"no images{of_others}", f"files such as dog.jpg with dog.txt, or {' or '.join(METADATA)}")
+    sidecars, unmatched = match_sidecars(files.photos, files.texts)
+    _, unmatched = match_sidecars(files.not_read, unmatched)
+    empty: list[Path] = []
+    has_captions = False
+    for photo in files.photos:
+        rows = [row for sidecar in sidecars.get(photo, ()) for row in sidecar_rows(photo, sidecar)]
+        has_captions = has_captions or bool(rows)
         yield from rows
+        if not rows:
+            text = next((sidecar.file for sidecar in sidecars.get(photo, ())), None)
+            empty += [] if text is None else [text]
+            detail = f"no caption: {text.name} is empty" if text else f"no caption: no {photo.stem}.txt beside it"
+            omissions.add(NO_CAPTION, relative_name(root, photo), detail)
+    if not has_captions:
+        raise _no_captions(root, files, unmatched, empty)
+    for text in unmatched:
+        if is_about_the_data(text) or text.suffix.lower() == JSON_SUFFIX:
+            omissions.skip("other file")
+        else:
+            omissions.add(NO_PHOTO, relative_name(root, text), f"captions of no photo: no image {text.stem} beside it")
 
 
-def _with_split(row: Row, root: Path) -> Row:
-    top, slash, _ = relative_name(root, row.file.parent / row.image).partition("/")
-    return row._replace(split=SPLITS[top]) if slash and row.split is None and top in SPLITS else row
+def _no_captions(root: Path, files: FolderFiles, unmatched: Sequence[Path], empty: Sequence[Path]) -> BadData:
+    """Why no photo of the folder has captions, and what to do."""
+    if empty:
+        return BadData(empty[0], "an empty caption", "one caption per line", line=1)
+    photo = files.photos[0]
+    others = f", nor for {len(files.photos) - 1} other photos" if len(files.photos) > 1 else ""
+    expected = f"{photo.stem}.txt beside it, one caption per line, or a {METADATA[0]}"
+    table = next((file for file in [*files.tables, *unmatched[:10]] if _may_be_a_table(file)), None)
+    if table is not None:
+        kind = {".jsonl": "jsonl", ".parquet": "parquet"}.get(table.suffix.lower(), "csv")
+        expected += f"; if {relative_name(root, table)} holds the captions of all, give {kind}:{table}"
+    return BadData(photo, f"no captions{others}", expected)
+
+
+def _may_be_a_table(file: Path) -> bool:
+    """Whether it may hold the captions of all photos: by its suffix, or by the names of columns in its first line."""
+    if file.suffix.lower() != ".txt":
+        return file.suffix.lower() != JSON_SUFFIX
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        return any(map(is_known, re.split(r"[,;|\t]", lines.readline(500).strip("\ufeff \n"))))

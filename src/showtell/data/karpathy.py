@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from showtell.data.coco import read_json
-from showtell.data.files import collapse_whitespace, expand_path, resolve_folder
+from showtell.data.files import expand_path, resolve_folder
+from showtell.data.omissions import Omissions
 from showtell.data.rows import Row, samples_from_rows
+from showtell.data.text_files import collapse_whitespace
 from showtell.errors import BadData
 from showtell.records import Sample
 
@@ -31,21 +33,22 @@ class KarpathyImage(NamedTuple):
     captions: tuple[str, ...]
 
 
-def read_karpathy(location: str, languages: Sequence[str]) -> list[Sample]:
+def read_karpathy(location: str, languages: Sequence[str], omissions: Omissions | None = None) -> list[Sample]:
     """Raises BadData for a file of another form, an unknown split and photos that do not exist."""
     name, comma, images = location.rpartition(",")
     if not comma:
         raise BadData(location, "no folder of photos", "karpathy:FILE.json,IMAGES")
-    folder = resolve_folder(images).absolute()  # the paths in a Row are relative to its file
-    return samples_from_rows(karpathy_rows(expand_path(name), folder), languages, folder)
+    folder = resolve_folder(images).absolute()
+    rows = karpathy_rows(expand_path(name))
+    return samples_from_rows(rows, languages, folder, omissions=omissions, images_in=folder)
 
 
-def karpathy_rows(file: Path, folder: Path) -> Iterator[Row]:
+def karpathy_rows(file: Path) -> Iterator[Row]:
     """One row per image. Raises BadData as `parse_karpathy`, and for an image without captions or with an empty one."""
     for image in parse_karpathy(file, read_json(file)):
         if not image.captions or not all(image.captions):
             raise BadData(file, f"{image.path} with an empty caption or none", "captions")
-        yield Row(file, 1, str(folder / image.path), image.captions, image.split)
+        yield Row(file, 1, image.path, image.captions, image.split)
 
 
 def parse_karpathy(file: Path, document: Any) -> Iterator[KarpathyImage]:

@@ -1,8 +1,9 @@
 """Matches candidate captions to the references of the same image, and reports images that have only one of them.
 
 The name of a candidate is looked up among the primary names of the references, then among their other names, then again
-without its leading folders, and last by its file name alone. A file name or other non-primary name that several images
-share matches none of them: a guess would be scored like a match.
+without its leading folders, then by its file name alone, in any case and Unicode form, and last without the suffix of
+an image. A file name or other non-primary name that several images share matches none of them: a guess would be scored
+like a match.
 
 Nothing is left out silently: an error names all kinds of problems at once, unless the caller leaves out the images of
 a kind or scores missing captions as empty.
@@ -12,12 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Final
 
 from showtell.config import nearest
 from showtell.data.candidates import Candidate
+from showtell.data.omissions import first_names
+from showtell.data.photo_finder import comparable_name, plain_name
 from showtell.data.references import References
 from showtell.errors import BadConfig, BadData
+from showtell.image_formats import has_image_suffix
 
 PROBLEMS: Final = ("missing", "unknown", "duplicate", "empty", "unreferenced")
 """Kinds: no candidate; a candidate of no image; several candidates; an empty candidate; no references."""
@@ -119,11 +124,12 @@ class _ImageIndex:
         if len(self._primary) < len(references):
             raise ValueError("two images have one primary name")
         self._other_names: dict[str, int] = {}
-        self._files: dict[str, int] = {}
+        self._looser: tuple[dict[str, int], ...] = tuple({} for _ in LOOSER_NAMES)
         for index, image in enumerate(references):
             for name in image.names:
                 _add_name(self._other_names, name, index)
-                _add_name(self._files, _file_name(name), index)
+                for indices, looser_name in zip(self._looser, LOOSER_NAMES, strict=True):
+                    _add_name(indices, looser_name(name), index)
 
     def find(self, name: str) -> int | None:
         """None when there is no such image, AMBIGUOUS when there are several."""
@@ -131,7 +137,10 @@ class _ImageIndex:
             index = self._primary.get(path, self._other_names.get(path))
             if index is not None:
                 return index
-        return self._files.get(_file_name(name))
+        for indices, looser_name in zip(self._looser, LOOSER_NAMES, strict=True):
+            if (index := indices.get(looser_name(name))) is not None:
+                return index
+        return None
 
 
 def _add_name(indices: dict[str, int], name: str, index: int) -> None:
@@ -140,18 +149,31 @@ def _add_name(indices: dict[str, int], name: str, index: int) -> None:
 
 
 def _file_name(path: str) -> str:
-    return path.replace("\\", "/").rpartition("/")[2]
+    return plain_name(path).rpartition("/")[2]
+
+
+def _comparable_file_name(path: str) -> str:
+    return comparable_name(_file_name(path))
+
+
+def _stem(path: str) -> str:
+    name = _comparable_file_name(path)
+    return str(PurePosixPath(name).with_suffix("")) if has_image_suffix(name) else name
+
+
+LOOSER_NAMES: Final = (_file_name, _comparable_file_name, _stem)
+"""Tried in this order after the name as it stands: without folders, in any case and Unicode form, without suffix."""
 
 
 def _path_suffixes(path: str) -> Iterator[str]:
     """The path without its first folder, the first two, and so on, down to one folder and the file name."""
-    parts = path.replace("\\", "/").split("/")
+    parts = plain_name(path).split("/")
     return ("/".join(parts[start:]) for start in range(len(parts) - 1))
 
 
 def _report(problems: dict[str, list[str]], ambiguous: Sequence[str], references_file: str) -> str:
     """One sentence for each kind of problem, with what to do about it."""
-    several = f"; several images have the name {_first_names(ambiguous)}" if ambiguous else ""
+    several = f"; several images have the name {first_names(ambiguous)}" if ambiguous else ""
     descriptions = {
         "missing": f"no caption for {{}} of {references_file}",
         "unknown": f"captions of {{}} that are not in {references_file}{several}",
@@ -160,7 +182,7 @@ def _report(problems: dict[str, list[str]], ambiguous: Sequence[str], references
         "unreferenced": f"no references for {{}} in {references_file}",
     }
     return ". ".join(
-        f"{descriptions[kind].format(f'{_images(len(names))} ({_first_names(names)})')}: --leave-out {kind}"
+        f"{descriptions[kind].format(f'{_images(len(names))} ({first_names(names)})')}: --leave-out {kind}"
         + (" or --score-empty" if kind in SCORABLE_AS_EMPTY else "")
         for kind, names in problems.items()
     )
@@ -168,10 +190,3 @@ def _report(problems: dict[str, list[str]], ambiguous: Sequence[str], references
 
 def _images(count: int) -> str:
     return f"{count} image{'s' if count != 1 else ''}"
-
-
-def _first_names(names: Sequence[str]) -> str:
-    """Up to three of the names, and how many more there are."""
-    # A name from JSON may hold a line end, and a message is one line.
-    first = ", ".join(name if name.isprintable() else repr(name) for name in names[:3])
-    return f"{first} and {len(names) - 3} more" if len(names) > 3 else first

@@ -18,10 +18,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from showtell.data.columns import columns_of
 from showtell.data.containers import ImageRecord, samples_from_records, split_from_file_name
-from showtell.data.files import collapse_whitespace, expand_path
+from showtell.data.files import expand_path
+from showtell.data.photo_finder import AmbiguousName, PhotoFinder
 from showtell.data.rows import SPLITS
-from showtell.data.tables import COLUMNS
+from showtell.data.text_files import collapse_whitespace
 from showtell.errors import BadData, BadImage, MissingExtra
 from showtell.records import Sample
 
@@ -71,7 +73,9 @@ def parquet_records(file: Path) -> Iterator[ImageRecord]:
         modified = file.stat().st_mtime_ns
         table = arrow.ParquetFile(file)
         # The plainest name counts where there are several, such as image beside file_name.
-        names = {COLUMNS[name]: name for name in reversed(COLUMNS) if name in table.schema_arrow.names}
+        roles = ("image", "caption", "captions", "split", "language")
+        found_columns = {role: columns_of(role, table.schema_arrow.names) for role in roles}
+        names = {role: columns[0] for role, columns in found_columns.items() if columns}
         text = "captions" if "captions" in names else "caption"
         if "image" not in names or text not in names:
             found = f"the columns {', '.join(table.schema_arrow.names)}"
@@ -83,6 +87,7 @@ def parquet_records(file: Path) -> Iterator[ImageRecord]:
         wanted = {key: names[key] for key in (text, "split", "language") if key in names}
         if as_paths:
             wanted["image"] = names["image"]
+        finder = PhotoFinder(file.parent)
         for group in range(table.num_row_groups):
             rows = table.read_row_group(group, columns=list(wanted.values())).to_pylist()
             for number, row in enumerate(rows):
@@ -92,11 +97,19 @@ def parquet_records(file: Path) -> Iterator[ImageRecord]:
                     photo = ParquetImage(file, group, number, names["image"], modified)
                     yield _record(file, name, photo, cells.pop(text), cells)
                 elif cells["image"]:
-                    yield _record(file, cells["image"], file.parent / cells["image"], cells.pop(text), cells)
+                    yield _record(file, cells["image"], _find(finder, file, cells["image"]), cells.pop(text), cells)
                 else:
                     raise BadData(file, f"no image in {name}", "a path")
     except (OSError, _error()) as error:
         raise BadData(file, f"nothing that can be read ({error})", "a whole parquet file") from error
+
+
+def _find(finder: PhotoFinder, file: Path, name: str) -> Path:
+    """Where the photo should be, if there is none. Raises BadData for a name of several photos."""
+    try:
+        return finder.find(file.parent, name) or file.parent / name
+    except AmbiguousName as error:
+        raise BadData(file, f"{name!r}, which may be {error}", "the path of one photo") from error
 
 
 def _record(file: Path, name: str, photo: Path | ParquetImage, captions: object, cells: dict[str, Any]) -> ImageRecord:

@@ -21,8 +21,9 @@ from typing import Any, Final
 from showtell.data import karpathy, rows
 from showtell.data.caption_files import CaptionRecord, parse_document, parse_records, select_language
 from showtell.data.coco import parse_coco
-from showtell.data.files import collapse_whitespace, expand_path, numbered_lines, read_text
+from showtell.data.files import expand_path
 from showtell.data.spec import READERS, read_samples, select_split
+from showtell.data.text_files import collapse_whitespace, numbered_lines, read_text
 from showtell.errors import BadData
 
 SPLITS: Final = {**rows.SPLITS, **karpathy.SPLITS}
@@ -73,7 +74,8 @@ def _records(file: Path) -> Iterator[CaptionRecord]:
 
 
 def _coco_records(file: Path, document: Any) -> Iterator[CaptionRecord]:
-    names, captions = parse_coco(file, document)
+    """Annotations made for pycocoevalcap may name no files, and are known by their ids alone."""
+    names, captions = parse_coco(file, document, are_files_named=False)
     for image_id, name in names.items():
         yield CaptionRecord(str(file), (image_id, name), tuple(captions.get(image_id, ())))
 

@@ -1,6 +1,6 @@
 """`shards:PATTERN`: tar files as WebDataset has them, photos and captions of one stem beside each other.
 
-    key.jpg with key.txt (a caption per line), or key.json (caption or captions; optional split, language)
+    key.jpg with key.txt or key.caption (a caption per line), or key.json (caption or captions; also split, language)
 
 A split that no JSON gives may be what the tar's name begins with (train-000.tar).
 
@@ -23,35 +23,47 @@ from pathlib import Path
 from typing import Any
 
 from showtell.data.containers import FileSlice, ImageRecord, samples_from_records, split_from_file_name
-from showtell.data.files import collapse_whitespace, expand_path
+from showtell.data.files import expand_path
+from showtell.data.folder_files import is_about_the_data
+from showtell.data.omissions import NO_CAPTION, NO_PHOTO, NOT_READ, Omissions, not_read_detail
 from showtell.data.rows import SPLITS
+from showtell.data.text_files import collapse_whitespace, decode_text, numbered_lines
 from showtell.errors import BadData
-from showtell.image_formats import IMAGE_SUFFIXES
+from showtell.image_formats import IMAGE_SUFFIXES, has_undecoded_suffix
 from showtell.records import Sample
 
-TEXT_SUFFIXES = frozenset({".txt", ".json"})
+TEXT_SUFFIXES = frozenset({".txt", ".caption", ".captions", ".json"})
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
-def read_shards(location: str, languages: Sequence[str]) -> list[Sample]:
-    """Raises BadData for a missing or broken tar, a photo without captions, and captions that make no sense."""
+def read_shards(location: str, languages: Sequence[str], omissions: Omissions | None = None) -> list[Sample]:
+    """Raises BadData for a missing or broken tar, one without captions, and captions that make no sense."""
     files = [file for pattern in _expand(str(expand_path(location))) for file in _files(pattern)]
     if not files:
         raise BadData(location, "no numbers in a pair of braces", "the smaller one first, as in {000..012}")
-    return samples_from_records((record for file in files for record in shard_records(file)), languages, location)
+    omissions = omissions or Omissions()
+    records = (record for file in files for record in shard_records(file, omissions))
+    return samples_from_records(records, languages, location)
 
 
-def shard_records(file: Path) -> Iterator[ImageRecord]:
+def shard_records(file: Path, omissions: Omissions) -> Iterator[ImageRecord]:
     """The photos of one tar, in its order. Raises BadData."""
     photos: dict[str, FileSlice] = {}
     texts: dict[str, dict[str, bytes]] = {}
+    not_read: set[str] = set()
     try:
         modified = file.stat().st_mtime_ns
         with tarfile.open(file, "r:") as tar:
             for member in tar:
                 path = Path(member.name)
                 suffix, key = path.suffix.lower(), str(path.with_suffix(""))
-                if path.name.startswith(".") or suffix not in IMAGE_SUFFIXES | TEXT_SUFFIXES:
+                if path.name.startswith("."):
+                    omissions.skip("hidden file")
+                    continue
+                if has_undecoded_suffix(path):
+                    not_read.add(key)
+                    omissions.add(NOT_READ, f"{file.stem}/{member.name}", not_read_detail(path))
+                if suffix not in IMAGE_SUFFIXES | TEXT_SUFFIXES:
                     continue
                 if not member.isreg() or member.issparse():
                     raise BadData(file, f"{member.name}, which is a link, a folder or sparse", "plain files")
@@ -67,10 +79,19 @@ def shard_records(file: Path) -> Iterator[ImageRecord]:
         raise BadData(file, f"no whole tar file ({error})", "an uncompressed tar; make or download it again") from error
     if not photos:
         raise BadData(file, "no photos", f"files such as 000.jpg with 000.txt ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    for key in sorted(texts.keys() - photos.keys() - not_read):
+        if is_about_the_data(Path(key)):
+            omissions.skip("other file")
+        else:
+            omissions.add(NO_PHOTO, f"{file.stem}/{key}", "captions of no photo")
+    if not photos.keys() & texts.keys():
+        key = next(iter(photos))
+        raise BadData(file, f"no captions of {key}", f"{key}.txt or {key}.json")
     for key, photo in photos.items():
-        if key not in texts:
-            raise BadData(file, f"no captions of {key}", f"{key}.txt or {key}.json")
-        yield _record(file, key, photo, texts[key])
+        if key in texts:
+            yield _record(file, key, photo, texts[key])
+        else:
+            omissions.add(NO_CAPTION, f"{file.stem}/{key}", "no caption: no text or JSON file of this stem")
 
 
 def _check_end(file: Path, offset: int) -> None:
@@ -86,10 +107,13 @@ def _check_end(file: Path, offset: int) -> None:
 
 def _record(file: Path, key: str, photo: FileSlice, texts: dict[str, bytes]) -> ImageRecord:
     try:
-        row: dict[str, Any] = json.loads(texts[".json"].decode("utf-8-sig")) if ".json" in texts else {}
-        if ".txt" in texts:
-            # Not splitlines: see `files.read_lines`.
-            row["captions"] = texts[".txt"].decode("utf-8-sig").split("\n")
+        decoded = {suffix: decode_text(f"{file}, {key}{suffix}", raw) for suffix, raw in texts.items()}
+        row: dict[str, Any] = json.loads(decoded[".json"]) if ".json" in decoded else {}
+        plain = [text for suffix, text in decoded.items() if suffix != ".json"]
+        if len(plain) > 1:
+            raise ValueError(f"in {' and '.join(decoded)}")
+        if plain:
+            row["captions"] = [line for _, line in numbered_lines(plain[0])]
         captions = row["captions"] if "captions" in row else [row["caption"]]
         if not isinstance(captions, list):
             raise TypeError(f"captions {captions!r}")

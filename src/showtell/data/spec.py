@@ -1,7 +1,7 @@
 """Data specs such as `flickr:DIR` or `shapes:2000`: the word before the colon names the reader.
 
-A new format is one module with a `read(location, languages)` function and one line in `READERS`. A reader imports an
-optional package only when it is called.
+A new format is one module with a `read(location, languages, omissions)` function and one line in `READERS`. A reader
+imports an optional package only when it is called.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from showtell.data.features import read_features
 from showtell.data.flickr import read_flickr
 from showtell.data.folder import read_folder
 from showtell.data.karpathy import read_karpathy
+from showtell.data.omissions import Omissions
 from showtell.data.parquet import read_parquet
+from showtell.data.rows import SPLITS
 from showtell.data.shapes import read_shapes
 from showtell.data.shards import read_shards
 from showtell.data.tables import read_csv, read_jsonl
@@ -29,7 +31,14 @@ class Reader(NamedTuple):
 
     syntax: str
     summary: str
-    read: Callable[[str, Sequence[str]], list[Sample]]
+    read: Callable[[str, Sequence[str], Omissions], list[Sample]]
+
+
+def _complete(
+    read: Callable[[str, Sequence[str]], list[Sample]],
+) -> Callable[[str, Sequence[str], Omissions], list[Sample]]:
+    """A reader of data that leaves nothing out."""
+    return lambda location, languages, _: read(location, languages)
 
 
 READERS: Final = {
@@ -38,17 +47,20 @@ READERS: Final = {
     "karpathy": Reader("karpathy:FILE,IMAGES", "Karpathy's splits of COCO, Flickr8k, Flickr30k", read_karpathy),
     "csv": Reader("csv:FILE[,IMAGES]", "a table with the columns image and caption", read_csv),
     "jsonl": Reader("jsonl:FILE", "JSON objects with image and caption or captions", read_jsonl),
-    "parquet": Reader("parquet:FILE_OR_FOLDER", "tables with photos in them or beside them", read_parquet),
+    "parquet": Reader("parquet:FILE_OR_FOLDER", "tables with photos in them or beside them", _complete(read_parquet)),
     "shards": Reader("shards:PATTERN", "tar files of photos and captions (WebDataset)", read_shards),
-    "folder": Reader("folder:DIR", "photos with text files beside them, or a metadata.jsonl", read_folder),
-    "features": Reader("features:FILE", "what `showtell data features` wrote", read_features),
-    "cs231n": Reader("cs231n:DIR", "COCO features and captions of Stanford's CS231n", read_cs231n),
-    "shapes": Reader("shapes:N[,seed=0]", "N training drawings of coloured shapes, drawn on the fly", read_shapes),
+    "folder": Reader("folder:DIR", "photos with text files beside them, or a metadata file", read_folder),
+    "features": Reader("features:FILE", "what `showtell data features` wrote", _complete(read_features)),
+    "cs231n": Reader("cs231n:DIR", "COCO features and captions of Stanford's CS231n", _complete(read_cs231n)),
+    "shapes": Reader(
+        "shapes:N[,seed=0]", "N training drawings of coloured shapes, drawn on the fly", _complete(read_shapes)
+    ),
 }
 
 
-def read_samples(spec: str, languages: Sequence[str] = ("en",)) -> list[Sample]:
-    """One Sample per image and language, in the order of the files; the languages of an image follow each other.
+def read_samples(spec: str, languages: Sequence[str] = ("en",), omissions: Omissions | None = None) -> list[Sample]:
+    """One Sample per image and language, in the order of the files; the languages of an image follow each other. What
+    is left out is added to `omissions`.
 
     Raises BadConfig for a spec that cannot be followed, and BadData when what it names makes no sense or holds nothing.
     """
@@ -59,12 +71,15 @@ def read_samples(spec: str, languages: Sequence[str] = ("en",)) -> list[Sample]:
         raise BadConfig(f"data spec {spec!r}: found nothing after {kind!r}; expected {READERS[kind].syntax}")
     if not languages:
         raise BadConfig(f"data spec {spec!r}: found no languages; expected at least one, such as en")
-    return READERS[kind].read(location, tuple(dict.fromkeys(languages)))
+    return READERS[kind].read(location, tuple(dict.fromkeys(languages)), omissions or Omissions())
 
 
 def select_split(samples: Sequence[Sample], split: str) -> list[Sample]:
-    """The samples of one split, in their order. Raises BadConfig, naming the splits that exist, when there are none."""
-    chosen = [sample for sample in samples if sample.split == split]
+    """The samples of one split, in their order; `val` and the like mean dev.
+
+    Raises BadConfig, naming the splits that exist, when there are none.
+    """
+    chosen = [sample for sample in samples if sample.split == SPLITS.get(split.lower(), split)]
     if not chosen:
         raise BadConfig(f"the data has no split {split!r}{nearest(split, {sample.split for sample in samples})}")
     return chosen

@@ -10,6 +10,7 @@ import numpy as np
 
 from showtell.errors import BadConfig, BadData
 from showtell.metrics.bleu import bleu_from_stats, bleu_stats
+from showtell.metrics.caption_maps import Candidates, References, candidate_captions, reference_captions
 from showtell.metrics.cider import cider
 from showtell.metrics.diversity import (
     bad_endings,
@@ -38,17 +39,16 @@ JAVA_METRICS: Final = ("METEOR", "SPICE")
 RESAMPLES: Final = 1000
 
 
-def score(
-    candidates: Mapping[str, str], references: Mapping[str, Sequence[str]], language: str = "en"
-) -> dict[str, float]:
+def score(candidates: Candidates, references: References, language: str = "en") -> dict[str, float]:
     """`BLEU-1` to `BLEU-4`, `ROUGE-L` and `CIDEr` as pycocoevalcap computes them, and diversity metrics.
 
-    Both mappings are by image name, in any order. docs/metrics.md explains each metric.
+    Both are by image, in any order: `{image: caption}` and `{image: [caption, ...]}`, or in pycocoevalcap's and COCO's
+    forms (`caption_maps`). docs/metrics.md explains each metric. CIDEr of a single image is 0.
 
-    Raises BadData when the images differ, and when there are none or some have no reference; BadConfig for a language
-    without tokenization rules.
+    Raises BadData for another form, when the images differ, and when there are none or some have no reference;
+    BadConfig for a language without tokenization rules.
     """
-    return Evaluation(candidates, references, language).scores
+    return Evaluation(candidate_captions(candidates), reference_captions(references), language).scores
 
 
 class _AdditiveMetric(NamedTuple):

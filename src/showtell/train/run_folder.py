@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from showtell.config import dump_recipe, parse_recipe, read_recipe
 from showtell.core.tokenizer import Tokenizer
 from showtell.errors import BadConfig
 from showtell.files import write_text
+from showtell.records import Sample
 from showtell.settings import Recipe
+from showtell.train.data_record import changes, read_records, record_samples, write_records
 from showtell.train.state import TrainProgress, read_progress
 
 
@@ -19,6 +22,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
+        self.data = path / "data.jsonl"
         self.log_file = path / "log.jsonl"
         self.tokenizer = path / "tokenizer.json"
         self.state = path / "last" / "state.safetensors"
@@ -40,6 +44,7 @@ class RunFolder:
                 raise BadConfig(f"{folder}: cannot be made ({error.strerror}); give another folder") from error
         # The captions may have been corrected since, too.
         self.tokenizer.unlink(missing_ok=True)
+        self.data.unlink(missing_ok=True)
         write_text(self.config, dump_recipe(recipe))
 
     def check(self, recipe: Recipe) -> None:
@@ -49,6 +54,36 @@ class RunFolder:
                 f"{self.path} holds a run with other settings ({_difference(existing, recipe)}); give the same ones to "
                 "resume, or another folder"
             )
+
+    def check_data(self, samples: Sequence[Sample], is_finished: bool, allow_changes: bool = False) -> str | None:
+        """Compare the data with those that the run began with; a new run records them.
+
+        Returns a sentence for the user where the run goes on although the data have changed, or may have. Raises
+        BadConfig, saying what has changed, unless `allow_changes`; BadData for a photo that cannot be read.
+        """
+        is_known = self.data.exists()
+        before = read_records(self.data) if is_known else []
+        now = record_samples(samples, before)
+        changed = changes(before, now) if is_known else []
+        if changed and not allow_changes:
+            held, otherwise = "an unfinished run", "restore the data to resume, or add --allow-changed-data to go on"
+            if is_finished:
+                held, otherwise = "a finished run", "or export the model as it is"
+            raise BadConfig(
+                f"{self.path} holds {held} with other data: {'; '.join(changed)}; give another folder to train on the "
+                f"data as they are now, {otherwise}"
+            )
+        if before != now and not (changed and is_finished):
+            write_records(self.data, now)
+        if changed:
+            self.log(kind="data", changes=changed)
+            return f"{self.path}: the data have changed: {'; '.join(changed)}"
+        if not is_known and self.state.exists():
+            return (
+                f"{self.path} has no record of its data, as an earlier version wrote it: they may have changed since; "
+                "from now on changes are noticed"
+            )
+        return None
 
     def progress(self) -> TrainProgress:
         """The progress of the run; that of a new run if nothing is saved yet."""

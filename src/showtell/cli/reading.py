@@ -1,0 +1,23 @@
+"""Reading of data for every command: what a reader leaves out is said on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from showtell.records import Sample
+
+
+def read_data(spec: str, languages: Sequence[str]) -> list[Sample]:
+    """`read_samples`, with one line on what is left out."""
+    from showtell.data.omissions import Omissions
+    from showtell.data.spec import read_samples
+
+    omissions = Omissions()
+    samples = read_samples(spec, languages, omissions)
+    if summary := omissions.summary():
+        hint = f"; `showtell data check {spec}` names all" if omissions.faults else ""
+        print(f"showtell: {summary}{hint}", file=sys.stderr)
+    return samples

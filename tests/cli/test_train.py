@@ -1,0 +1,58 @@
+"""`showtell train` on a folder of photos: what it leaves out, and what it says when the photos have changed."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests import skips
+from tests.cli.in_process import showtell
+
+pytest.importorskip("torch", reason=skips.PACKAGES)
+TINY = [
+    *("model.encoder.pixels.size=32", "model.encoder.timm_kwargs={output_stride: 16}", "model.decoder.width=16"),
+    *("train.epochs=1", "train.views=1", "text.min_frequency=1", "decode.beam_size=1", "decode.max_length=6"),
+]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for split, number in (("Train", 3), ("valid", 1)):
+        (folder / split).mkdir(parents=True)
+        for n in range(number):
+            Image.new("RGB", (32, 32), (90 * n, 80, 80)).save(folder / split / f"{n}.png")
+            (folder / split / f"{n}.caption").write_text("a red square\nthe square\n")
+    return folder
+
+
+def test_a_run_and_what_it_says_of_changed_data(photos: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(photos / "Train" / "bare.png")
+    (photos / "Train" / "x.svg").write_text("<svg/>")
+    command = ["train", "shapes", f"data=folder:{photos}", *TINY, "--run", tmp_path / "run"]
+
+    def train(*more: str) -> tuple[int, str]:
+        done = showtell(*command, *more, SHOWTELL_CACHE=str(tmp_path / "cache"))
+        return done.returncode, done.stderr
+
+    status, said = train()
+    assert status == 0 and "3 photos to train on, 1 to validate on" in said
+    assert said.startswith(
+        "showtell: left out: 1 picture of a format that is not read (Train/x.svg), 1 photo without captions "
+        f"(Train/bare.png); `showtell data check folder:{photos}` names all\n"
+    )
+    assert (status, said.count("is finished")) == (0, 0)
+    status, said = train()
+    assert status == 0 and "is finished" in said
+
+    (photos / "Train" / "1.caption").write_text("a green square\n")
+    status, said = train()
+    assert status == 2 and "is finished" not in said
+    assert "holds a finished run with other data: 1 photo with other captions (Train/1.png)" in said
+    assert train("--allow-changed-data")[0] == 0
+
+
+def test_no_split_folder_is_passed_over(photos: Path, tmp_path: Path) -> None:
+    (photos / "Train").rename(photos / "Trainees")
+    done = showtell("train", "shapes", f"data=folder:{photos}", *TINY, "--run", tmp_path / "run")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
+    assert f"{photos / 'Trainees'}: found 3 captioned photos in a folder beside the split folders valid" in done.stderr
