@@ -106,10 +106,8 @@ def photos(images: Any) -> Iterator[Any]:
     """The photos of an iterable; a photo alone is one. Raises BadConfig for what is neither."""
     if is_one_photo(images):
         return iter((images,))
-    # A mapping would give its keys, a table (of pandas, say) the names of its columns.
-    if isinstance(images, Mapping) or hasattr(images, "columns"):
-        found = type(images).__name__
-        raise BadConfig(f"images: found a {found}; expected photos, give its values or one of its columns")
+    if hasattr(images, "columns"):  # a table of pandas, say, whose iterator gives the names of its columns
+        raise BadConfig(f"images: found a {type(images).__name__}; expected photos, give one of its columns")
     try:
         return iter(images)
     except TypeError as error:

@@ -81,7 +81,7 @@ class Captioner:
         self.has_common_grid = len({(manifest.grid, manifest.pixels.crop_mode) for manifest in manifests}) == 1
         # One model's calibration does not hold for the scores of an ensemble.
         self._calibration = {} if others else bundle.manifest.calibration
-        self._threads: int | None = None  # of the captioners that `load` made
+        self._loaded_from: tuple[Any, ...] | None = None  # of the captioners that `load` made
 
     @classmethod
     def load(
@@ -101,16 +101,16 @@ class Captioner:
         check_together(bundles)
         steppers = [_stepper(bundle, threads) for bundle in bundles]
         captioner = cls(bundles[0], steppers[0] if len(steppers) == 1 else Ensemble(steppers), bundles[1:])
-        captioner._threads = threads
+        # Another machine has the built-in model elsewhere, another process perhaps another current folder.
+        paths = [None if bundle.path == builtin() else bundle.path.absolute() for bundle in bundles]
+        fingerprints = [bundle.fingerprint for bundle in bundles]
+        captioner._loaded_from = threads, tuple(zip(paths, fingerprints, strict=True))
         return captioner
 
     def __reduce__(self) -> Any:
-        if self._threads is None:  # made of parts, which are pickled
-            return object.__reduce__(self)
-        # Another machine has the built-in model elsewhere.
-        paths = [None if bundle.path == builtin() else bundle.path.absolute() for bundle in self.bundles]
-        models = [(path, bundle.fingerprint) for path, bundle in zip(paths, self.bundles, strict=True)]
-        return _load_again, (type(self), self._threads, models)
+        if self._loaded_from is None:  # made of parts, which are pickled
+            return object.__reduce_ex__(self, 2)
+        return _load_again, (type(self), *self._loaded_from)
 
     def __copy__(self) -> Captioner:
         other = object.__new__(type(self))
