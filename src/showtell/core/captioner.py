@@ -107,9 +107,9 @@ class Captioner:
         captioner._loaded_from = threads, tuple(zip(paths, fingerprints, strict=True))
         return captioner
 
-    def __reduce__(self) -> Any:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         if self._loaded_from is None:  # made of parts, which are pickled
-            return object.__reduce_ex__(self, 2)
+            return super().__reduce_ex__(protocol)
         return _load_again, (type(self), *self._loaded_from)
 
     def __copy__(self) -> Captioner:
