@@ -1,5 +1,6 @@
 """Bundles: whole ones load, damaged ones are refused with the first damage named."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -8,7 +9,19 @@ from typing import Any
 import pytest
 
 from showtell import Captioner
-from showtell.core.bundle import MANIFEST, PARTS, builtin, load_bundle, write_bundle
+from showtell.core.bundle import (
+    CARD,
+    CHECKED,
+    MANIFEST,
+    PARTS,
+    builtin,
+    check_destination,
+    is_card_edited,
+    load_bundle,
+    write_bundle,
+    write_calibration,
+)
+from showtell.core.confidence import Calibration
 from showtell.errors import BadBundle
 from showtell.files import sha256
 
@@ -41,7 +54,7 @@ def test_a_copy_captions(bundle: Path) -> None:
     assert Captioner.load(bundle).languages == ("en", "ar")
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", CHECKED)
 def test_one_flipped_bit_is_found(bundle: Path, name: str) -> None:
     data = bytearray((bundle / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -50,11 +63,83 @@ def test_one_flipped_bit_is_found(bundle: Path, name: str) -> None:
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", CHECKED)
 def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
     (bundle / name).unlink()
     with pytest.raises(BadBundle, match=name):
         load_bundle(bundle)
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_a_file_without_a_record_is_named(bundle: Path, name: str) -> None:
+    files = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["files"]
+    change_manifest(bundle, files={key: record for key, record in files.items() if key != name})
+    with pytest.raises(BadBundle, match=f"has no entry for {name}"):
+        load_bundle(bundle)
+
+
+def test_a_git_lfs_pointer_is_called_so(bundle: Path) -> None:
+    (bundle / "encoder.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(BadBundle, match=r"encoder\.onnx: found a Git LFS pointer, .*run `git lfs pull`"):
+        load_bundle(bundle)
+
+
+# --- the model card
+
+
+def card_record(bundle: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["files"][CARD]
+    return record
+
+
+@pytest.mark.parametrize("text", ["My card.", "", None])
+def test_a_card_may_be_edited_and_removed(bundle: Path, text: str | None) -> None:
+    before = load_bundle(bundle)
+    if text is None:
+        (bundle / CARD).unlink()
+    else:
+        (bundle / CARD).write_text(text, encoding="utf-8")
+    assert load_bundle(bundle).manifest == before.manifest
+    change_manifest(bundle, files={name: before.manifest.files[name].model_dump() for name in CHECKED})
+    assert load_bundle(bundle).fingerprint == before.fingerprint
+
+
+def test_calibration_records_the_card_as_it_is(bundle: Path) -> None:
+    curves = {"en": Calibration(slope=1.0, intercept=0.5)}
+    assert not is_card_edited(bundle)
+    (bundle / CARD).write_text("My card.", encoding="utf-8")
+    assert is_card_edited(bundle)
+    write_calibration(bundle, curves)
+    digest = hashlib.sha256(b"My card.").hexdigest()
+    assert card_record(bundle) == {"sha256": digest, "size": 8} and not is_card_edited(bundle)
+    (bundle / CARD).unlink()
+    write_calibration(bundle, curves)
+    assert card_record(bundle)["sha256"] == digest and not is_card_edited(bundle)
+    assert load_bundle(bundle).manifest.calibration["en"] == curves["en"]
+
+
+def test_an_edited_card_is_not_overwritten(bundle: Path) -> None:
+    check_destination(bundle)
+    (bundle / CARD).write_text("My card.", encoding="utf-8")
+    parts, manifest = parts_and_manifest()
+    with pytest.raises(BadBundle, match=r"README\.md: has been edited and would be replaced; rename it .*--card"):
+        write_bundle(bundle, manifest, parts)
+    assert (bundle / CARD).read_text(encoding="utf-8") == "My card."
+    (bundle / CARD).rename(bundle / "mine.md")
+    write_bundle(bundle, manifest, parts)
+    assert (bundle / "mine.md").read_text(encoding="utf-8") == "My card."
+    assert (bundle / CARD).read_bytes() == (builtin() / CARD).read_bytes()
+
+
+def test_what_a_person_put_beside_a_model_stays_when_it_is_replaced(bundle: Path) -> None:
+    (bundle / "LICENSE").write_text("free", encoding="utf-8")
+    (bundle / ".git").mkdir()
+    (bundle / ".git" / "HEAD").write_text("ref", encoding="utf-8")
+    parts, manifest = parts_and_manifest()
+    write_bundle(bundle, {**manifest, "showtell": "9.9"}, parts)
+    assert load_bundle(bundle).manifest.showtell == "9.9"
+    assert {file.name for file in bundle.iterdir()} == {*PARTS, MANIFEST, "LICENSE", ".git"}
+    assert (bundle / ".git" / "HEAD").read_text(encoding="utf-8") == "ref"
 
 
 def test_a_cut_file_says_how_much_is_there(bundle: Path) -> None:

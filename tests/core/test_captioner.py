@@ -127,6 +127,28 @@ def test_it_is_lazy_and_holds_two_batches_at_most(captioner: Captioner) -> None:
     rows.close()
 
 
+def test_rows_before_an_error_come_before_it(captioner: Captioner) -> None:
+    """Of the iterable, and of a function that gives a photo."""
+
+    def stopped() -> Iterator[Path]:
+        yield from EXAMPLES[:3]
+        raise ConnectionError("gone")
+
+    def broken() -> Path:
+        raise LookupError("mine")
+
+    settings = captioner.settings(beam_size=1, max_length=3)
+    for images, error in ((stopped(), ConnectionError), ([*EXAMPLES[:3], broken, EXAMPLES[0]], LookupError)):
+        rows = captioner.caption_many(images, batch_size=2, decode=settings)
+        assert [next(rows).source for _ in range(3)] == EXAMPLES[:3]
+        with pytest.raises(error):
+            next(rows)
+    scores = captioner.score_captions([EXAMPLES[0], broken], [["a dog"]] * 2)
+    assert next(scores) is not None
+    with pytest.raises(LookupError):
+        next(scores)
+
+
 def test_several_captions_come_best_first_and_differ(captioner: Captioner) -> None:
     (row,) = captioner.caption_many([EXAMPLES[0]], num=3, decode=captioner.settings(length_penalty=1.0))
     assert len({c.text for c in row.captions}) == 3

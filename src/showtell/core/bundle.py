@@ -3,7 +3,8 @@
     bundle.json      format version, settings, languages, grid, and sha256 and size of every other file
     tokenizer.json   encoder.onnx   decoder.onnx   README.md (the model card)
 
-Loading checks every file against its hash, and the parts against each other, and refuses at the first mismatch.
+Loading checks every file that captioning reads against its hash, and the parts against each other, and refuses at the
+first mismatch. The card is for people: it may be edited or removed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from showtell.core.confidence import Calibration
+from showtell.core.no_bundle import MANIFEST as MANIFEST
+from showtell.core.no_bundle import what_it_is
 from showtell.core.tokenizer import Tokenizer
 from showtell.errors import BadBundle
 from showtell.files import sha256, write_text
@@ -27,8 +30,10 @@ from showtell.settings import DecodeSettings, Language, PixelSettings
 
 FORMAT = 2
 """Format 1 had other names of settings."""
-PARTS = ("tokenizer.json", "encoder.onnx", "decoder.onnx", "README.md")
-MANIFEST = "bundle.json"
+CARD = "README.md"
+CHECKED = ("tokenizer.json", "encoder.onnx", "decoder.onnx")
+PARTS = (*CHECKED, CARD)
+LFS_POINTER = b"version https://git-lfs"
 
 
 class FileRecord(BaseModel):
@@ -75,6 +80,11 @@ class Bundle:
     tokenizer: Tokenizer
 
     @property
+    def fingerprint(self) -> tuple[str, ...]:
+        """Equal for bundles that write the same, with the same settings."""
+        return tuple(self.manifest.files[name].sha256 for name in CHECKED)
+
+    @property
     def encoder(self) -> Path:
         return self.path / "encoder.onnx"
 
@@ -91,7 +101,7 @@ def builtin() -> Path:
 def load_bundle(path: Path) -> Bundle:
     """Raises BadBundle, naming the first thing that is wrong."""
     manifest = _manifest(path)
-    for name in PARTS:
+    for name in CHECKED:
         record = manifest.files.get(name)
         if record is None:
             raise BadBundle(f"{path / MANIFEST}: has no entry for {name}; export the model again")
@@ -119,11 +129,28 @@ def write_bundle(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
 
 
 def check_destination(path: Path) -> None:
-    """Raises BadBundle unless a bundle may be written to `path`: before hours of work, not after."""
+    """Raises BadBundle unless a bundle may be written to `path`: before hours of work, not after.
+
+    A bundle with an edited card is refused, since a person's work would be lost.
+    """
     if path.exists() and not path.is_dir():
         raise BadBundle(f"{path}: is a file; expected a folder to write the bundle to")
     if path.exists() and any(path.iterdir()) and not (path / MANIFEST).exists():
         raise BadBundle(f"{path}: holds other files; expected a new or empty folder, or a bundle to replace")
+    if is_card_edited(path):
+        raise BadBundle(
+            f"{path / CARD}: has been edited and would be replaced; rename it (it can be given again by --card), or "
+            "delete it"
+        )
+
+
+def is_card_edited(path: Path) -> bool:
+    """Whether the folder has a model card that is not the one that was written with its manifest."""
+    try:
+        record = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"][CARD]["sha256"]
+        return bool(sha256(path / CARD) != record)
+    except (OSError, ValueError, LookupError, TypeError):  # no card, or no manifest that names one
+        return False
 
 
 def _write(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
@@ -153,9 +180,18 @@ def write_calibration(path: Path, calibration: Mapping[str, Calibration]) -> Non
     try:
         # Rejected: the validated manifest, which would write out every default.
         raw = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        _write_manifest(path, {**raw, "calibration": {name: curve.model_dump() for name, curve in merged.items()}})
+        curves = {name: curve.model_dump() for name, curve in merged.items()}
+        _write_manifest(path, {**raw, "files": _with_card(path, raw["files"]), "calibration": curves})
     except OSError as error:
         raise BadBundle(f"{path / MANIFEST}: cannot be written ({error.strerror or error}); copy the model") from error
+
+
+def _with_card(path: Path, records: dict[str, Any]) -> dict[str, Any]:
+    """The records of a manifest with that of the card as it is now, which may have been edited."""
+    card = path / CARD
+    if not card.is_file():
+        return records
+    return {**records, CARD: FileRecord(sha256=sha256(card), size=card.stat().st_size).model_dump()}
 
 
 def _write_manifest(folder: Path, raw: Mapping[str, Any]) -> None:
@@ -163,8 +199,10 @@ def _write_manifest(folder: Path, raw: Mapping[str, Any]) -> None:
 
 
 def _replace(path: Path, new: Path) -> None:
-    """Move the folder `new` to `path`. A rename cannot replace a folder that is not empty, so the old one is moved
-    first."""
+    """Move the folder `new` to `path`, with what else a person has put there (a licence, say).
+
+    A rename cannot replace a folder that is not empty, so the old one is moved first.
+    """
     old = new.with_suffix(".old")
     if path.exists():
         path.rename(old)
@@ -174,17 +212,21 @@ def _replace(path: Path, new: Path) -> None:
         if old.exists():
             old.rename(path)
         raise
+    if old.exists():
+        for file in old.iterdir():
+            if file.name not in (*PARTS, MANIFEST):
+                file.rename(path / file.name)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def _manifest(path: Path) -> Manifest:
     file = path / MANIFEST
-    if not path.is_dir():
-        raise BadBundle(f"{path}: no such model folder; expected one that `showtell export` wrote")
     try:
+        if not path.is_dir():
+            raise BadBundle(f"{path}: {what_it_is(path)}")
         raw = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise BadBundle(f"{path}: no {MANIFEST} in it; expected a folder that `showtell export` wrote") from error
+        raise BadBundle(f"{path}: {what_it_is(path)}") from error
     except (OSError, ValueError) as error:
         raise BadBundle(f"{file}: cannot be read ({error}); export the model again") from error
     version = raw.get("format") if isinstance(raw, dict) else None
@@ -205,6 +247,9 @@ def _check(file: Path, record: FileRecord) -> None:
     try:
         size = file.stat().st_size
         if size != record.size:
+            with file.open("rb") as opened:
+                if opened.read(len(LFS_POINTER)) == LFS_POINTER:
+                    raise BadBundle(f"{file}: found a Git LFS pointer, expected the file itself; run `git lfs pull`")
             raise BadBundle(f"{file}: found {size} bytes, expected {record.size}: damaged; copy or export it again")
         if sha256(file) != record.sha256:
             raise BadBundle(f"{file}: its sha256 is not the one in {MANIFEST}: damaged; copy or export it again")

@@ -1,41 +1,52 @@
 """Photos to captions: the public class, and the pipeline behind `showtell caption`.
 
-Threads load and resize the next photos while the network works on a batch. At most two batches wait, so memory does not
-depend on the number of photos.
+Threads load and resize the next photos while the network works on a batch (`load_ahead`). At most two batches wait, so
+memory does not depend on the number of photos.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import copy
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
+from showtell.core.arguments import (
+    decode_settings,
+    image_pairs,
+    is_one_photo,
+    model_folders,
+    photos,
+    references,
+    true_or_false,
+    whole_number,
+)
 from showtell.core.bundle import Bundle, builtin, load_bundle
 from showtell.core.confidence import confidence
 from showtell.core.decode import decode
 from showtell.core.ensemble import Ensemble, check_together
 from showtell.core.image import MAX_PIXELS, load_image
+from showtell.core.load_ahead import load_ahead
 from showtell.core.onnx_stepper import OnnxStepper
+from showtell.core.photo_source import advised, photo_source
 from showtell.core.pixels import normalise, resize
 from showtell.core.search import Hypothesis
-from showtell.core.sources import ImageInput
 from showtell.core.stepper import Stepper
 from showtell.core.teacher_forced import TeacherForcedScore, score_captions
 from showtell.core.tokenizer import Tokenizer
 from showtell.errors import BadBundle, BadConfig, BadImage
-from showtell.loading import LOADER_THREADS
 from showtell.records import Caption, CaptionRow, Word
 from showtell.settings import DecodeSettings
 
 PreprocessedImage = tuple[np.ndarray, ...]
 """A photo as uint8 [H, W, 3], once per pixel settings: the members of an ensemble may differ in theirs."""
+
+
+MAX_THREADS = 256
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,9 @@ class GenerationOptions:
 class Captioner:
     """Writes captions with one model, or an ensemble.
 
-    Not thread-safe, except for `generation_options` and `preprocess`: create one per thread, or batch.
+    Threads may share a captioner; an iterator that it returns belongs to one thread at a time. A forked process may use
+    it, and loads the networks again for that. Pickled, it is the path of its model, and loads that again; a copy
+    (`copy.copy`, `copy.deepcopy`) has the same networks.
     """
 
     def __init__(self, bundle: Bundle, stepper: Stepper, others: Sequence[Bundle] = ()) -> None:
@@ -70,28 +83,49 @@ class Captioner:
         """Pixels of the largest photo, as `load_image` counts them."""
         # One model's calibration does not hold for the scores of an ensemble.
         self._calibration = {} if others else bundle.manifest.calibration
+        self._loaded_from: tuple[Any, ...] | None = None  # of the captioners that `load` made
 
     @classmethod
     def load(
-        cls, model: str | Path | Sequence[str | Path] | None = None, threads: int = 0, max_pixels: int = MAX_PIXELS
+        cls,
+        model: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
+        threads: int = 0,
+        max_pixels: int = MAX_PIXELS,
     ) -> Captioner:
-        """The built-in model, or one that `showtell export` wrote to a folder. `threads` 0: all cores. `max_pixels`: of
-        the largest photo, as `load_image` counts them; others are `too_large`.
+        """The built-in model, or one that `showtell export` wrote to a folder. `threads`, up to 256, of the network; 0:
+        all cores. `max_pixels`: of the largest photo, as `load_image` counts them; others are `too_large`.
 
         Several folders are an ensemble (see `core/ensemble`), with the first one's decode settings, no calibration, and
         attention only where all have the same grid.
 
-        Raises BadBundle, naming the first problem of a folder, or two folders with different vocabularies.
+        Raises BadBundle, naming the first problem of a folder, or two folders with different vocabularies; BadConfig
+        for arguments that are no paths, or no number of threads or pixels.
         """
-        folders = [builtin()] if model is None else [model] if isinstance(model, str | Path) else model
-        if not folders:
-            raise BadBundle("found no model folder; expected one or more, or None for the built-in model")
-        bundles = [load_bundle(Path(folder)) for folder in folders]
+        threads = whole_number("threads", threads, 0, MAX_THREADS)
+        max_pixels = whole_number("max_pixels", max_pixels, 1)
+        bundles = [load_bundle(folder) for folder in ([builtin()] if model is None else model_folders(model))]
         check_together(bundles)
         steppers = [_stepper(bundle, threads) for bundle in bundles]
         captioner = cls(bundles[0], steppers[0] if len(steppers) == 1 else Ensemble(steppers), bundles[1:])
         captioner.max_pixels = max_pixels
+        # Another machine has the built-in model elsewhere, another process perhaps another current folder.
+        paths = [None if bundle.path == builtin() else bundle.path.absolute() for bundle in bundles]
+        fingerprints = [bundle.fingerprint for bundle in bundles]
+        captioner._loaded_from = threads, max_pixels, tuple(zip(paths, fingerprints, strict=True))
         return captioner
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._loaded_from is None:  # made of parts, which are pickled
+            return super().__reduce_ex__(protocol)
+        return _load_again, (type(self), *self._loaded_from)
+
+    def __copy__(self) -> Captioner:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Captioner:
+        return copy.copy(self)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -104,14 +138,11 @@ class Captioner:
 
     def settings(self, **changes: Any) -> DecodeSettings:
         """The (first) bundle's decode settings with those changes that are not None. Raises BadConfig for a bad one."""
-        overrides = {key: value for key, value in changes.items() if value is not None}
+        changes = {key: value for key, value in changes.items() if value is not None}
         defaults = self.bundle.manifest.decode.model_dump()
         if self.max_length is not None:  # another member may have fewer position embeddings
             defaults["max_length"] = min(defaults["max_length"], self.max_length)
-        try:
-            return DecodeSettings.model_validate({**defaults, **overrides})
-        except ValidationError as error:
-            raise BadConfig("; ".join(_describe(problem) for problem in error.errors())) from error
+        return decode_settings(defaults, changes)
 
     def caption(
         self,
@@ -121,16 +152,18 @@ class Captioner:
         attention: bool = False,
         decode: DecodeSettings | None = None,
     ) -> Caption:
-        """The caption of one image: a path, bytes, a file object, a PIL image or an array [H, W, 3] of uint8.
+        """The caption of one image: a path, bytes, a file opened in binary mode, a PIL image, an array or tensor
+        [H, W, 3] of uint8, or a function that gives one of these.
 
-        Raises BadImage when the image cannot be used; see `caption_many` for the rest.
+        A file is read from its start and left at the position that it had; one without positions, such as a pipe, is
+        read from where it is. Raises BadImage when the image cannot be used; see `caption_many` for the rest.
         """
         options = self.generation_options(language, 1, attention, decode)
         return self.caption_preprocessed([self.preprocess(image)], options)[0][0]
 
     def caption_many(
         self,
-        images: Iterable[Any],
+        images: Any,
         *,
         batch_size: int = 32,
         language: str | None = None,
@@ -140,13 +173,16 @@ class Captioner:
     ) -> Iterator[CaptionRow]:
         """One row per image, lazily and in order; an image that cannot be used is a row with an error code.
 
+        `images` is any iterable of what `caption` takes, an array [N, H, W, 3], or one image alone. Images are loaded
+        some time after they have been taken from it, by threads. An error of the iterable itself is raised after the
+        rows of the images before it.
+
         `num` captions each, at most as many as `decode.beam_size`. Raises BadConfig for a language that the model does
-        not have and for `num` or `batch_size` out of range, before any image is read.
+        not have, for `num` or `batch_size` out of range, and for `images` that are none, before any image is read.
         """
         options = self.generation_options(language, num, attention, decode)
-        if batch_size < 1:
-            raise BadConfig(f"found batch size {batch_size}; expected 1 or more")
-        return self._rows(iter(images), batch_size, options)
+        batch_size = whole_number("batch_size", batch_size, 1)
+        return self._rows(photos(images), batch_size, options)
 
     def generation_options(
         self,
@@ -156,8 +192,11 @@ class Captioner:
         decode: DecodeSettings | None = None,
     ) -> GenerationOptions:
         """The options of `caption_many`, checked. Raises BadConfig as it does."""
-        settings = decode or self.settings()
-        if not 1 <= num <= settings.beam_size:
+        settings = self.settings() if decode is None else decode
+        if not isinstance(settings, DecodeSettings):
+            raise BadConfig(f"decode: found {type(decode).__name__}; expected captioner.settings(beam_size=3) or None")
+        num, attention = whole_number("num", num, 1), true_or_false("attention", attention)
+        if num > settings.beam_size:
             raise BadConfig(
                 f"found num {num} with beam size {settings.beam_size}; expected 1 to {settings.beam_size}, or a larger "
                 "beam"
@@ -169,68 +208,56 @@ class Captioner:
         return GenerationOptions(self._language(language), num, attention, settings)
 
     def _rows(self, images: Iterator[Any], batch_size: int, options: GenerationOptions) -> Iterator[CaptionRow]:
-        for batch in self._preprocessed_batches(images, batch_size):
-            good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
+        for batch in load_ahead(images, self.preprocess, batch_size):
+            good = [pixels for _, pixels in batch if not isinstance(pixels, BaseException)]
             captions = iter(self.caption_preprocessed(good, options) if good else [])
             for image, pixels in batch:
                 if isinstance(pixels, BadImage):
                     yield CaptionRow(image, error=pixels.code, detail=pixels.detail)
+                elif isinstance(pixels, BaseException):
+                    raise pixels
                 else:
                     yield CaptionRow(image, next(captions))
 
     def score_captions(
         self,
-        images: Iterable[Any],
-        captions: Iterable[Sequence[str]],
+        images: Any,
+        captions: Iterable[str | Sequence[str]],
         *,
         batch_size: int = 32,
         language: str | None = None,
     ) -> Iterator[TeacherForcedScore | None]:
         """Teacher-forced loss and top-5 accuracy on each image's reference `captions`; None for an image that cannot be
-        used.
+        used. Where `images` is one image alone, all `captions` are of that.
 
-        Raises BadConfig for a language that the model does not have, and for a vocabulary with pieces of words: only
-        training knows how to split a caption into them.
+        Raises BadConfig for a language that the model does not have, for a vocabulary with pieces of words (only
+        training knows how to split a caption into them), for captions that are no texts, and for more or fewer of them
+        than images.
         """
+        batch_size = whole_number("batch_size", batch_size, 1)
         language, tokenizer = self._language(language), self.bundle.tokenizer
         if tokenizer.needs_pretokenization:
             raise BadConfig(
                 "this model's vocabulary has pieces of words, and only training can split captions into them"
             )
-        ids = ([tokenizer.encode(text, language, self.max_length) for text in references] for references in captions)
-        return self._scores(iter(images), ids, batch_size)
+        each = [captions] if is_one_photo(images) else captions
+        ids = ([tokenizer.encode(text, language, self.max_length) for text in references(texts)] for texts in each)
+        return self._scores(image_pairs(photos(images), ids), batch_size)
 
     def _scores(
-        self, images: Iterator[Any], captions: Iterator[list[list[int]]], batch_size: int
+        self, pairs: Iterator[tuple[Any, list[list[int]]]], batch_size: int
     ) -> Iterator[TeacherForcedScore | None]:
-        for batch in self._preprocessed_batches(images, batch_size):
-            good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
-            references = [
-                ids
-                for ids, (_, pixels) in zip(itertools.islice(captions, len(batch)), batch, strict=True)
-                if not isinstance(pixels, BadImage)
-            ]
-            scores = iter(score_captions(self.stepper, self._encode(good), references) if good else [])
-            yield from (None if isinstance(pixels, BadImage) else next(scores) for _, pixels in batch)
-
-    def _preprocessed_batches(
-        self, images: Iterator[Any], batch_size: int
-    ) -> Iterator[list[tuple[Any, PreprocessedImage | BadImage]]]:
-        """Batches of images with their pixels, or with the error."""
-        pool = ThreadPoolExecutor(LOADER_THREADS, thread_name_prefix="showtell-load")
-        pending: deque[tuple[Any, Future[PreprocessedImage | BadImage]]] = deque()
-        try:
-            while True:
-                free = 2 * batch_size - len(pending)
-                pending.extend(
-                    (image, pool.submit(self._preprocessed_or_error, image)) for image in itertools.islice(images, free)
-                )
-                if not pending:
-                    return
-                batch = [pending.popleft() for _ in range(min(batch_size, len(pending)))]
-                yield [(image, future.result()) for image, future in batch]
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for batch in load_ahead(pairs, lambda pair: self.preprocess(pair[0]), batch_size):
+            good = [(pixels, ids) for (_, ids), pixels in batch if not isinstance(pixels, BaseException)]
+            memory = self._encode([pixels for pixels, _ in good]) if good else None
+            scores = iter(score_captions(self.stepper, memory, [ids for _, ids in good]) if good else [])
+            for _, pixels in batch:
+                if isinstance(pixels, BadImage):
+                    yield None
+                elif isinstance(pixels, BaseException):
+                    raise pixels
+                else:
+                    yield next(scores)
 
     def preprocess(self, image: Any, max_pixels: int | None = None) -> PreprocessedImage:
         """The network's input, loaded once and resized for each pixel settings; thread-safe. `max_pixels` None: the
@@ -238,19 +265,16 @@ class Captioner:
 
         Raises BadImage when the image cannot be used.
         """
-        if isinstance(image, ImageInput):
-            if image.error is not None:
-                raise image.error
-            image = image.path if image.read is None else image.read
+        source = photo_source(image)
         max_pixels = self.max_pixels if max_pixels is None else max_pixels
-        loaded = load_image(image, max_pixels=max_pixels, hint_size=max(pixels.size for pixels in self._pixel_settings))
-        return tuple(resize(loaded, pixels) for pixels in self._pixel_settings)
-
-    def _preprocessed_or_error(self, image: Any) -> PreprocessedImage | BadImage:
+        hint_size = max(pixels.size for pixels in self._pixel_settings)
         try:
-            return self.preprocess(image)
+            loaded = load_image(source, max_pixels=max_pixels, hint_size=hint_size)
         except BadImage as error:
-            return error
+            if (advice := advised(error, source)) is not error:
+                raise advice from error
+            raise
+        return tuple(resize(loaded, pixels) for pixels in self._pixel_settings)
 
     def caption_preprocessed(
         self, photos: Sequence[PreprocessedImage], options: GenerationOptions
@@ -316,7 +340,12 @@ def _stepper(bundle: Bundle, threads: int) -> OnnxStepper:
     return stepper
 
 
-def _describe(error: Mapping[str, Any]) -> str:
-    """A validation error of pydantic, of one field or of several together."""
-    where = ".".join(map(str, error["loc"]))
-    return f"{where}: found {error['input']}; {error['msg']}" if where else error["msg"]
+def _load_again(
+    kind: type[Captioner], threads: int, max_pixels: int, models: Sequence[tuple[Path | None, tuple[str, ...]]]
+) -> Captioner:
+    """A pickled captioner. Raises BadBundle where a model has become another; settings are those of the folder now."""
+    captioner = kind.load([builtin() if path is None else path for path, _ in models], threads, max_pixels)
+    for bundle, (_, fingerprint) in zip(captioner.bundles, models, strict=True):
+        if bundle.fingerprint != fingerprint:
+            raise BadBundle(f"{bundle.path}: has another model than when the captioner was pickled; pickle it again")
+    return captioner

@@ -19,7 +19,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BytesIO, TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias, cast
 
@@ -95,8 +95,9 @@ def load_image(
 ) -> Image.Image:
     """The image as mode RGB, upright, its first frame, transparency over white, without metadata.
 
-    `source` is a path, the bytes of a file, a file opened in binary mode, a PIL image (its current frame), an array
-    `[H, W]` or `[H, W, 1 | 3 | 4]` of uint8, or a function that gives one of these (see `records.Sample.image`).
+    `source` is a path, the bytes of a file, a file opened in binary mode (read from its start, its position stays), a
+    PIL image (its current frame), an array `[H, W]` or `[H, W, 1 | 3 | 4]` of uint8, or a function that gives one of
+    these (see `records.Sample.image`).
     `hint_size` allows a JPEG to be decoded at a half, a quarter or an eighth as long as both sides keep twice that many
     pixels: faster, and almost the same after shrinking to `hint_size`. One above `max_pixels` may keep half of that.
 
@@ -154,13 +155,38 @@ def _open_file(path: Path, max_bytes: int) -> BinaryIO:
 
 
 def _read_file(file: BinaryIO, max_bytes: int) -> bytes:
+    """From its start, and its position stays; one that has none (a pipe, a download) from where it is."""
+    if getattr(file, "closed", False) is True:
+        raise BadImage("unreadable", "the file is closed; expected an open one")
+    if isinstance(file, TextIOBase):
+        raise BadImage("unreadable", "the file is opened in text mode; expected binary mode: open(path, 'rb')")
     try:
-        data = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:  # ValueError: the file is closed
-        raise BadImage("unreadable", _one_line(error)) from error
-    if not isinstance(data, bytes):
-        raise BadImage("unreadable", f"reading gave {type(data).__name__}; expected a file opened in binary mode")
-    return data
+        try:
+            position = file.tell()
+            file.seek(0)
+        except (OSError, AttributeError):
+            return _read_all(file, max_bytes)
+        try:
+            return _read_all(file, max_bytes)
+        finally:
+            file.seek(position)
+    except (BadImage, MemoryError):
+        raise
+    except Exception as error:  # a download, an archive's member: each kind of file has errors of its own
+        raise BadImage("unreadable", _one_line(error) or type(error).__name__) from error
+
+
+def _read_all(file: BinaryIO, max_bytes: int) -> bytes:
+    """At most `max_bytes` and one more."""
+    data = bytearray()
+    while len(data) <= max_bytes:
+        part = file.read(max_bytes + 1 - len(data))  # unbuffered ones give a part of it
+        if not isinstance(part, bytes):
+            raise BadImage("unreadable", f"reading gave {type(part).__name__}; expected a file opened in binary mode")
+        if not part:
+            break
+        data += part
+    return bytes(data)
 
 
 def _check_bytes(count: int, max_bytes: int) -> None:

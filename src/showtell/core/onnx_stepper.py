@@ -3,12 +3,19 @@
     encoder.onnx   pixels [B, 3, H, W]                       -> memory.* [B, ...]
     decoder.onnx   tokens [B, K], memory.*, state.* [B, K, ...]  -> log_probs, attention, next.*
 
+A forked process has none of the threads of ONNX Runtime: there a session must neither be used nor destroyed, which
+would wait for them. Each graph is therefore loaded again on its first use in another process. Rejected: comparing
+`os.getpid()` before each run, which does not save a child that ends without a caption.
+
 The initial state is the memory of the same name (`state.hidden` is `memory.hidden`) or, where there is none, an empty
 cache: its dynamic length is 0.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
+import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,21 +41,30 @@ class State(NamedTuple):
 class OnnxStepper:
     def __init__(self, encoder: Path, decoder: Path, threads: int = 0) -> None:
         """`threads`: how many the network uses; 0: all cores. Raises BadBundle when a graph cannot be loaded."""
-        self._encoder, self._decoder = _session(encoder, threads), _session(decoder, threads)
-        self._memory_names = [output.name for output in self._encoder.get_outputs()]
-        inputs = {i.name: i.shape for i in self._decoder.get_inputs()}
+        self._arguments = encoder.absolute(), decoder.absolute(), threads
+        self._encoder, self._decoder = _Graph(encoder, threads), _Graph(decoder, threads)
+        self._memory_names = [output.name for output in self._encoder.session.get_outputs()]
+        inputs = {i.name: i.shape for i in self._decoder.session.get_inputs()}
         self._decoder_memory = [name for name in inputs if name.startswith("memory.")]
         self._state_shapes = {name: shape for name, shape in inputs.items() if name.startswith("state.")}
-        self._outputs = [output.name for output in self._decoder.get_outputs()]
+        self._outputs = [output.name for output in self._decoder.session.get_outputs()]
         missing = [name for name in self._decoder_memory if name not in self._memory_names]
         if missing or "tokens" not in inputs or "log_probs" not in self._outputs:
             name = missing[0] if missing else "tokens or log_probs"
             raise BadBundle(f"{decoder}: {name} does not fit {encoder.name}; export the model again")
-        self.vocab_size = next(o.shape[2] for o in self._decoder.get_outputs() if o.name == "log_probs")
+        self.vocab_size = next(o.shape[2] for o in self._decoder.session.get_outputs() if o.name == "log_probs")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its files, and loaded from them again."""
+        return OnnxStepper, self._arguments
+
+    @property
+    def threads(self) -> int:
+        return self._arguments[2]
 
     def encode(self, pixels: Floats) -> Arrays:
         blocks = [pixels[begin : begin + ENCODER_BATCH] for begin in range(0, len(pixels), ENCODER_BATCH)]
-        parts = [self._encoder.run(None, {"pixels": block}) for block in blocks]
+        parts = [self._encoder.session.run(None, {"pixels": block}) for block in blocks]
         return {
             name: np.concatenate(arrays)
             for name, arrays in zip(self._memory_names, zip(*parts, strict=True), strict=True)
@@ -68,7 +84,7 @@ class OnnxStepper:
 
     def step(self, tokens: Ids, state: State) -> Step:
         feed = {"tokens": tokens, **{name: state.memory[name] for name in self._decoder_memory}, **state.rows}
-        results = dict(zip(self._outputs, self._decoder.run(None, feed), strict=True))
+        results = dict(zip(self._outputs, self._decoder.session.run(None, feed), strict=True))
         rows = {name: results[name.replace("state.", "next.", 1)] for name in self._state_shapes}
         return Step(results["log_probs"], State(state.memory, rows), results.get("attention"))
 
@@ -76,6 +92,52 @@ class OnnxStepper:
         none_left = len(images) == len(next(iter(state.memory.values())))
         memory = state.memory if none_left else {name: array[images] for name, array in state.memory.items()}
         return State(memory, {name: array[images[:, None], beams] for name, array in state.rows.items()})
+
+
+class _Graph:
+    """A file and its session in this process."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._path, self._threads = path.absolute(), threads
+        self._version, self._session = _version(path), _session(path, threads)
+        _graphs.add(self)
+
+    @property
+    def session(self) -> Any:
+        """Loaded again after a fork. Raises BadBundle where the file has changed since."""
+        session = self._session
+        if session is None:
+            if _version(self._path) != self._version:
+                raise BadBundle(f"{self._path}: has changed since the captioner was loaded; load it again")
+            session = self._session = _session(self._path, self._threads)
+        return session
+
+    def abandon(self) -> None:
+        """Without destroying the session, not even at the end of the process: its reference count is never 0."""
+        if self._session is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+            self._session = None
+
+
+_graphs: weakref.WeakSet[_Graph] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for graph in list(_graphs):
+        graph.abandon()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_abandon_all)
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Changes when the file is written; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _session(path: Path, threads: int) -> Any:
