@@ -1,62 +1,66 @@
-"""The `showtell` command: collects the commands, and turns errors into one line and an exit code.
-
-Exit codes: 0 success; 1 some inputs failed, all others are done; 2 wrong usage, nothing done; 130 interrupted.
-"""
+"""The `showtell` process: turns errors and signals into one line and an exit code; docs/command_line.md lists them."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Any, NoReturn
 
-import typer
-
-from showtell import __version__
-from showtell.cli import calibrate, caption, compare, data, evaluate, export, recipes, score, serve, sweep, train
-from showtell.errors import ShowtellError
-
-app = typer.Typer(
-    help="Image captioning: give it a photo, it writes a caption; give it photos with captions, it trains a model.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+from showtell.cli import signals
+from showtell.errors import OUTPUT_ERRNOS, OutputClosed, OutputError, ShowtellError
+from showtell.terminal import echo, finish_streams, prepare_streams
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"showtell {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Options before a command."""
-
-
-app.command("caption")(caption.caption)
-app.command("serve")(serve.serve)
-app.command("train")(train.train)
-app.command("sweep")(sweep.sweep)
-app.command("export")(export.export)
-app.command("evaluate")(evaluate.evaluate)
-app.command("calibrate")(calibrate.calibrate)
-app.command("score")(score.score)
-app.command("compare")(compare.compare)
-app.command("recipes")(recipes.recipes)
-app.add_typer(data.app, name="data")
-
-
-def main() -> None:
+def main() -> NoReturn:
+    """Runs the command in `sys.argv` and ends the process: signals are not handled afterwards."""
+    prepare_streams()
     try:
-        app()
+        with signals.handled():
+            code = _run()
+    except signals.Stopped as stopped:  # while the handlers were installed or removed
+        code = stopped.exit_code
+    sys.exit(code)
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: it takes a moment, in which Ctrl-C must not show a traceback.
+    if name == "app":
+        from showtell.cli.app import app
+
+        return app
+    raise AttributeError(f"module 'showtell.cli.main' has no attribute {name!r}")
+
+
+def _run() -> int:
+    code = 0
+    try:
+        try:
+            from showtell.cli.app import app
+
+            app()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        signals.raise_due()
+        finish_streams()
+    except OutputClosed as error:
+        return error.exit_code
     except ShowtellError as error:
-        print(f"showtell: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("showtell: interrupted", file=sys.stderr)
-        sys.exit(130)
+        echo(f"showtell: {error}", err=True)
+        return error.exit_code
+    except OSError as error:
+        if error.errno is None:
+            raise
+        problem = _described(error)
+        echo(f"showtell: {problem}", err=True)
+        return problem.exit_code
+    except (signals.Stopped, KeyboardInterrupt) as stop:
+        echo("showtell: interrupted", err=True)
+        return stop.exit_code if isinstance(stop, signals.Stopped) else 130
+    return code
+
+
+def _described(error: OSError) -> ShowtellError:
+    """An error of the system that no part of the program expected, with the file that it names."""
+    place = error.filename if error.filename is not None else "a file"
+    if error.errno in OUTPUT_ERRNOS:
+        return OutputError.of(place, error)
+    return ShowtellError(f"{place}: {error.strerror}; check that it exists and that you have permission, and try again")
