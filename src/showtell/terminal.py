@@ -28,6 +28,8 @@ UNPRINTABLE: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u206
 """Control characters (with C1, of which U+009B begins escape sequences), line and paragraph separators, bidirectional
 embeddings, overrides and isolates, and the byte order mark, which readers drop at the beginning of a file. Not the
 marks U+200E and U+200F and the joiners U+200C and U+200D: ordinary Arabic, Hebrew and Persian names have them."""
+_BYTES: Final = re.compile("[\udc80-\udcff]+")
+"""Bytes of file names that are not text, as Python represents them."""
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ESCAPE_ALL: Final = "showtell.escape"
 _KEEP_BYTES: Final = "showtell.keep-bytes"
@@ -45,7 +47,9 @@ def escape(text: str) -> str:
 def quote(text: str, stream: _Stream = None) -> str:
     """The text as a field of a row: unchanged, or a JSON string if it has characters that are UNPRINTABLE or that
     `stream` (default: UTF-8) cannot show, or if `unquote` would change it."""
-    if escape(text) == text and unquote(text) == text and _encodes(text, stream):
+    # In a locale without UTF-8, the bytes of such a character are surrogates, which a pipe would pass on.
+    as_utf8 = _BYTES.sub(lambda match: os.fsencode(match[0]).decode("utf-8", "replace"), text)
+    if not UNPRINTABLE.search(as_utf8) and unquote(text) == text and _encodes(text, stream):
         return text
     escaped = escape(json.dumps(text, ensure_ascii=False))
     return "".join(c if _encodes(c, stream) else _escaped(c) for c in escaped)
@@ -68,7 +72,7 @@ def echo(text: str = "", *, err: bool = False) -> None:
     line = escape(text) + "\n"
     if not err:
         _write(stdout(), line)
-    elif sys.stderr is not None:
+    else:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(line)
             sys.stderr.flush()
@@ -95,21 +99,18 @@ def stdout() -> _Stream:
 
 @contextlib.contextmanager
 def reserved_stdout() -> Iterator[None]:
-    """Within the block only this module writes to stdout. What libraries and child processes print, from Python or
-    from C, goes to stderr, so that it never mixes with captions."""
-    real = sys.stdout
-    with contextlib.ExitStack() as stack:
-        own = real
-        if real is not None and _descriptor(real) == 1 and _descriptor(sys.stderr) == 2:
-            real.flush()
-            copy = os.dup(1)
-            own = stack.enter_context(open(copy, "w", encoding=real.encoding, errors=real.errors))  # noqa: PTH123
-            os.dup2(2, 1)
-            stack.callback(_restore, copy)
-        _reserved.append(own)
-        stack.callback(_reserved.pop)
-        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
-        yield
+    """Within the block only this module writes to stdout: what libraries print goes to stderr and never mixes with
+    captions.
+
+    Rejected: the same for descriptor 1, which would catch C libraries as well. They keep to stderr, and /dev/stdout as
+    an output would be another file than the one that the user means.
+    """
+    _reserved.append(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _reserved.pop()
 
 
 def prepare_streams() -> None:
@@ -123,6 +124,8 @@ def prepare_streams() -> None:
         while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
             os.set_inheritable(descriptor, True)
         os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 (for the rest of the process)
     codecs.register_error(_ESCAPE_ALL, _escape_all)
     codecs.register_error(_KEEP_BYTES, _keep_bytes)
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
@@ -141,11 +144,10 @@ def finish_streams() -> None:
 
     After this the interpreter has nothing to flush; it would fail with a traceback and exit code 120.
     """
-    if sys.stderr is not None:
-        try:
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            _discard(sys.stderr, None)
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        _discard(sys.stderr, None)
     if sys.stdout is not None:
         _write(sys.stdout, "")
 
@@ -196,11 +198,6 @@ def _discard(stream: TextIO, begin: int | None) -> None:
         os.dup2(null, descriptor)
         os.close(null)
         stream.flush()
-
-
-def _restore(copy: int) -> None:
-    with contextlib.suppress(OSError):
-        os.dup2(copy, 1)
 
 
 def _descriptor(stream: _Stream) -> int | None:

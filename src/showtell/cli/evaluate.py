@@ -10,6 +10,7 @@ import typer
 
 from showtell.cli.diverse import Diverse, check_diverse, groups_and_beam
 from showtell.cli.scoring import Java, Report, Resamples
+from showtell.terminal import echo
 
 if TYPE_CHECKING:
     from showtell.core.captioner import Captioner
@@ -81,7 +82,7 @@ def evaluate(
     }
     output_report(build_report(evaluation, captions, references, alternatives, resamples, **provenance), report)
     if failed:
-        typer.echo(f"showtell: {len(failed)} photos failed and count as empty captions", err=True)
+        echo(f"showtell: {len(failed)} photos failed and count as empty captions", err=True)
         raise typer.Exit(1)
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+# Little, and the rest in functions: until the handlers are installed, Ctrl-C shows a traceback.
+import signal
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from showtell.cli import signals
-from showtell.errors import OUTPUT_ERRNOS, OutputClosed, OutputError, ShowtellError
-from showtell.terminal import echo, finish_streams, prepare_streams
+
+if TYPE_CHECKING:
+    from showtell.errors import ShowtellError
 
 
 def main() -> NoReturn:
     """Runs the command in `sys.argv` and ends the process: signals are not handled afterwards."""
-    prepare_streams()
     try:
         with signals.handled():
             code = _run()
@@ -22,7 +24,6 @@ def main() -> NoReturn:
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for: it takes a moment, in which Ctrl-C must not show a traceback.
     if name == "app":
         from showtell.cli.app import app
 
@@ -31,7 +32,11 @@ def __getattr__(name: str) -> Any:
 
 
 def _run() -> int:
+    from showtell.errors import OutputClosed, OutputError, ShowtellError
+    from showtell.terminal import echo, finish_streams, prepare_streams
+
     code = 0
+    prepare_streams()
     try:
         try:
             from showtell.cli.app import app
@@ -43,24 +48,29 @@ def _run() -> int:
         finish_streams()
     except OutputClosed as error:
         return error.exit_code
-    except ShowtellError as error:
+    except OutputError as error:
         echo(f"showtell: {error}", err=True)
         return error.exit_code
-    except OSError as error:
-        if error.errno is None:
+    except BaseException as error:
+        # A package that a signal interrupts while it is imported raises an ImportError of its own.
+        if (stopped := signals.received()) is not None:
+            sent = "" if stopped.number == signal.SIGINT else f" by {signal.Signals(stopped.number).name}"
+            echo(f"showtell: interrupted{sent}", err=True)
+            return stopped.exit_code
+        if isinstance(error, OSError) and error.errno is not None:
+            error = _described(error)
+        if not isinstance(error, ShowtellError):
             raise
-        problem = _described(error)
-        echo(f"showtell: {problem}", err=True)
-        return problem.exit_code
-    except (signals.Stopped, KeyboardInterrupt) as stop:
-        echo("showtell: interrupted", err=True)
-        return stop.exit_code if isinstance(stop, signals.Stopped) else 130
+        echo(f"showtell: {error}", err=True)
+        return error.exit_code
     return code
 
 
 def _described(error: OSError) -> ShowtellError:
     """An error of the system that no part of the program expected, with the file that it names."""
-    place = error.filename if error.filename is not None else "a file"
+    from showtell.errors import OUTPUT_ERRNOS, OutputError, ShowtellError
+
+    place = error.filename if error.filename is not None else "the output"
     if error.errno in OUTPUT_ERRNOS:
         return OutputError.of(place, error)
     return ShowtellError(f"{place}: {error.strerror}; check that it exists and that you have permission, and try again")

@@ -87,9 +87,9 @@ class RowFile:
                     self.partial, self._file = path, os.open(path, os.O_WRONLY)
                     stack.callback(self._close)
                 else:
-                    stack.enter_context(locked(beside(self._target, ".lock", ".")))
+                    is_locked = stack.enter_context(locked(beside(self._target, ".lock", ".")))
                     with signals.held():
-                        self.partial, self._file = _new_partial(self._target)
+                        self.partial, self._file = _new_partial(self._target, is_locked)
                         stack.callback(self._close)
                         stack.callback(self._remove_if_empty)
             except Locked as error:
@@ -240,11 +240,13 @@ def _check_name(path: Path, target: Path, inputs: Sequence[str]) -> None:
                 raise BadConfig(f"--output {path}: is one of the inputs ({name}); expected another name")
 
 
-def _new_partial(target: Path) -> tuple[Path, int]:
+def _new_partial(target: Path, is_locked: bool) -> tuple[Path, int]:
     """A new file of this run's own; those of interrupted runs are named and left alone. Raises OSError."""
     before = None
     for number in itertools.count(1):
         partial = beside(target, ".partial" if number == 1 else f".partial-{number}")
+        if is_locked and partial.is_file() and partial.stat().st_size == 0:
+            partial.unlink()  # of a run that was killed before its first row
         try:
             descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         except FileExistsError:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import socket
 
 _NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGBREAK")
 """SIGHUP: the terminal was closed. SIGXCPU: the time that a batch system allows is up. SIGBREAK: Ctrl-Break."""
@@ -58,6 +60,8 @@ def handled() -> Iterator[None]:
     numbers = [number for number in _SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     for number in numbers:
         signal.signal(number, _handle)
+    import socket  # after the handlers, which should be installed as early as can be
+
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     previous_descriptor = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
@@ -88,6 +92,11 @@ def raise_due() -> None:
     if _state.due and not _state.holds and _state.received is not None:
         _state.due = False
         raise Stopped(_state.received)
+
+
+def received() -> Stopped | None:
+    """The first signal that came."""
+    return None if _state.received is None else Stopped(_state.received)
 
 
 def is_due() -> bool:
