@@ -13,7 +13,7 @@ from showtell.install import install_hint
 SOURCE = Path(showtell.__file__).parent
 SHARED = {
     *("errors", "config", "settings", "renamed_settings", "records", "files", "languages", "image_formats"),
-    *("loading", "progress", "install"),
+    *("loading", "progress", "install", "terminal", "locks"),
 }
 THIRD_PARTY_EVERYWHERE = {"pydantic", "yaml"}
 

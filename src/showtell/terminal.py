@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import stat
 import sys
 from collections.abc import Iterator
@@ -155,19 +156,44 @@ def finish_streams() -> None:
 def _write(stream: _Stream, content: str | bytes) -> None:
     if stream is None:
         raise OutputError("standard output is closed; expected a terminal, a file or a pipe, or --output FILE")
-    begin = _position(stream)
+    begin = None
     try:
-        if isinstance(content, bytes):
-            stream.buffer.write(content)
-        else:
-            stream.write(content)
         stream.flush()
+        begin = _position(stream)
+        if isinstance(content, str):
+            content = _encoded(content, stream)
+        if isinstance(content, str):
+            stream.write(content)
+            stream.flush()
+        elif (descriptor := _descriptor(stream)) is None:
+            stream.buffer.write(content)
+            stream.flush()
+        else:
+            write_all(descriptor, content)
     except BrokenPipeError as error:
         _discard(stream, None)
-        raise OutputClosed from error
+        raise OutputClosed("standard output was closed by its reader") from error
     except OSError as error:
         _discard(stream, begin)
         raise OutputError.of("standard output", error) from error
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write to a file, or to a pipe that another process may have made non-blocking. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
+
+
+def _encoded(text: str, stream: TextIO) -> str | bytes:
+    """The bytes, for a stream of which the part that was written must be known; else the text for its own `write`."""
+    encoding = stream.encoding or "utf-8"
+    if _descriptor(stream) is None or os.linesep != "\n" or "".encode(encoding):  # a byte order mark
+        return text
+    return text.encode(encoding, stream.errors or "strict")
 
 
 def _position(stream: TextIO) -> int | None:

@@ -21,7 +21,7 @@ from showtell.errors import BadConfig, OutputClosed, OutputError
 from showtell.files import beside, is_stream
 from showtell.locks import Locked, locked
 from showtell.records import Caption, CaptionRow
-from showtell.terminal import echo, escape
+from showtell.terminal import echo, escape, write_all
 
 FORMATS = (".jsonl", ".csv")
 
@@ -176,11 +176,9 @@ class RowFile:
 
     def _append(self, text: str) -> None:
         # A name that is not UTF-8 becomes a JSON escape that reads back as the same name.
-        data = memoryview(text.encode("utf-8", "backslashreplace"))
-        end = self._end + len(data)
+        data = text.encode("utf-8", "backslashreplace")
         try:
-            while data:
-                data = data[os.write(self._file, data) :]
+            write_all(self._file, data)
         except BrokenPipeError as error:
             raise OutputClosed(f"{self.path}: closed by its reader") from error
         except OSError as error:
@@ -188,7 +186,7 @@ class RowFile:
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._file, self._end)  # every row that is kept is whole
             raise self._problem(error) from error
-        self._end = end
+        self._end += len(data)
 
     def _problem(self, error: OSError) -> OutputError:
         self._told = True
