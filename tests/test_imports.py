@@ -12,18 +12,8 @@ from showtell.install import install_hint
 
 SOURCE = Path(showtell.__file__).parent
 SHARED = {
-    *(
-        "errors",
-        "config",
-        "settings",
-        "renamed_settings",
-        "records",
-        "files",
-        "languages",
-        "image_formats",
-        "folder_scan",
-    ),
-    *("loading", "progress", "install"),
+    *("errors", "config", "settings", "renamed_settings", "records", "files", "languages", "image_formats"),
+    *("loading", "progress", "install", "terminal", "locks", "folder_scan"),
 }
 THIRD_PARTY_EVERYWHERE = {"pydantic", "yaml"}
 

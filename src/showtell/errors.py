@@ -8,14 +8,18 @@
     ├── BadBundle       a model folder is missing, damaged or does not fit together
     ├── BadWeights      encoder weights are not available or do not fit
     ├── ExportMismatch  ONNX and torch disagree; the bundle was not written
-    └── MissingExtra    an optional package is not installed; names the extra
+    ├── MissingExtra    an optional package is not installed; names the extra
+    └── OutputError     a result cannot be written: full disk, quota, I/O error, closed stdout
+        └── OutputClosed    whoever read the output has gone, as `head` does
 
 A message is one line: what was found, what was expected, what to do next. Foreign exceptions are translated where they
 occur, with `raise ... from error`, so that the cause is never lost.
 """
 
+import errno
+import os
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from showtell.install import install_hint
 
@@ -33,8 +37,22 @@ IMAGE_CODES: Final = {
 }
 
 
+_ADVICE: Final = {
+    "ENOSPC": "make room",
+    "EDQUOT": "make room within the quota",
+    "EFBIG": "raise the limit on file sizes (ulimit -f)",
+    "EIO": "check the disk or its connection",
+    "EROFS": "make the disk writable",
+    "ESTALE": "check the connection to the disk",
+}
+OUTPUT_ERRNOS: Final = {getattr(errno, name): advice for name, advice in _ADVICE.items() if hasattr(errno, name)}
+"""Failures of writing that no other command line avoids, with what to do before the same one is tried again."""
+
+
 class ShowtellError(Exception):
     """Base of all errors meant for a user; `str(error)` is one line."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class BadImage(ShowtellError):
@@ -86,3 +104,24 @@ class MissingExtra(ShowtellError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"this needs {package}, which is not installed; {install_hint(extra)}")
+
+
+class OutputError(ShowtellError):
+    """A result cannot be written, through no fault of the command line; what was written before is kept and named."""
+
+    exit_code = 3
+
+    @classmethod
+    def of(cls, place: object, error: OSError, kept: str = "") -> "OutputError":
+        """`kept`: where the results so far are."""
+        reason = error.strerror or os.strerror(error.errno or errno.EIO)
+        advice = OUTPUT_ERRNOS.get(error.errno or errno.EIO, "give another place")
+        again = "run the command again" if error.errno in OUTPUT_ERRNOS else ""
+        parts = (f"{place}: cannot be written ({reason})", kept, " and ".join(filter(None, (advice, again))))
+        return cls("; ".join(filter(None, parts)))
+
+
+class OutputClosed(OutputError):
+    """Nobody reads the output any more. That is no fault: the command ends quietly, as if killed by SIGPIPE."""
+
+    exit_code = 128 + 13

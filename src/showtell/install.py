@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 
 def install_hint(extra: str) -> str:
@@ -23,6 +22,8 @@ def install_hint(extra: str) -> str:
     url = str(direct_url.get("url", ""))
     if not url.startswith("file:"):
         return f"run: {_pip_install(_requirement(extra, url, direct_url))}"
+    from urllib.request import url2pathname  # loads HTTP and TLS, for which no error should wait
+
     source = Path(url2pathname(urlsplit(url).path))
     if not source.exists():  # a clone that was deleted after the installation
         return f"run in a clone of showtell: {_pip_install(f'.[{extra}]')}"

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from showtell.terminal import escape
+
 Advance = Callable[..., None]
 """`advance(n, note="")`: n more are done."""
 SECONDS_BETWEEN_LINES = 30.0
@@ -16,10 +18,10 @@ SECONDS_BETWEEN_LINES = 30.0
 
 class ProgressReporter:
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, emoji=False)
 
     def say(self, message: str) -> None:
-        self.console.print(message, markup=False, soft_wrap=True)
+        self.console.print(escape(message), markup=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def stage(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:

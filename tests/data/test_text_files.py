@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.data.text_files import collapse_whitespace, decode_text, printable, read_lines, read_text
+from showtell.data.text_files import collapse_whitespace, decode_text, read_lines, read_text
 from showtell.errors import BadData
 
 TEXT = "a dog\na café\nكلب\n"
@@ -59,8 +59,3 @@ def test_what_cannot_be_read_is_bad_data(tmp_path: Path, name: str) -> None:
 
 def test_collapse_whitespace_makes_one_line() -> None:
     assert collapse_whitespace("  a dog\n\truns ") == "a dog runs"
-
-
-def test_printable_names_are_themselves_and_others_one_line_of_ascii() -> None:
-    assert printable("كلب 1.jpg") == "كلب 1.jpg"
-    assert printable("a\n\x1b[31m\udce9.jpg") == r"'a\n\x1b[31m\udce9.jpg'"

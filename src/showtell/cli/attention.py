@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -20,6 +21,7 @@ from showtell.core.sources import ImageInput, is_url
 from showtell.errors import BadConfig
 from showtell.files import replacing
 from showtell.folder_scan import ATTENTION_MAP, ATTENTION_SUFFIXES, PassedOver
+from showtell.locks import Locked, locked
 from showtell.records import CaptionRow
 from showtell.view.attention import LOAD_SIZE, sheet, write_animation
 
@@ -30,7 +32,7 @@ MAX_NAME_BYTES: Final = 160
 
 
 class Pictures:
-    """A folder of sheets and animations."""
+    """A folder of sheets and animations, which no other run draws into before the end of the `with` block."""
 
     def __init__(self, folder: Path, captioner: Captioner, grid: bool) -> None:
         """Creates the folder. Raises BadConfig when it cannot be written, or when the model has no attention maps."""
@@ -47,12 +49,24 @@ class Pictures:
         self.folder, self.grid, self.crop = folder, grid, captioner.bundle.manifest.pixels.crop_mode
         self._max_pixels = captioner.max_pixels
         self._used_names: set[str] = set()
+        self._lock = contextlib.ExitStack()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 self._resolved_folder = folder.resolve()
+            self._lock.enter_context(locked(self._resolved_folder / ".attention.lock"))
+        except Locked as error:
+            raise BadConfig(
+                f"--attention {folder}: another run is drawing into it; wait until it ends, or give another folder"
+            ) from error
         except OSError as error:
             raise self._unwritable(error) from error
+
+    def __enter__(self) -> Pictures:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.close()
 
     def filter_inputs(self, images: Iterable[ImageInput], passed_over: PassedOver) -> Iterator[ImageInput]:
         """The images to caption: without the pictures written here, which `*.png` may have named and which are counted

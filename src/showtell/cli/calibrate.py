@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from showtell.errors import BadConfig
+from showtell.terminal import echo
 
 if TYPE_CHECKING:
     from showtell.core.captioner import Captioner
@@ -52,11 +53,11 @@ def calibrate(
     for language, report in reports.items():
         _print(language, report)
     write_calibration(bundle, {language: Calibration(**report.curve._asdict()) for language, report in reports.items()})
-    typer.echo(f"{bundle / MANIFEST}: calibrated for {', '.join(languages)}", err=True)
+    echo(f"{bundle / MANIFEST}: calibrated for {', '.join(languages)}", err=True)
     if plot is not None:
         _draw(reports, plot)
     if failed:
-        typer.echo(f"showtell: {failed} photos failed and were left out", err=True)
+        echo(f"showtell: {failed} photos failed and were left out", err=True)
         raise typer.Exit(1)
 
 
@@ -83,7 +84,7 @@ def _samples(data: str, split: str, language: str) -> list[Sample]:
     samples = [sample for sample in split_samples if len(sample.captions) > 1]
     _check_number(len(samples), f"{data}: found {len(samples)} photos of {split} with two captions ({language})")
     if skipped := len(split_samples) - len(samples):
-        typer.echo(f"showtell: {skipped} photos have a single caption and were left out ({language})", err=True)
+        echo(f"showtell: {skipped} photos have a single caption and were left out ({language})", err=True)
     return samples
 
 
@@ -113,25 +114,27 @@ def _calibrate(
 
 def _print(language: str, report: CalibrationReport) -> None:
     rank, chance = report.rank_correlation, report.chance_calibration_error
-    typer.echo(f"{language}: {len(report.correct)} photos; a caption is correct from CIDEr {report.threshold:.4f} on\n")
+    echo(f"{language}: {len(report.correct)} photos; a caption is correct from CIDEr {report.threshold:.4f} on")
+    echo()
     for name, value, note in (
         ("correct", report.correct.mean(), ""),
         ("rank correlation", rank.value, f"   {rank.low:.4f} to {rank.high:.4f}, of score and CIDEr"),
         ("calibration error", report.calibration_error, f"   {chance:.4f} by chance, if perfectly calibrated"),
         *((f"log-loss, {predictor}", loss, "") for predictor, loss in report.log_losses.items()),
     ):
-        typer.echo(f"{name:22}{value:.4f}{note}")
-    typer.echo(f"{'curve':22}1 / (1 + exp(-({report.curve.slope:.4f} * score + {report.curve.intercept:.4f})))\n")
+        echo(f"{name:22}{value:.4f}{note}")
+    echo(f"{'curve':22}1 / (1 + exp(-({report.curve.slope:.4f} * score + {report.curve.intercept:.4f})))")
+    echo()
     _table(("confidence", "accuracy", "low", "high", "captions"), report.bins)
     _table(("--min-confidence", "captions", "CIDEr", "accuracy"), map(report.coverage, MIN_CONFIDENCES))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[float]]) -> None:
     widths = [max(12, len(name)) for name in head]
-    typer.echo("".join(f"{name:>{width}}" for name, width in zip(head, widths, strict=True)))
+    echo("".join(f"{name:>{width}}" for name, width in zip(head, widths, strict=True)))
     for row in rows:
-        typer.echo("".join(f"{_cell(value):>{width}}" for value, width in zip(row, widths, strict=True)))
-    typer.echo("")
+        echo("".join(f"{_cell(value):>{width}}" for value, width in zip(row, widths, strict=True)))
+    echo()
 
 
 def _cell(value: float) -> str:
@@ -150,4 +153,4 @@ def _draw(reports: Mapping[str, CalibrationReport], plot: Path) -> None:
         for language, report in reports.items()
     }
     draw_reliability_diagram(panels, plot)
-    typer.echo(f"{plot}: written", err=True)
+    echo(f"{plot}: written", err=True)

@@ -85,10 +85,10 @@ def caption(
     passed_over = PassedOver()
     with contextlib.ExitStack() as stack:
         # The file first: an error in it must be reported before the model loads.
-        file = stack.enter_context(RowFile(output, num, min_confidence, attention is not None)) if output else None
+        file = None
+        if output is not None:
+            file = stack.enter_context(RowFile(output, num, min_confidence, attention is not None, inputs))
         captioner = Captioner.load(model or None, threads, max_pixels)
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="surrogateescape")  # paths need not be UTF-8
         changes: dict[str, int | None] = {"beam_size": beam}
         if num > 1:
             wide = max(num, beam or captioner.settings().beam_size)
@@ -100,7 +100,7 @@ def caption(
         if attention is not None:
             from showtell.cli.attention import Pictures
 
-            pictures = Pictures(attention, captioner, attention_grid)
+            pictures = stack.enter_context(Pictures(attention, captioner, attention_grid))
             images = pictures.filter_inputs(images, passed_over)
         rows = captioner.caption_many(
             images, batch_size=batch_size, language=lang, num=num, attention=pictures is not None, decode=settings
@@ -119,14 +119,16 @@ def _write(
 ) -> int:
     """Write every row as it comes. Returns the number of inputs that failed."""
     from showtell.cli.output import is_confident, path_of
+    from showtell.terminal import echo, stdout
 
     done = failed = 0
-    with _bar(captions_scroll_by=file is None and sys.stdout.isatty()) as advance:
+    screen = stdout()
+    with _bar(captions_scroll_by=file is None and screen is not None and screen.isatty()) as advance:
         for row in rows:
             done += 1
             if not row.ok:
                 failed += 1
-                print(f"showtell: {path_of(row)}: {row.error}: {row.detail}", file=sys.stderr)
+                echo(f"showtell: {path_of(row)}: {row.error}: {row.detail}", err=True)
             name = None
             if pictures is not None and row.ok and is_confident(row.captions[0], min_confidence):
                 name = pictures.name_for(row)
@@ -139,21 +141,22 @@ def _write(
                     pictures.write(row, name)
                 except BadImage as error:  # it could be read for its caption
                     failed += 1
-                    print(f"showtell: {path_of(row)}: {error}", file=sys.stderr)
+                    echo(f"showtell: {path_of(row)}: {error}", err=True)
             advance()
     if passed_over.total or (done > 1 and (failed or file is not None)):
         also = f"; {passed_over}" if passed_over.total else ""
-        print(f"showtell: {done - failed} captioned, {failed} failed{also}", file=sys.stderr)
+        echo(f"showtell: {done - failed} captioned, {failed} failed{also}", err=True)
     return failed
 
 
 def _print(row: CaptionRow, min_confidence: float) -> None:
     from showtell.cli.output import is_confident, path_of
     from showtell.cli.right_to_left import shown
+    from showtell.terminal import echo_row, stdout
 
     for candidate in row.captions:
-        text = shown(candidate.text, sys.stdout) if is_confident(candidate, min_confidence) else ""
-        print(f"{path_of(row)}\t{text}", flush=True)
+        text = shown(candidate.text, stdout()) if is_confident(candidate, min_confidence) else ""
+        echo_row(path_of(row), text)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from showtell.errors import BadConfig, BadData, MissingExtra
+from showtell.terminal import echo
 
 ReportData = dict[str, Any]
 EXPECTED = "a report that `showtell evaluate --report` or `showtell score --report` wrote"
@@ -120,7 +120,7 @@ def _java_metrics(reports: Sequence[ReportData]) -> list[str]:
             check_java(metric, reports[0]["language"])
             available.append(metric)
         except (BadConfig, MissingExtra) as error:
-            print(f"showtell: {metric} is not compared: {error}", file=sys.stderr)
+            echo(f"showtell: {metric} is not compared: {error}", err=True)
     return available
 
 
@@ -128,14 +128,15 @@ def _print(comparison: ReportData) -> None:
     from showtell.cli.scoring import format_score
 
     baseline = comparison["systems"][0]["name"]
-    typer.echo(f"{comparison['images']} images, {comparison['resamples']} resamples; differences to {baseline}")
+    echo(f"{comparison['images']} images, {comparison['resamples']} resamples; differences to {baseline}")
     for system in comparison["systems"]:
-        typer.echo(f"\n{system['name']}")
+        echo()
+        echo(system["name"])
         for name, score in system["scores"].items():
             line = f"  {format_score(name, score)}"
             if system["differences"] is not None and name in system["differences"]:
                 line = f"{line:50}{_format_difference(system['differences'][name])}"
-            typer.echo(line)
+            echo(line)
 
 
 def _format_difference(difference: Mapping[str, float | None]) -> str:
@@ -158,7 +159,7 @@ def _write_page(html: Path, comparison: ReportData, spec: str) -> None:
     from showtell.view.comparison import write_page
 
     write_page(html, comparison, _thumbnails(spec, comparison))
-    print(f"{html}: written", file=sys.stderr)
+    echo(f"{html}: written", err=True)
 
 
 def _thumbnails(spec: str, comparison: ReportData) -> dict[str, bytes]:
@@ -175,9 +176,9 @@ def _thumbnails(spec: str, comparison: ReportData) -> dict[str, bytes]:
     from showtell.view.comparison import MAX_SIDE, thumbnail
 
     if not is_spec(spec):
-        print(
+        echo(
             f"showtell: {spec or 'the report'} has no photos; the page is without. --data SPEC gives them",
-            file=sys.stderr,
+            err=True,
         )
         return {}
     images = {row["image"] for row in comparison["rows"]}
@@ -201,5 +202,5 @@ def _thumbnails(spec: str, comparison: ReportData) -> dict[str, bytes]:
             if picture is not None:
                 thumbnails[sample.name] = picture
     if missing := len(images) - len(thumbnails):
-        print(f"showtell: {missing} photos are not in {spec} or cannot be read", file=sys.stderr)
+        echo(f"showtell: {missing} photos are not in {spec} or cannot be read", err=True)
     return thumbnails

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from showtell.cli.features import features
+from showtell.terminal import echo
 
 if TYPE_CHECKING:
     from showtell.data.checks import CheckReport
@@ -35,7 +36,6 @@ def check(spec: Spec, lang: Languages = ["en"]) -> None:  # noqa: B006 (typer co
     from showtell.data.checks import check_samples, unique_images
     from showtell.data.omissions import Omissions, number_of
     from showtell.data.spec import read_samples
-    from showtell.data.text_files import printable
     from showtell.errors import MissingImages
     from showtell.progress import ProgressReporter
 
@@ -44,35 +44,32 @@ def check(spec: Spec, lang: Languages = ["en"]) -> None:  # noqa: B006 (typer co
         samples = read_samples(spec, lang, omissions)
     except MissingImages as error:
         for name in error.names:
-            typer.echo(f"{printable(name)}: missing")
-        typer.echo(f"{number_of(len(error.names), 'photo')} missing; nothing else was looked at ({error})", err=True)
+            echo(f"{name}: missing")
+        echo(f"{number_of(len(error.names), 'photo')} missing; nothing else was looked at ({error})", err=True)
         raise typer.Exit(1) from None
     with ProgressReporter().stage("photos", len(unique_images(samples))) as advance:
         result = check_samples(samples, load_image, advance)
     for line in omissions.lines():
-        typer.echo(line)
+        echo(line)
     _print(result)
-    parts = [f"{number_of(result.images, 'image')} checked", omissions.summary()]
-    typer.echo("; ".join(filter(None, parts)), err=True)
+    echo("; ".join(filter(None, (f"{number_of(result.images, 'image')} checked", omissions.summary()))), err=True)
     if not result.ok or omissions.faults:
         raise typer.Exit(1)
 
 
 def _print(report: CheckReport) -> None:
-    from showtell.data.text_files import printable
-
     for problem in report.unreadable:
-        typer.echo(f"{printable(problem.name)}: unreadable: {problem.reason}")
+        echo(f"{problem.name}: unreadable: {problem.reason}")
     for names in report.exact_duplicates:
-        typer.echo(f"{', '.join(map(printable, names))}: the same file")
+        echo(f"{', '.join(names)}: the same file")
     for name in report.repeated_names:
-        typer.echo(f"{printable(name)}: more than once in its split")
+        echo(f"{name}: more than once in its split")
     for name in report.split_overlaps:
-        typer.echo(f"{printable(name)}: in several splits")
+        echo(f"{name}: in several splits")
     for one, other in report.near_duplicates:
-        typer.echo(f"{printable(one)}, {printable(other)}: look the same, in different splits")
+        echo(f"{one}, {other}: look the same, in different splits")
     for problem in report.captions:
-        typer.echo(f"{printable(problem.name)}: {problem.reason}")
+        echo(f"{problem.name}: {problem.reason}")
 
 
 @app.command()
@@ -96,7 +93,7 @@ def stats(
     if as_json:
         fields = asdict(data_stats)
         del fields["frequencies"]
-        typer.echo(json.dumps(fields, ensure_ascii=False))
+        echo(json.dumps(fields, ensure_ascii=False))
     else:
         _print_table(data_stats)
     if plot is not None:
@@ -105,15 +102,16 @@ def stats(
 
 def _print_table(stats: Stats) -> None:
     row = "{:8}{:6}{:>9}{:>11}{:>9}{:>10}{:>7}{:>9}"
-    typer.echo(row.format("split", "lang", "images", "captions", "words", "shortest", "mean", "longest"))
+    echo(row.format("split", "lang", "images", "captions", "words", "shortest", "mean", "longest"))
     for group in stats.groups:
         cells = (group.images, group.captions, group.unique_words, group.shortest, f"{group.mean:.1f}", group.longest)
-        typer.echo(row.format(group.split, group.language, *cells))
+        echo(row.format(group.split, group.language, *cells))
     row = "{:8}{:>16}{:>13}{:>16}"
-    typer.echo("\n" + row.format("lang", "min. frequency", "vocabulary", "dev covered"))
+    echo()
+    echo(row.format("lang", "min. frequency", "vocabulary", "dev covered"))
     for coverage in stats.coverage:
         covered = "-" if coverage.dev_coverage is None else f"{100 * coverage.dev_coverage:.2f} %"
-        typer.echo(row.format(coverage.language, coverage.min_frequency, coverage.vocab_size, covered))
+        echo(row.format(coverage.language, coverage.min_frequency, coverage.vocab_size, covered))
 
 
 def _draw(stats: Stats, picture: Path) -> None:
@@ -127,4 +125,4 @@ def _draw(stats: Stats, picture: Path) -> None:
     }
     with needs("train"):
         draw_data(lengths, stats.frequencies, coverage, picture)
-    typer.echo(f"{picture}: written", err=True)
+    echo(f"{picture}: written", err=True)

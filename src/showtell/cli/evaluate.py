@@ -10,6 +10,7 @@ import typer
 
 from showtell.cli.diverse import Diverse, check_diverse, groups_and_beam
 from showtell.cli.scoring import Java, Report, Resamples
+from showtell.terminal import echo
 
 if TYPE_CHECKING:
     from showtell.core.captioner import Captioner
@@ -91,12 +92,10 @@ def evaluate(
 
 
 def _say_failed(samples: Sequence[Sample], rows: Sequence[CaptionRow]) -> None:
-    from showtell.data.text_files import printable
-
     failed = [(sample.name, row) for sample, row in zip(samples, rows, strict=True) if not row.ok]
     for name, row in failed:
-        typer.echo(f"showtell: {printable(name)}: {row.error}: {row.detail}", err=True)
-    typer.echo(f"showtell: {len(failed)} photos failed and count as empty captions", err=True)
+        echo(f"showtell: {name}: {row.error}: {row.detail}", err=True)
+    echo(f"showtell: {len(failed)} photos failed and count as empty captions", err=True)
 
 
 def _model_provenance(captioner: Captioner, names: Sequence[object]) -> dict[str, Any]:

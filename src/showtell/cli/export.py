@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from showtell.terminal import echo
+
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `showtell train` wrote.")],
@@ -28,4 +30,4 @@ def export(
     with needs("train"):
         from showtell.export.bundle import export_run
     parity = export_run(run, bundle, card, settings or [])
-    typer.echo(f"{bundle}: {parity}", err=True)
+    echo(f"{bundle}: {parity}", err=True)

@@ -1,62 +1,76 @@
-"""The `showtell` command: collects the commands, and turns errors into one line and an exit code.
-
-Exit codes: 0 success; 1 some inputs failed, all others are done; 2 wrong usage, nothing done; 130 interrupted.
-"""
+"""The `showtell` process: turns errors and signals into one line and an exit code; docs/command_line.md lists them."""
 
 from __future__ import annotations
 
+# Little, and the rest in functions: until the handlers are installed, Ctrl-C shows a traceback.
+import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import typer
+from showtell.cli import signals
 
-from showtell import __version__
-from showtell.cli import calibrate, caption, compare, data, evaluate, export, recipes, score, serve, sweep, train
-from showtell.errors import ShowtellError
-
-app = typer.Typer(
-    help="Image captioning: give it a photo, it writes a caption; give it photos with captions, it trains a model.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+if TYPE_CHECKING:
+    from showtell.errors import ShowtellError
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"showtell {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Options before a command."""
-
-
-app.command("caption")(caption.caption)
-app.command("serve")(serve.serve)
-app.command("train")(train.train)
-app.command("sweep")(sweep.sweep)
-app.command("export")(export.export)
-app.command("evaluate")(evaluate.evaluate)
-app.command("calibrate")(calibrate.calibrate)
-app.command("score")(score.score)
-app.command("compare")(compare.compare)
-app.command("recipes")(recipes.recipes)
-app.add_typer(data.app, name="data")
-
-
-def main() -> None:
+def main() -> NoReturn:
+    """Runs the command in `sys.argv` and ends the process: signals are not handled afterwards."""
     try:
-        app()
-    except ShowtellError as error:
-        print(f"showtell: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("showtell: interrupted", file=sys.stderr)
-        sys.exit(130)
+        with signals.handled():
+            code = _run()
+    except signals.Stopped as stopped:  # while the handlers were installed or removed
+        code = stopped.exit_code
+    sys.exit(code)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        from showtell.cli.app import app
+
+        return app
+    raise AttributeError(f"module 'showtell.cli.main' has no attribute {name!r}")
+
+
+def _run() -> int:
+    from showtell.errors import OutputClosed, OutputError, ShowtellError
+    from showtell.terminal import echo, finish_streams, prepare_streams
+
+    code = 0
+    prepare_streams()
+    try:
+        try:
+            from showtell.cli.app import app
+
+            app()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        signals.raise_due()
+        finish_streams()
+    except OutputClosed as error:
+        return error.exit_code
+    except OutputError as error:
+        echo(f"showtell: {error}", err=True)
+        return error.exit_code
+    except BaseException as error:
+        # A package that a signal interrupts while it is imported raises an ImportError of its own.
+        if (stopped := signals.received()) is not None:
+            sent = "" if stopped.number == signal.SIGINT else f" by {signal.Signals(stopped.number).name}"
+            echo(f"showtell: interrupted{sent}", err=True)
+            return stopped.exit_code
+        if isinstance(error, OSError) and error.errno is not None:
+            error = _described(error)
+        if not isinstance(error, ShowtellError):
+            raise
+        echo(f"showtell: {error}", err=True)
+        return error.exit_code
+    return code
+
+
+def _described(error: OSError) -> ShowtellError:
+    """An error of the system that no part of the program expected, with the file that it names."""
+    from showtell.errors import OUTPUT_ERRNOS, OutputError, ShowtellError
+
+    place = error.filename if error.filename is not None else "the output"
+    if error.errno in OUTPUT_ERRNOS:
+        return OutputError.of(place, error)
+    return ShowtellError(f"{place}: {error.strerror}; check that it exists and that you have permission, and try again")

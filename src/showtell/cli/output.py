@@ -1,19 +1,27 @@
-"""Caption rows as lines: on the terminal, as JSONL, as CSV."""
+"""Caption rows as lines of a JSONL or CSV file."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
+import io
+import itertools
 import json
 import os
-import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
+from showtell.cli import signals
 from showtell.core.sources import ImageInput
-from showtell.errors import BadConfig
+from showtell.errors import BadConfig, OutputClosed, OutputError
+from showtell.files import beside, is_stream
+from showtell.locks import Locked, locked
 from showtell.records import Caption, CaptionRow
+from showtell.terminal import echo, escape, write_all
 
 FORMATS = (".jsonl", ".csv")
 
@@ -55,30 +63,53 @@ def as_record(row: CaptionRow, min_confidence: float) -> dict[str, Any]:
 class RowFile:
     """A JSONL or CSV file of rows, which gets its name only when it is complete.
 
-    Until then it is `NAME.partial`, which remains after an interruption, so that hours of captions are not lost.
+    Until then it is `NAME.partial`, which remains after an interruption, so that hours of captions are not lost; it
+    always ends with a whole row. What an earlier run left there stays, and this run takes `NAME.partial-2`. A second
+    run with the same output at the same time is refused. A device or a pipe has no other name, and is written directly.
     """
 
-    def __init__(self, path: Path, num: int, min_confidence: float, pictures: bool = False) -> None:
-        """`pictures`: rows name their attention pictures. Raises BadConfig when the format is unknown or the file
-        cannot be written."""
-        if path.suffix not in FORMATS:
-            raise BadConfig(f"--output {path}: found {path.suffix or 'no ending'}; expected {' or '.join(FORMATS)}")
-        if path.is_dir():
-            raise BadConfig(f"--output {path}: is a folder; expected a file name")
-        self.path, self.partial, self.min_confidence = path, path.with_name(path.name + ".partial"), min_confidence
-        # A name that is not UTF-8 becomes a JSON escape that reads back as the same name.
-        try:
-            self.file: TextIO = self.partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        except OSError as error:
-            raise BadConfig(f"--output {path}: cannot be written ({error.strerror}); give another place") from error
-        self._put = self._jsonl() if path.suffix == ".jsonl" else self._csv(num, ["attention"] if pictures else [])
-        self._rows = 0
+    def __init__(
+        self, path: Path, num: int, min_confidence: float, pictures: bool = False, inputs: Sequence[str] = ()
+    ) -> None:
+        """`pictures`: rows name their attention pictures. `inputs`: files that are read meanwhile.
+
+        Raises BadConfig when the format is unknown, when the file is an input or is written by another run, and when it
+        cannot be written.
+        """
+        self.path, self.min_confidence = path, min_confidence
+        self._target = Path(os.path.realpath(path))
+        _check_name(path, self._target, inputs)
+        self._is_stream = is_stream(path)
+        self._rows, self._end, self._told = 0, 0, False
+        with contextlib.ExitStack() as stack:
+            try:
+                if self._is_stream:
+                    self.partial, self._file = path, os.open(path, os.O_WRONLY)
+                    stack.callback(self._close)
+                else:
+                    is_locked = stack.enter_context(locked(beside(self._target, ".lock", ".")))
+                    with signals.held():
+                        self.partial, self._file = _new_partial(self._target, is_locked)
+                        stack.callback(self._close)
+                        stack.callback(self._remove_if_empty)
+            except Locked as error:
+                raise BadConfig(
+                    f"--output {path}: another run is writing it; wait until it ends, or give another name"
+                ) from error
+            except OSError as error:
+                raise BadConfig(f"--output {path}: cannot be written ({error.strerror}); give another place") from error
+            self._put = self._jsonl if path.suffix.lower() == ".jsonl" else self._csv(num, pictures)
+            signals.last_words.append(self._where)
+            stack.callback(signals.last_words.remove, self._where)
+            self._release = stack.pop_all().close
 
     def write(self, row: CaptionRow, picture: str | None = None) -> None:
-        """`picture`: the name of the attention pictures, before `.attention.png` and `.webp`."""
+        """`picture`: the name of the attention pictures, before `.attention.png` and `.webp`. Raises OutputError when
+        the disk takes no more, with the place of the rows so far."""
         record = as_record(row, self.min_confidence)
-        self._put(record if picture is None else {**record, "attention": picture})
-        self._rows += 1
+        with signals.held():
+            self._put(record if picture is None else {**record, "attention": picture})
+            self._rows += 1
 
     def __enter__(self) -> RowFile:
         return self
@@ -86,30 +117,140 @@ class RowFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.file.close()
-        if kind is None:
-            self.partial.replace(self.path)
-        elif self._rows:
-            print(f"showtell: the rows so far are in {self.partial}", file=sys.stderr)
-        else:
+        with signals.held():
+            try:
+                if kind is None:
+                    self._finish()
+                elif self._rows and not self._told:
+                    echo(f"showtell: {self._where()}", err=True)
+            finally:
+                self._release()
+
+    def _finish(self) -> None:
+        if self._is_stream:
+            return
+        try:
+            os.fsync(self._file)
+            if not self._is_in_place():
+                raise FileNotFoundError(errno.ENOENT, f"{self.partial} was moved or removed")
+            self._close()  # Windows renames no open file
+            self.partial.replace(self._target)
+        except OSError as error:
+            raise self._problem(error) from error
+        if signals.is_due():
+            echo(f"showtell: all rows are in {self.path}", err=True)
+
+    def _where(self) -> str | None:
+        if not self._rows:
+            return None
+        if self._is_stream:
+            return f"{self._rows} rows went to {self.path}"
+        if not self._is_in_place():
+            self._rescue()
+        return escape(f"the rows so far are in {self.partial}")
+
+    def _is_in_place(self) -> bool:
+        """Whether `partial` is still the file that this run writes: folders are moved and removed."""
+        try:
+            return self._file < 0 or os.path.samestat(self.partial.stat(), os.fstat(self._file))
+        except OSError:
+            return False
+
+    def _remove_if_empty(self) -> None:
+        if not self._rows and not self._is_stream and self._file >= 0 and self._is_in_place():
             self.partial.unlink()
 
-    def _jsonl(self) -> Callable[[dict[str, Any]], None]:
-        def write(record: dict[str, Any]) -> None:
-            self.file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    def _close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
 
-        return write
+    def _rescue(self) -> None:
+        """Copy the rows to the folder for temporary files."""
+        handle, name = tempfile.mkstemp(prefix="showtell-", suffix=self.path.suffix)
+        with open(handle, "wb") as copy:  # noqa: PTH123 (a descriptor)
+            for begin in range(0, self._end, 1 << 20):
+                os.lseek(self._file, begin, os.SEEK_SET)
+                copy.write(os.read(self._file, min(1 << 20, self._end - begin)))
+        self.partial = Path(name)
 
-    def _csv(self, num: int, last: list[str]) -> Callable[[dict[str, Any]], None]:
+    def _append(self, text: str) -> None:
+        # A name that is not UTF-8 becomes a JSON escape that reads back as the same name.
+        data = text.encode("utf-8", "backslashreplace")
+        try:
+            write_all(self._file, data)
+        except BrokenPipeError as error:
+            raise OutputClosed(f"{self.path}: closed by its reader") from error
+        except OSError as error:
+            if not self._is_stream:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file, self._end)  # every row that is kept is whole
+            raise self._problem(error) from error
+        self._end += len(data)
+
+    def _problem(self, error: OSError) -> OutputError:
+        self._told = True
+        try:
+            where = self._where() or ""
+        except OSError:  # no room for a copy either
+            where = "the rows are lost"
+        return OutputError.of(f"--output {self.path}", error, where)
+
+    def _jsonl(self, record: dict[str, Any]) -> None:
+        # Escaped, it reads back as the same, and a terminal that shows the file takes no command from a name.
+        self._append(escape(json.dumps(record, ensure_ascii=False)) + "\n")
+
+    def _csv(self, num: int, pictures: bool) -> Callable[[dict[str, Any]], None]:
         more = [f"caption_{n}" for n in range(2, num + 1)]
+        last = ["attention"] if pictures else []
         columns = ["image", "caption", *more, "score", "confidence", "language", "error", "detail", *last]
-        writer = csv.DictWriter(self.file, columns, extrasaction="ignore")
-        writer.writeheader()
+        line = io.StringIO()
+        writer = csv.DictWriter(line, columns, extrasaction="ignore")
+
+        def flush() -> None:
+            text = line.getvalue()
+            line.seek(0)
+            line.truncate()
+            self._append(text)
 
         def write(record: dict[str, Any]) -> None:
             others = zip(more, record.get("alternatives", []), strict=False)
             writer.writerow({**record, **{name: other["caption"] for name, other in others}})
+            flush()
 
+        writer.writeheader()
+        flush()
         return write
+
+
+def _check_name(path: Path, target: Path, inputs: Sequence[str]) -> None:
+    if path.suffix.lower() not in FORMATS:
+        raise BadConfig(f"--output {path}: found {path.suffix or 'no ending'}; expected {' or '.join(FORMATS)}")
+    if path.is_dir():
+        raise BadConfig(f"--output {path}: is a folder; expected a file name")
+    if not path.exists() or is_stream(path):
+        return
+    if target.suffix.lower() != path.suffix.lower():
+        raise BadConfig(f"--output {path}: is a link to {target}; expected a link to a {path.suffix} file")
+    for name in inputs:
+        with contextlib.suppress(OSError):
+            if path.samefile(name):
+                raise BadConfig(f"--output {path}: is one of the inputs ({name}); expected another name")
+
+
+def _new_partial(target: Path, is_locked: bool) -> tuple[Path, int]:
+    """A new file of this run's own; those of interrupted runs are named and left alone. Raises OSError."""
+    before = None
+    for number in itertools.count(1):
+        partial = beside(target, ".partial" if number == 1 else f".partial-{number}")
+        if is_locked and partial.is_file() and partial.stat().st_size == 0:
+            partial.unlink()  # of a run that was killed before its first row
+        try:
+            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        except FileExistsError:
+            before = partial
+            continue
+        if before is not None:
+            echo(f"showtell: the rows of an interrupted run stay in {before}; this run begins anew", err=True)
+        return partial, descriptor
+    raise AssertionError

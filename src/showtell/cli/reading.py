@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from showtell.terminal import echo
 
 if TYPE_CHECKING:
     from showtell.records import Sample
@@ -19,5 +20,5 @@ def read_data(spec: str, languages: Sequence[str]) -> list[Sample]:
     samples = read_samples(spec, languages, omissions)
     if summary := omissions.summary():
         hint = f"; `showtell data check {spec}` names all" if omissions.faults else ""
-        print(f"showtell: {summary}{hint}", file=sys.stderr)
+        echo(f"showtell: {summary}{hint}", err=True)
     return samples

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from showtell.cli.extras import needs
 from showtell.errors import MissingExtra
+from showtell.terminal import echo, stdout
 
 if TYPE_CHECKING:
     from showtell.settings import Recipe
@@ -36,14 +36,16 @@ def recipes(
         return
     recipe = parse_recipe(apply_overrides(find_recipe(name), settings or []), name)
     explained = [] if only_yaml else _explained(recipe, vocabulary)
-    typer.echo("".join(f"{line}\n" for line in explained) + dump_recipe(recipe), nl=False)
+    for line in [*explained, *dump_recipe(recipe).rstrip("\n").split("\n")]:
+        echo(line)
 
 
 def _list(rows: list[tuple[str, str]]) -> None:
     """One line per recipe, for grep and cut; on a terminal a table of its width."""
-    if not sys.stdout.isatty():
+    screen = stdout()
+    if screen is None or not screen.isatty():
         for name, description in rows:
-            typer.echo(f"{name:24}{description}")
+            echo(f"{name:24}{description}")
         return
     from rich.console import Console
     from rich.table import Table
@@ -53,7 +55,7 @@ def _list(rows: list[tuple[str, str]]) -> None:
     table.add_column(no_wrap=True)
     for name, description in rows:
         table.add_row(name, Text(description))
-    Console().print(table)
+    Console(file=screen).print(table)
 
 
 def _explained(recipe: Recipe, vocabulary: int | None) -> list[str]:

@@ -71,12 +71,12 @@ MARKS: Final[tuple[tuple[str, Order], ...]] = (
 are set, the first in this list decides: that mistake does less harm."""
 
 
-def shown(caption: str, stream: TextIO, environment: Mapping[str, str] = os.environ) -> str:
+def shown(caption: str, stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> str:
     """The caption as `stream` gets it: unchanged, unless that is a terminal without support for Arabic.
 
     Raises BadConfig when $SHOWTELL_BIDI is neither `terminal` nor `showtell`.
     """
-    if not stream.isatty() or not has_right_to_left(caption):
+    if stream is None or not stream.isatty() or not has_right_to_left(caption):
         return caption
     order = order_for(environment)
     if order == "words":

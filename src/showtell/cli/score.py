@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from showtell.cli.scoring import Java, Report, Resamples
+from showtell.terminal import echo
 
 
 def score(
@@ -52,12 +52,13 @@ def score(
         (str(candidates), references),
     )
     for kind, names in matches.left_out.items():
-        print(f"showtell: {len(names)} images left out ({kind})", file=sys.stderr)
+        echo(f"showtell: {len(names)} images left out ({kind})", err=True)
     if matches.scored_empty:
-        print(f"showtell: {len(matches.scored_empty)} captions scored as empty", file=sys.stderr)
+        echo(f"showtell: {len(matches.scored_empty)} captions scored as empty", err=True)
     if lang == "en" and _is_arabic("".join(matches.captions.values())):
-        print(
-            "showtell: these captions look Arabic, which is tokenized by other rules; give --lang ar", file=sys.stderr
+        echo(
+            "showtell: these captions look Arabic, which is tokenized by other rules; give --lang ar",
+            err=True,
         )
     has_alternatives = any(len(captions) > 1 for captions in matches.alternatives.values())
     evaluation = Evaluation(

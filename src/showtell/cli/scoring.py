@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from showtell.errors import BadConfig
+from showtell.terminal import echo, echo_bytes
 
 if TYPE_CHECKING:
     from showtell.metrics import Evaluation
@@ -81,11 +81,11 @@ def write_json(data: Mapping[str, Any], path: Path) -> None:
 
     encoded = (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "backslashreplace")
     if str(path) == "-":
-        sys.stdout.buffer.write(encoded)
+        echo_bytes(encoded)
         return
     with replacing(path) as temporary:
         temporary.write_bytes(encoded)
-    print(f"{path}: written", file=sys.stderr)
+    echo(f"{path}: written", err=True)
 
 
 def build_report(
@@ -149,7 +149,7 @@ def output_report(report: Mapping[str, Any], path: Path | None) -> None:
     Says on stderr why CIDEr is 0 where that says nothing about the captions.
     """
     if report["scores"]["CIDEr"]["value"] == 0 and (reason := _why_cider_is_zero(report["rows"])):
-        print(f"showtell: CIDEr is 0 because {reason}; it says nothing about the captions", file=sys.stderr)
+        echo(f"showtell: CIDEr is 0 because {reason}; it says nothing about the captions", err=True)
     if path is not None:
         write_json(report, path)
     if str(path) != "-":
@@ -169,7 +169,7 @@ def _why_cider_is_zero(rows: Sequence[Mapping[str, Any]]) -> str | None:
 
 def print_scores(scores: Mapping[str, Mapping[str, float | None]]) -> None:
     for name, score in scores.items():
-        typer.echo(format_score(name, score))
+        echo(format_score(name, score))
 
 
 def format_score(name: str, score: Mapping[str, float | None]) -> str:

@@ -41,6 +41,7 @@ def sweep(
     """
     # One after another: a run uses all cores or the GPU, so two runs at a time would finish no sooner.
     from showtell.cli.extras import needs
+    from showtell.cli.signals import Stopped
     from showtell.cli.training import check_data_is_set, train_run
     from showtell.recipes import find_recipe
     from showtell.train.sweep import combinations
@@ -70,12 +71,12 @@ def sweep(
             write_tables(results, folder)
         try:
             train_run(combination.recipe, run, samples, reporter)
-        except (Interrupted, KeyboardInterrupt):
+        except (Interrupted, Stopped) as stopped:
             results[n] = _result(combination, run)
             _show(results, folder)
             done = sum(result.state == "done" for result in results)
             reporter.say(f"stopped; {done} of {len(planned)} are done; the same command goes on")
-            raise typer.Exit(130) from None
+            raise typer.Exit(stopped.exit_code) from None
         except ShowtellError as error:
             reporter.say(f"failed: {error}")
             results[n] = _result(combination, run, "failed", str(error))

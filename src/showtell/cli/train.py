@@ -47,7 +47,7 @@ def train(
     reporter = ProgressReporter()
     try:
         train_run(parsed, folder, samples, reporter, allow_changed_data)
-    except Interrupted:
+    except Interrupted as interrupted:
         reporter.say(f"stopped; the state is in {folder.path}; the same command goes on")
-        raise typer.Exit(130) from None
+        raise typer.Exit(interrupted.exit_code) from None
     reporter.say(f"best: {best_epoch(parsed, folder)}; next: showtell export {folder.path} DIR")

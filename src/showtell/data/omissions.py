@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from showtell.data.text_files import printable
 from showtell.image_formats import format_of_suffix
 
 NO_CAPTION: Final = "no caption"
@@ -45,11 +44,7 @@ class Omissions:
 
     def lines(self) -> list[str]:
         """One for each fault, for `data check`."""
-        return [
-            f"{printable(name)}: {printable(detail)}"
-            for names in self.faults.values()
-            for name, detail in names.items()
-        ]
+        return [f"{name}: {detail}" for names in self.faults.values() for name, detail in names.items()]
 
     def summary(self) -> str:
         """One line with the number and the first names of each kind of fault, and with what is left out on purpose;
@@ -75,8 +70,8 @@ def not_read_detail(path: str | os.PathLike[str]) -> str:
 
 
 def first_names(names: Sequence[str]) -> str:
-    """Up to three names, on one line whatever they contain, and how many more there are."""
-    first = ", ".join(map(printable, names[:3]))
+    """Up to three names, and how many more there are."""
+    first = ", ".join(names[:3])
     return f"{first} and {len(names) - 3} more" if len(names) > 3 else first
 
 

@@ -71,9 +71,3 @@ def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
 def collapse_whitespace(caption: str) -> str:
     """The caption without outer white space and with single spaces inside, so that it fits on one line of any file."""
     return " ".join(caption.split())
-
-
-def printable(name: str) -> str:
-    """The name, or with line ends, control characters and bytes that are not UTF-8 escaped, so that it is one line of
-    any output."""
-    return name if name.isprintable() else ascii(name)

@@ -33,6 +33,7 @@ from showtell.serve.page import PAGE_METHODS, add_page
 from showtell.serve.server_metrics import ServerMetrics
 from showtell.serve.service import Service
 from showtell.serve.url_fetcher import UrlFetcher
+from showtell.terminal import echo
 
 JOIN_TIMEOUT = 2.0
 """Seconds for the batcher's threads to end, after uvicorn has waited for all requests."""
@@ -155,7 +156,7 @@ def serve(captioner: Captioner, limits: Limits, config: ServerConfig) -> None:
     _print_startup_message(application, listener.getsockname()[1])
     Server(application).run(sockets=[listener])
     if not application.close(JOIN_TIMEOUT):
-        print("showtell: stopped with photos left over", file=sys.stderr)
+        echo("showtell: stopped with photos left over", err=True)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -174,7 +175,7 @@ def _print_startup_message(application: Application, port: int) -> None:
     config = application.config
     host = f"[{config.host}]" if ":" in config.host else config.host
     parts = "page and API" if config.page else "API"
-    print(f"showtell: {parts} of {application.service.model} at http://{host}:{port} (Ctrl-C stops)", file=sys.stderr)
+    echo(f"showtell: {parts} of {application.service.model} at http://{host}:{port} (Ctrl-C stops)", err=True)
     if config.api_key is None and not host_names(config.host, ()):
         warning = "whoever reaches this address can use it; SHOWTELL_API_KEY or --api-key-file asks for a key"
-        print(f"showtell: {warning}", file=sys.stderr)
+        echo(f"showtell: {warning}", err=True)

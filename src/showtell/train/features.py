@@ -27,7 +27,7 @@ from torch import Tensor
 from showtell.core.image import load_image
 from showtell.core.pixels import normalise, resize
 from showtell.errors import BadData, BadImage
-from showtell.files import sha256, write_text
+from showtell.files import allocate, sha256, write_text
 from showtell.loading import LOADER_THREADS
 from showtell.nets.encoder import Encoder
 from showtell.records import FeatureRow, Sample
@@ -172,6 +172,8 @@ def _view(
     done = int(progress.read_text()) if progress.exists() and part.exists() else 0
     dtype = np.float16 if has_frozen_stages else np.uint8
     store = np.lib.format.open_memmap(part, mode="r+" if done else "w+", dtype=dtype, shape=None if done else shape)
+    if not done:
+        allocate(part, part.stat().st_size)
     advance(done)
 
     def pixels(i: int) -> np.ndarray:

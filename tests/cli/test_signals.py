@@ -1,0 +1,187 @@
+"""Signals and streams that fail, as the shell and the system see them: exit codes, and what is said."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.clocks import HANG_SECONDS, until
+
+DOG = str(Path(__file__).parents[2] / "examples" / "dog.jpg")
+SHOWTELL = [sys.executable, "-m", "showtell"]
+SIGNALS = [signal.SIGINT, signal.SIGTERM]  # SIGHUP: test_a_terminal_that_is_closed
+
+
+def started(output: Path, **options: object) -> "subprocess.Popen[bytes]":
+    """A run that has written two rows or more and waits for another path."""
+    process = subprocess.Popen(
+        [*SHOWTELL, "caption", "-", "--batch-size", "1", "--output", str(output)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,  # type: ignore[call-overload]
+    )
+    assert process.stdin is not None
+    process.stdin.write(f"{DOG}\n".encode() * 4)
+    process.stdin.flush()
+    until(
+        lambda: (
+            process.poll() is not None or Path(f"{output}.partial").read_bytes().count(b"\n") >= 2
+            if Path(f"{output}.partial").exists()
+            else False
+        )
+    )
+    return process
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_tells_where_the_rows_are(number: signal.Signals, tmp_path: Path) -> None:
+    output = tmp_path / "rows.jsonl"
+    process = started(output)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=HANG_SECONDS)
+    sent = "" if number == signal.SIGINT else f" by {number.name}"
+    assert process.returncode == 128 + number
+    assert stderr.decode() == (f"showtell: the rows so far are in {output}.partial\nshowtell: interrupted{sent}\n")
+    rows = [json.loads(line) for line in Path(f"{output}.partial").read_text().splitlines()]
+    assert len(rows) >= 2 and {row["image"] for row in rows} == {DOG}
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.jsonl.partial"]
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
+    """As under `nohup`."""
+    process = started(tmp_path / "rows.jsonl", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    _, stderr = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0 and b"4 captioned" in stderr
+
+
+def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
+    output = tmp_path / "rows.csv"
+    process = subprocess.Popen(
+        [*SHOWTELL, "caption", "-", "--batch-size", "1", "--output", str(output)],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+    )
+    os.close(terminal)
+    os.write(controller, f"{DOG}\n".encode() * 4)
+    until(lambda: Path(f"{output}.partial").exists() and Path(f"{output}.partial").read_bytes().count(b"\n") >= 3)
+    os.close(controller)
+    assert process.wait(HANG_SECONDS) == 128 + signal.SIGHUP
+    assert Path(f"{output}.partial").read_bytes().endswith(b"\r\n")
+
+
+FINDER = "sys.meta_path.insert(0, type('Finder', (), {{'find_spec': lambda self, name, *rest: {act} if name == {at!r} "
+FINDER += "else None}})())"
+STAGES = {
+    "importing": FINDER.format(at="showtell.core.captioner", act="stop()"),
+    "importing an extension": FINDER.format(at="onnxruntime", act="wrapped()"),
+    "loading the model": "import showtell.core.captioner as m; m.Captioner.load = lambda *rest: stop()",
+    "in a loader thread": "import showtell.core.captioner as m; m.load_image = lambda *rest, **more: stop()",
+    "deleting an object": "import showtell.core.captioner as m; load = m.Captioner.load; "
+    "m.Captioner.load = lambda *rest: (lose(), load(*rest))[1]",
+    "writing a row": "import showtell.cli.output as m; write = m.write_all; "
+    "m.write_all = lambda *rest: (stop(), write(*rest))",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_there_is_no_traceback_at_any_moment(stage: str, tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "def stop(): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "def wrapped():\n"
+        "    try: stop()\n"
+        "    except BaseException as error: raise ImportError('initialization failed') from error\n"
+        "class Doomed:\n"
+        "    def __del__(self): stop()\n"
+        "def lose(): Doomed()\n"
+        f"{STAGES[stage]}\n"
+        f"sys.argv = ['showtell', 'caption', {DOG!r}, {DOG!r}, '--output', {str(tmp_path / 'rows.jsonl')!r}]\n"
+        "from showtell.cli.main import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG_SECONDS)
+    assert done.returncode == 143
+    assert [line for line in done.stderr.splitlines() if "rows so far" not in line] == [
+        "showtell: interrupted by SIGTERM"
+    ]
+    for partial in tmp_path.iterdir():
+        assert partial.read_bytes().endswith(b"}\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of a mutex of the C library")
+def test_a_second_signal_ends_at_once_even_within_a_long_call_of_a_library() -> None:
+    """Here a mutex that is never free. Python's own handlers would wait for it."""
+    program = (
+        "import ctypes\n"
+        "from showtell.cli import signals\n"
+        "signals.last_words.append(lambda: 'the rows so far are in rows.partial')\n"
+        "libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)\n"
+        "with signals.handled():\n"
+        "    libc.pthread_mutex_lock(mutex)\n"
+        "    print('ready', flush=True)\n"
+        "    libc.pthread_mutex_lock(mutex)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    # Two kinds: two of a kind could arrive as one.
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode in (130, 143)
+    assert stderr == b"showtell: the rows so far are in rows.partial\n"
+
+
+def shell(command: str) -> "subprocess.CompletedProcess[str]":
+    line = command.replace("showtell", f"{sys.executable} -m showtell")
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not installed")
+    return subprocess.run([bash, "-c", line], capture_output=True, text=True, timeout=HANG_SECONDS)
+
+
+def test_a_reader_that_goes_ends_the_command_quietly() -> None:
+    done = shell(f"showtell caption {DOG} {DOG} {DOG} --batch-size 1 | head -1; echo ${{PIPESTATUS[0]}}")
+    row, code = done.stdout.splitlines()
+    assert row.startswith(DOG) and (code, done.stderr) == ("141", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (f"showtell caption {DOG} >&-", "standard output is closed"),
+        (f"showtell caption {DOG} > /dev/full", "standard output: cannot be written (No space left on device)"),
+        ("showtell recipes default > /dev/full", "standard output: cannot be written (No space left on device)"),
+        ("showtell --help > /dev/full", "cannot be written (No space left on device)"),
+        ("showtell data stats shapes:9 > /dev/full", "standard output: cannot be written (No space left on device)"),
+    ],
+)
+def test_stdout_that_takes_nothing_is_one_line_and_code_3(command: str, reason: str) -> None:
+    done = shell(command)
+    assert done.returncode == 3
+    assert reason in done.stderr and done.stderr.count("\n") == 1 and done.stderr.startswith("showtell: ")
+
+
+def test_no_stderr_loses_no_caption() -> None:
+    for place in ("/dev/full", "&-"):
+        done = shell(f"showtell caption {DOG} gone.jpg 2>{place}")
+        assert done.returncode == 1 and done.stdout.startswith(DOG) and done.stdout.count("\n") == 1
+
+
+def test_rows_on_stdout_are_whole_when_the_disk_is_full(tmp_path: Path) -> None:
+    many = " ".join([DOG] * 30)
+    done = shell(f"ulimit -f 1; showtell caption {many} > {tmp_path}/rows.tsv")
+    text = (tmp_path / "rows.tsv").read_text(encoding="utf-8")
+    assert done.returncode == 3 and "File too large" in done.stderr
+    assert text.endswith("\n") and 3 < text.count("\n") < 30
+    assert all(line.startswith(f"{DOG}\ta ") for line in text.splitlines())
