@@ -14,7 +14,7 @@ from PIL import Image
 from tests import skips
 
 from showtell.errors import OutputError
-from showtell.files import allocate, beside, replacing, sha256, write_text
+from showtell.files import allocate, beside, is_stream, replacing, sha256, write_text
 
 
 def test_writes_a_new_file_and_replaces_an_old_one(tmp_path: Path) -> None:
@@ -100,6 +100,13 @@ def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
     for text in ("first", "second"):
         write_text(tmp_path / "link", text)
         assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == text
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="this system keeps no shared memory in /dev/shm")
+def test_a_file_in_shared_memory_is_a_file() -> None:
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
+        assert not is_stream(Path(file.name))
+    assert is_stream(Path("/dev/null"))
 
 
 def test_a_pipe_and_a_device_are_written_and_stay(tmp_path: Path) -> None:

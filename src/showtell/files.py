@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -62,7 +63,8 @@ def is_stream(path: Path) -> bool:
         mode = path.stat().st_mode
     except OSError:
         return False
-    is_descriptor = path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",))  # /dev/stdout may be a file
+    # What /dev/stdout leads to may be a file; /dev/shm holds nothing else.
+    is_descriptor = re.match(r"/dev/(stdout|stderr|fd/)|/proc/[^/]+/fd/", str(path)) is not None
     return is_descriptor or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 

@@ -149,3 +149,16 @@ def test_a_file_that_waits_twice_is_loaded_once() -> None:
 
     (batch,) = load_ahead(iter([file, file, other, "path", "path"]), load, 5)
     assert batch[0][1] == batch[1][1] and len(calls) == 4 and calls.count(file) == 1
+
+
+def test_a_program_that_waits_for_each_answer_gets_it() -> None:
+    taken = []
+
+    def questions() -> Iterator[int]:
+        for number in range(3):
+            taken.append(number)
+            yield number
+
+    for batch in load_ahead(questions(), double, 1):
+        assert batch == [(taken[-1], 2 * taken[-1])]
+    assert taken == [0, 1, 2]
