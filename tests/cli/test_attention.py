@@ -235,12 +235,12 @@ def test_an_interrupted_picture_leaves_the_old_one(tmp_path: Path, captioner: Ca
     assert (tmp_path / "out" / ("dog" + SHEET_SUFFIX)).read_bytes() == b"old"
 
 
-def test_a_second_run_does_not_draw_into_the_same_folder(tmp_path: Path) -> None:
+def test_a_second_run_does_not_draw_into_the_same_folder(tmp_path: Path, captioner: Captioner) -> None:
     folder, link = tmp_path / "pictures", tmp_path / "link"
     link.symlink_to(folder)
-    with Pictures(folder, Captioner.load(), False):
+    with Pictures(folder, captioner, grid=False):
         for name in (folder, link, f"{folder}/../pictures"):
             done = showtell("caption", DOG, "--attention", name)
             assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
             assert "another run is drawing into it; wait until it ends, or give another folder" in done.stderr
-    assert list(folder.iterdir()) == []
+    assert [p.name for p in folder.iterdir()] == []

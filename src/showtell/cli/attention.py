@@ -32,7 +32,7 @@ MAX_NAME_BYTES: Final = 160
 
 
 class Pictures:
-    """A folder of sheets and animations, which no other run draws into before the end of the `with` block."""
+    """A folder of sheets and animations. Within a `with` block no other run draws into it."""
 
     def __init__(self, folder: Path, captioner: Captioner, grid: bool) -> None:
         """Creates the folder. Raises BadConfig when it cannot be written, or when the model has no attention maps."""
@@ -54,15 +54,19 @@ class Pictures:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 self._resolved_folder = folder.resolve()
-            self._lock.enter_context(locked(self._resolved_folder / ".attention.lock"))
-        except Locked as error:
-            raise BadConfig(
-                f"--attention {folder}: another run is drawing into it; wait until it ends, or give another folder"
-            ) from error
         except OSError as error:
             raise self._unwritable(error) from error
 
     def __enter__(self) -> Pictures:
+        """Raises BadConfig when another run draws into the folder."""
+        try:
+            self._lock.enter_context(locked(self._resolved_folder / ".attention.lock"))
+        except Locked as error:
+            raise BadConfig(
+                f"--attention {self.folder}: another run is drawing into it; wait until it ends, or give another folder"
+            ) from error
+        except OSError as error:
+            raise self._unwritable(error) from error
         return self
 
     def __exit__(self, *error: object) -> None:
