@@ -84,7 +84,7 @@ def test_what_is_asked_for(url: str, host: str, line: str, web: FakeWeb) -> None
     assert first == f"GET {line} HTTP/1.1"
     assert sorted(headers) == [
         "Accept-Encoding: identity",
-        "Accept: image/jpeg, image/png, image/gif, image/webp, image/tiff, image/bmp, image/avif;q=0.8, image/*;q=0.5",
+        "Accept: image/jpeg, image/png, image/webp, image/gif, image/avif;q=0.8, image/*;q=0.5",
         "Connection: close",
         f"Host: {host}",
         f"User-Agent: showtell/{__version__}",
