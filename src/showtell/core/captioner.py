@@ -73,10 +73,10 @@ class Captioner:
 
     @classmethod
     def load(
-        cls, model: str | Path | Sequence[str | Path] | None = None, threads: int = 0, max_pixels: int = MAX_PIXELS
+        cls, model: str | Path | Sequence[str | Path] | None = None, threads: int = 0, max_pixels: int | None = None
     ) -> Captioner:
         """The built-in model, or one that `showtell export` wrote to a folder. `threads` 0: all cores. `max_pixels`: of
-        the largest photo, as `load_image` counts them; others are `too_large`.
+        the largest photo, as `load_image` counts them (None: MAX_PIXELS); others are `too_large`.
 
         Several folders are an ensemble (see `core/ensemble`), with the first one's decode settings, no calibration, and
         attention only where all have the same grid.
@@ -90,7 +90,8 @@ class Captioner:
         check_together(bundles)
         steppers = [_stepper(bundle, threads) for bundle in bundles]
         captioner = cls(bundles[0], steppers[0] if len(steppers) == 1 else Ensemble(steppers), bundles[1:])
-        captioner.max_pixels = max_pixels
+        if max_pixels is not None:
+            captioner.max_pixels = max_pixels
         return captioner
 
     @property
