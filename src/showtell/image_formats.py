@@ -193,7 +193,8 @@ _BY_SUFFIX: Final = {suffix: image_format for image_format in FORMATS for suffix
 _RAW: Final = _BY_SUFFIX[".dng"]
 
 ACCEPT_HEADER: Final = ", ".join(
-    [f.media_types[0] for f in DECODED if f.extra is None and f.name != "AVIF"] + ["image/avif;q=0.8", "image/*;q=0.5"]
+    [_BY_SUFFIX[suffix].media_types[0] for suffix in (".jpg", ".png", ".webp", ".gif")]
+    + ["image/avif;q=0.8", "image/*;q=0.5"]
 )
 """For HTTP requests. JPEG before AVIF, where a server has both: it is decoded at a part of its size."""
 ACCEPT_ATTRIBUTE: Final = ",".join(["image/*", *(suffix for f in DECODED for suffix in f.suffixes)])

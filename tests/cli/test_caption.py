@@ -148,6 +148,15 @@ def test_lengths_and_beams() -> None:
     assert len(done.stdout.split("\t")[1].split()) <= 4
 
 
+def test_max_pixels(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    bad_images.photo(100, 80).save(photo)
+    assert showtell("caption", photo, "--max-pixels", 8000).returncode == 0
+    done = showtell("caption", photo, "--max-pixels", 7999)
+    assert done.returncode == 1
+    assert "too_large: found 100 x 80 pixels; expected at most 0.008 million; save it smaller, or raise" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [

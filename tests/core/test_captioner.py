@@ -74,6 +74,22 @@ def test_rows_come_in_order_with_bad_images_between(captioner: Captioner, tmp_pa
     assert all(row.detail and not row.captions for row in rows if not row.ok)
 
 
+def test_the_pixel_limit_is_an_argument_of_load_and_of_preprocess() -> None:
+    photo = bad_images.encode(bad_images.photo(100, 80), "PNG")
+    limited = Captioner.load(max_pixels=100 * 80 - 1)
+    with pytest.raises(BadImage, match="too_large"):
+        limited.preprocess(photo)
+    assert [row.error for row in limited.caption_many([photo])] == ["too_large"]
+    assert limited.preprocess(photo, max_pixels=100 * 80)
+    with pytest.raises(BadImage, match="too_large"):
+        Captioner.load().preprocess(photo, max_pixels=100 * 80 - 1)
+
+
+def test_a_panorama_above_the_limit_has_a_caption(captioner: Captioner) -> None:
+    wide = Image.linear_gradient("L").resize((30_000, 2_700))
+    assert captioner.caption(bad_images.encode(wide, "JPEG")).text
+
+
 def test_one_bad_image_raises(captioner: Captioner, tmp_path: Path) -> None:
     with pytest.raises(BadImage) as raised:
         captioner.caption(tmp_path / "none.jpg")

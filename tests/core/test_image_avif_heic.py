@@ -84,9 +84,9 @@ def test_a_heic_of_several_pictures_is_its_primary_one(primary: int) -> None:
 
 
 def test_a_heic_of_tiles_as_phones_write_it() -> None:
-    large = bad_images.photo(1500, 1100)
-    data = heic(large, tile_size=512)
-    assert data.count(b"infehvc1") + data.count(b"hvc1\0") >= 9
+    large = bad_images.photo(600, 500)
+    data = heic(large, tile_size=256)
+    assert data.count(b"hvc1") >= 6 and b"grid" in data
     assert difference(load_image(data), large) < 2
 
 

@@ -34,10 +34,10 @@ def with_size(data: bytes, width: int, height: int, old: tuple[int, int]) -> byt
 
 
 def smaller_than_coded(kind: str) -> bytes:
-    """3000 x 2000 pixels of one colour, in a container that says 64 x 48."""
-    plain = Image.new("RGB", (3000, 2000), "grey")
+    """640 x 480 pixels of one colour, in a container that says 64 x 48."""
+    plain = Image.new("RGB", (640, 480), "grey")
     data = heic(plain) if kind == "heic" else bad_images.encode(plain, "AVIF")
-    return with_size(data, 64, 48, (3000, 2000))
+    return with_size(data, 64, 48, (640, 480))
 
 
 def nested(depth: int) -> bytes:
@@ -122,8 +122,9 @@ COSTLY: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", COSTLY)
-def test_costly_file_is_refused_at_little_cost(name: str) -> None:
+def test_costly_file_is_refused_at_little_cost(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = COSTLY[name]()
+    monkeypatch.setattr(image_bmff, "_SMALL_PIXELS", 200_000)  # so that the files may be small as well
 
     def refused() -> None:
         assert code_of(data) == "too_large"
@@ -169,11 +170,20 @@ def test_a_damaged_list_is_truncated_or_unsupported() -> None:
 
 
 def test_a_film_is_unsupported() -> None:
-    film = [(kind, content) for kind, content in boxes(avif()) if kind != b"meta"]
+    animation = avif(save_all=True, append_images=[Image.new("RGB", (64, 48))])
+    film = [(kind, content) for kind, content in boxes(animation) if kind != b"meta"]
+    assert b"moov" in dict(film)
     with pytest.raises(
         BadImage, match="unsupported: found a film of the AVIF or HEIC family; expected a still picture"
     ):
         load_image(joined(film))
+
+
+def test_a_file_that_ends_in_its_first_boxes_is_truncated() -> None:
+    for data in (avif(), heic(bad_images.photo())):
+        for end in (13, 28, 33, 60, 200):
+            assert code_of(data[:end]) == "truncated", end
+    assert code_of(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)) == "truncated"
 
 
 def test_another_codec_is_named() -> None:

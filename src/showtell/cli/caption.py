@@ -51,8 +51,11 @@ def caption(
     batch_size: Annotated[int, typer.Option(min=1, help="Photos per batch.")] = 32,
     threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0: all cores.")] = 0,
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Pixels of the largest photo, counted as they are decoded: large JPEGs smaller.")
-    ] = 80_000_000,
+        int | None,
+        typer.Option(
+            min=1, help="Pixels of the largest photo as it is decoded (large JPEGs smaller); else 80 million."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Write rows to a .jsonl or .csv file instead of the terminal.")
     ] = None,

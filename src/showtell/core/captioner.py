@@ -90,10 +90,11 @@ class Captioner:
         cls,
         model: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
         threads: int = 0,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int | None = None,
     ) -> Captioner:
         """The built-in model, or one that `showtell export` wrote to a folder. `threads`, up to 256, of the network; 0:
-        all cores. `max_pixels`: of the largest photo, as `load_image` counts them; others are `too_large`.
+        all cores. `max_pixels`: of the largest photo, as `load_image` counts them (None: MAX_PIXELS); others are
+        `too_large`.
 
         Several folders are an ensemble (see `core/ensemble`), with the first one's decode settings, no calibration, and
         attention only where all have the same grid.
@@ -102,7 +103,7 @@ class Captioner:
         for arguments that are no paths, or no number of threads or pixels.
         """
         threads = whole_number("threads", threads, 0, MAX_THREADS)
-        max_pixels = whole_number("max_pixels", max_pixels, 1)
+        max_pixels = MAX_PIXELS if max_pixels is None else whole_number("max_pixels", max_pixels, 1)
         bundles = [load_bundle(folder) for folder in ([builtin()] if model is None else model_folders(model))]
         check_together(bundles)
         steppers = [_stepper(bundle, threads) for bundle in bundles]

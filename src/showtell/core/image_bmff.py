@@ -68,14 +68,17 @@ def read_meta(file: BinaryIO) -> Meta:
     """Raises BadImage: `too_large` above a limit, `truncated` where boxes do not fit, `unsupported` for a film."""
     end = file.seek(0, os.SEEK_END)
     boxes = _Boxes(file)
-    meta = None
+    meta, is_film = None, False
     for kind, start, stop in boxes.walk(0, end, 0):
+        is_film = is_film or kind == b"moov"
         if kind == b"meta" and meta is None:
             if stop - start > MAX_META_BYTES:
                 raise too_large("a list of pictures in an AVIF or HEIC", f"{MAX_META_BYTES >> 20} MiB")
             meta = _parse_meta(boxes, start, stop)
         elif kind in _CONTAINERS:
             boxes.count_all(start, stop, 1)
+    if (meta is None or meta.primary is None) and not is_film:
+        raise BadImage("truncated", "AVIF or HEIC, damaged or cut off: its list of pictures is missing")
     if meta is None or meta.primary is None:
         raise unsupported("a film of the AVIF or HEIC family", "a still picture")
     total = sum(min(size, max(end - at, 0)) for extents in meta.extents.values() for at, size in extents)
