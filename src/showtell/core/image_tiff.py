@@ -62,8 +62,9 @@ _NATIVE: Final = {"F;32BF": "F;32NF", "F;32F": "F;32NF", "I;32BS": "I;32NS", "I;
 }
 """Pillow's raw modes to those of the byte order in which libtiff gives samples; Pillow forgets to."""
 _SIGNED, _FLOAT = 2, 3
-_WHITE_IS_ZERO, _RGB, _CMYK = 0, 2, 5
+_WHITE_IS_ZERO: Final = 0
 _SEPARATE_PLANES: Final = 2
+_OTHER_UNCOMPRESSED: Final = 32771
 
 
 class Tiff(OrientationOnly, TiffImagePlugin.TiffImageFile):
@@ -82,29 +83,24 @@ class Tiff(OrientationOnly, TiffImagePlugin.TiffImageFile):
             raise unsupported(f"a TIFF compressed with {_COMPRESSIONS.get(compression, compression)}", _EXPECTED)
         if _STRIPS not in tags and _TILES not in tags:
             raise BadImage("truncated", "TIFF, damaged or cut off: found no place of its pixels")
+        bits, samples = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (1,))
+        is_separate = tags.get(_PLANES) == _SEPARATE_PLANES
+        if is_separate and compression == 1 and bits[0] != 8:
+            # Pillow would take the planes for 8 bits; it leaves all but uncompressed ones to libtiff.
+            tags[_COMPRESSION] = _OTHER_UNCOMPRESSED
         try:
             super()._setup()
         except IndexError as error:
             raise unsupported("a TIFF of more separate planes than colours", _EXPECTED) from error
-        bits, samples = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (1,))
         if samples[0] == _SIGNED and bits[0] < 16:
             raise unsupported("a TIFF of signed numbers of 8 bits", _EXPECTED)
-        if tags.get(_PLANES) == _SEPARATE_PLANES and len(self.getbands()) > 1:
-            self._mend_planes(bits[0])
+        if is_separate and len(self.getbands()) > 1 and self.mode not in ("RGB", "RGBA", "CMYK", "LAB"):
+            # The second plane would be green.
+            raise unsupported("a TIFF of grey or a palette with alpha in separate planes", _EXPECTED)
         if self.use_load_libtiff:
             kind, extents, offset, args = self.tile[0]
             raw_mode, *rest = cast(tuple[Any, ...], args)
             self.tile = [ImageFile._Tile(kind, extents, offset, (_NATIVE.get(raw_mode, raw_mode), *rest))]
-
-    def _mend_planes(self, bits: int) -> None:
-        """Separate planes of 16 bits are decoded by libtiff: Pillow takes them for 8. Grey with alpha is refused, as
-        its second plane would be green."""
-        if self.mode not in ("RGB", "RGBA", "CMYK", "LAB"):
-            raise unsupported("a TIFF of grey or a palette with alpha in separate planes", _EXPECTED)
-        if not self.use_load_libtiff and bits != 8:
-            self.use_load_libtiff = True
-            extents = (0, 0, *self._tile_size)
-            self.tile = [ImageFile._Tile("libtiff", extents, 0, (f"{self.mode};16N", False, self.tag_v2.offset))]
 
     def load(self) -> Any:
         _silence_libtiff()
@@ -156,7 +152,7 @@ def _is_configured(compression: int) -> bool:
     library = _libtiff()
     if library is None:
         return compression not in _COMPRESSIONS
-    return compression in (1, 32771) or bool(library.TIFFIsCODECConfigured(ctypes.c_uint16(compression)))
+    return compression in (1, _OTHER_UNCOMPRESSED) or bool(library.TIFFIsCODECConfigured(ctypes.c_uint16(compression)))
 
 
 def check_tiff(file: BinaryIO) -> None:
