@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ def showtell(
         stack.enter_context(mock.patch.multiple(sys, argv=command, **streams))
         stack.enter_context(mock.patch.dict(os.environ, environment))
         stack.callback(os.chdir, folder)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU):  # `main` is the end of a process
+            stack.callback(signal.signal, number, signal.getsignal(number))
         os.chdir(cwd or folder)
         try:
             main()
