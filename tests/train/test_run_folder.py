@@ -203,3 +203,14 @@ def test_a_run_of_which_nothing_is_saved_takes_other_data(folder: RunFolder) -> 
     folder.check_data(samples, is_finished=False)
     folder.open(recipe())
     assert folder.check_data(samples[2:], is_finished=False) is None
+
+
+def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.lock():
+        with pytest.raises(BadConfig, match="another process trains in it; wait until it ends"), folder.lock():
+            raise AssertionError
+        assert folder.path.is_dir()
+    with folder.lock():
+        pass
+    assert list(folder.path.iterdir()) == []

@@ -31,7 +31,14 @@ def train_run(
     allow_changed_data: bool = False,
 ) -> None:
     """Train to the end of the last epoch. `recipe` is resolved. Raises Interrupted on Ctrl-C, with the state saved,
-    BadConfig when the folder has a run on other data, and what the parts raise."""
+    BadConfig when the folder has a run on other data or another process trains in it, and what the parts raise."""
+    with folder.lock():
+        _train_locked(recipe, folder, samples, reporter, allow_changed_data)
+
+
+def _train_locked(
+    recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], reporter: ProgressReporter, allow_changed_data: bool
+) -> None:
     from showtell.metrics import score
     from showtell.metrics.reward import CiderReward
     from showtell.train.out_of_memory import explain_out_of_memory

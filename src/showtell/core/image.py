@@ -99,10 +99,11 @@ def load_image(
     PIL image (its current frame), an array `[H, W]` or `[H, W, 1 | 3 | 4]` of uint8, or a function that gives one of
     these (see `records.Sample.image`).
     `hint_size` allows a JPEG to be decoded at a half, a quarter or an eighth as long as both sides keep twice that many
-    pixels: faster, and almost the same after shrinking to `hint_size`. One above `max_pixels` may keep half of that.
+    pixels: faster, and almost the same after shrinking to `hint_size`.
 
-    `max_pixels` counts the pixels that are decoded: those of a JPEG after `hint_size`, which may have
-    MAX_JPEG_REDUCTION times as many in its file. A progressive one takes much memory at any size, and counts by that.
+    `max_pixels` counts the pixels that are decoded. A JPEG that has more, up to MAX_JPEG_REDUCTION times as many, is
+    decoded at a part of its size, also without `hint_size`. A progressive one takes much memory at any size, and counts
+    by that.
 
     Raises BadImage for every fault of the image. The limits are checked before anything is decoded.
     """
@@ -212,11 +213,10 @@ def _check_pixels(size: tuple[int, int], decoded: int, max_pixels: int) -> None:
 def _check_jpeg_size(image: Jpeg, max_pixels: int, min_side: int, hint_size: int | None) -> None:
     """As `_check_size`, but `max_pixels` is for those that are decoded, and the image is set to be decoded small."""
     width, height = image.size
-    if hint_size is not None:
-        scale = max(min(width, height) // (2 * hint_size), 1)
-        # One that is above the limit may have less than twice the hint on its shorter side.
-        while scale < 8 and width * height > max_pixels * scale**2 and min(width, height) // (2 * scale) >= hint_size:
-            scale *= 2
+    scale = 1 if hint_size is None else max(min(width, height) // (2 * hint_size), 1)
+    while scale < 8 and width * height > max_pixels * scale**2:
+        scale *= 2
+    if scale > 1:
         image.draft(None, (width // scale, height // scale))
     decoded = max(image.width * image.height, image.coefficient_bytes // _BYTES_PER_PIXEL)
     _check_pixels((width, height), max(decoded, width * height // MAX_JPEG_REDUCTION), max_pixels)

@@ -30,9 +30,9 @@ def load_ahead(
     """Batches of images, each with what `load` made of it or the error that it raised; in order, and lazily.
 
     At most two batches are taken from `images`, with a batch size of 1 only one: a program that writes a path and waits
-    for its caption before it writes the next one gets it. An error of `images` itself is raised after the batches that came
-    before it. Closing the iterator waits for what is being loaded, and for nothing else. In a forked process it goes on
-    with new threads.
+    for its caption before it writes the next one gets it. An error of `images` itself is raised after the batches that
+    came before it. Closing the iterator waits for what is being loaded, and for nothing else. In a forked process it
+    goes on with new threads.
     """
     loaders, pending, failure = _Loaders(load), Pending(), None
     ahead = 1 if batch_size == 1 else 2 * batch_size

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from showtell.config import dump_recipe, parse_recipe, read_recipe
 from showtell.core.tokenizer import Tokenizer
 from showtell.errors import BadConfig
 from showtell.files import write_text
+from showtell.locks import Locked, locked
 from showtell.records import Sample
 from showtell.settings import Recipe
 from showtell.train.data_record import changes, read_records, record_samples, write_records
@@ -29,6 +31,19 @@ class RunFolder:
         self.best = path / "best" / "model.safetensors"
         self.best_scores = path / "best" / "scores.json"
 
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training in the folder, which is made. Raises BadConfig when one does."""
+        self._make(self.path)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path / ".lock"))
+            except Locked as error:
+                raise BadConfig(
+                    f"{self.path}: another process trains in it; wait until it ends, or give another folder"
+                ) from error
+            yield
+
     def open(self, recipe: Recipe) -> None:
         """Create the folder, or open one with the same recipe. Raises BadConfig when it has another recipe.
 
@@ -38,14 +53,18 @@ class RunFolder:
         if self.state.exists():
             return
         for folder in (self.path, self.state.parent, self.best.parent):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise BadConfig(f"{folder}: cannot be made ({error.strerror}); give another folder") from error
+            self._make(folder)
         # The captions may have been corrected since, too.
         self.tokenizer.unlink(missing_ok=True)
         self.data.unlink(missing_ok=True)
         write_text(self.config, dump_recipe(recipe))
+
+    @staticmethod
+    def _make(folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadConfig(f"{folder}: cannot be made ({error.strerror}); give another folder") from error
 
     def check(self, recipe: Recipe) -> None:
         """Raises BadConfig when the folder has a run with another recipe; writes nothing."""
