@@ -52,8 +52,12 @@ class LanguageInfo(BaseModel):
     scripts: tuple[str, ...] = ()
     """ISO 15924's codes, the usual one first; the tag's script subtag overrides them. Default: unknown, nothing is
     checked, and each letter is treated as its own script wants it."""
-    dotted_i: bool = False
-    """Whether the capitals of i and dotless i are İ and I, as in Turkish."""
+    letters: dict[str, str] = {}
+    """Letters that this language replaces before a text is lower-cased: Turkish I is the capital of ı, Persian ي is
+    typed for ی. Default: none."""
+    arabic_marks: bool = False
+    """Whether the marks of the Arabic script are part of its spelling, as in Kashmiri. Default: they are optional vowel
+    signs, and removed."""
     function_words: Words = frozenset()
     """Articles, pronouns, prepositions, conjunctions, auxiliaries, in lower case. Default: none, and no
     `content_recall`."""
@@ -71,6 +75,12 @@ class LanguageInfo(BaseModel):
     def is_unspaced(self) -> bool:
         """Whether its words are written without spaces."""
         return bool(self.scripts) and self.scripts[0] in UNSPACED
+
+    def replace_letters(self, text: str) -> str:
+        """The text with the replacements of `letters`, in the composed form NFC where there are any."""
+        if not self.letters:
+            return text
+        return unicodedata.normalize("NFC", text).translate(str.maketrans(self.letters))
 
 
 def known_languages() -> list[str]:
