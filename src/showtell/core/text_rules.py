@@ -33,10 +33,11 @@ _LETTERS: Final = rf"(?:{_LETTER}|\p{{M}}|(?<=\p{{M}})\u200D|\u200D(?=\p{{M}}))+
 # Inside a word: hyphen, apostrophe, the non-joiner of zero width (ZWNJ, Persian), Catalan l·l, Hebrew abbreviations.
 _JOINER: Final = r"""(?:[-'\u200C]|(?<=l)·(?=l)|(?<=\p{Hebrew})"(?=\p{Hebrew}))"""
 _SPACED_WORD: Final = rf"{_LETTER}(?:{_LETTERS})?(?:{_JOINER}{_LETTERS})*"
-# A character with its marks; with what a Khmer or Burmese mark stacks below it; a Tibetan syllable with its end mark.
+# A character with its marks, and with am, which is a mark and a letter; with what a Khmer or Burmese mark stacks below
+# it; a Tibetan syllable with its end mark.
 _CHARACTER: Final = (
     r"(?:[\p{Tibetan}&&[\p{L}\p{N}]]\p{M}*)+་?"
-    rf"|[{_UNSPACED}&&[\p{{L}}\p{{N}}]](?:\p{{M}}|(?<=[\u17D2\u1039])[{_UNSPACED}&&\p{{L}}]|\u200D)*"
+    rf"|[{_UNSPACED}&&[\p{{L}}\p{{N}}]](?:\p{{M}}|[ำຳ]|(?<=[\u17D2\u1039])[{_UNSPACED}&&\p{{L}}]|\u200D)*"
 )
 
 LEGACY_LANGUAGES: Final = frozenset({"en", "ar"})
@@ -100,7 +101,8 @@ def _rule(is_legacy: bool, keeps_arabic_marks: bool) -> TextRule:
     return TextRule(
         _normalizer(keeps_arabic_marks),
         _split_pattern(word),
-        _split_pattern(rf"{CONTINUATION}\S+|{word}"),
+        # A first piece can end in what joins it to the next: un' ##anatra.
+        _split_pattern(rf"{CONTINUATION}\S+|(?:{word})(?:{_JOINER}(?= {CONTINUATION}))?"),
         _split_pattern(rf"{UNK}|(?:{_CHARACTER})+|{_SPACED_WORD}"),
         _decoder(),
     )
@@ -130,9 +132,9 @@ def _normalizer(keeps_arabic_marks: bool) -> Any:
             _replace(rf"(?<={letter})[´`‘’‛′＇׳](?={letter})|(?<=\p{{Cyrillic}})ʼ", "'"),
             normalizers.NFKC(),
             *_composed_am(),
+            _replace(rf"(?<={letter})Σ(?!{letter})", "ς"),  # the lower case at the end of a word; elsewhere it is σ
             normalizers.Lowercase(),
             _replace("i\u0307", "i"),  # the lower case of İ
-            _replace(rf"(?<={letter})σ(?!{letter}|')", "ς"),  # letter by letter, as above, Σ became σ
             normalizers.Replace("եւ", "և"),  # one letter in Armenian, two in NFKC
             *([] if keeps_arabic_marks else [_replace(_ARABIC_MARKS, "")]),
             _replace("[‐‑־֊]", "-"),
