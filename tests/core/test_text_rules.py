@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from tests.sentences import SENTENCES
 
 from showtell.core.bundle import builtin
 from showtell.core.text_rules import UNK, text_rule
@@ -12,7 +13,6 @@ from showtell.core.tokenizer import Tokenizer, split_words
 from showtell.languages.scripts import UNSPACED, scripts_of
 from showtell.settings import TextSettings
 from showtell.train.vocabulary import build_tokenizer, pretokenize
-from tests.sentences import SENTENCES
 
 WRITTEN = {language: written for language, (written, _) in SENTENCES.items()}
 SPELT = {language: spelt for language, (_, spelt) in SENTENCES.items()}
@@ -84,8 +84,8 @@ def test_so_it_is_in_a_model_of_one_language(language: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("zh", ["一", "只", "狗", "在", "草", "地", "上", "跑", "穿", "红", "色", "t", "恤", "的", "人", "拍", "了", "3", "张", "照", "片"]),
-        ("ja", ["女", "の", "子", "が", "iphone", "を", "使", "っ", "て", "ス", "ー", "パ", "ー", "の", "前", "で", "犬", "の", "写", "真", "を", "撮", "る"]),
+        ("zh", [*"一只狗在草地上跑穿红色t恤的人拍了3张照片"]),
+        ("ja", [*"女の子が", "iphone", *"を使ってスーパーの前で犬の写真を撮る"]),
         ("th", ["สุ", "นั", "ข", "กำ"]),
         ("km", ["ឆ្កែ", "មួ", "យ", "ក្បា", "ល"]),
         ("my", ["ခွေး", "တ", "စ်", "ကော", "င်"]),

@@ -27,7 +27,7 @@ _UNSPACED_BESIDE_THEMSELVES: Final = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tib
 _UNSPACED: Final = _UNSPACED_BESIDE_ALL + _UNSPACED_BESIDE_THEMSELVES
 """The scripts of `languages.scripts.UNSPACED`, as the regular expressions of `tokenizers` have them."""
 
-# A letter with its marks. The joiner of zero width (ZWJ) is part of a letter beside a mark, as in Sinhala and Malayalam.
+# A letter with its marks. Beside a mark the joiner of zero width (ZWJ) is part of a letter, as in Sinhala, Malayalam.
 _LETTER: Final = rf"[\p{{L}}\p{{N}}&&[^{_UNSPACED}]]"
 _LETTERS: Final = rf"(?:{_LETTER}|\p{{M}}|(?<=\p{{M}})\u200D|\u200D(?=\p{{M}}))+"
 # Inside a word: hyphen, apostrophe, the non-joiner of zero width (ZWNJ, Persian), Catalan l·l, Hebrew abbreviations.

@@ -117,8 +117,8 @@ def _bpe(counts: Mapping[str, Counter[str]], settings: TextSettings, rule: TextR
 
 
 def _initial_tokens(counts: Mapping[str, Counter[str]], languages: Sequence[str], vocab_size: int | None) -> list[str]:
-    """Special tokens, every letter at the beginning of a word, and as a continuation. Hyphens, apostrophes and combining
-    marks are continuations only."""
+    """Special tokens, every letter at the beginning of a word, and as a continuation. Hyphens, apostrophes and
+    combining marks are continuations only."""
     letters = sorted({letter for words in counts.values() for word in words for letter in word})
     tokens = special_tokens(languages)
     tokens += [letter for letter in letters if unicodedata.category(letter)[0] in "LN"]
