@@ -25,6 +25,7 @@ from showtell.data.columns import captions_in_cell, column_key, columns_of, is_k
 from showtell.data.delimited import json_objects, table_cells
 from showtell.data.text_files import collapse_whitespace, numbered_lines
 from showtell.errors import BadData
+from showtell.languages.tags import lenient_tag
 
 IMAGE_KEYS: Final = ("image", "file_name", "filename", "image_name", "image_id")
 """All of them are names of the image; the first is the primary one. Others count only where these are absent."""
@@ -142,7 +143,7 @@ def select_language(file: Path, records: Iterable[CaptionRecord], language: str)
     others: set[str] = set()
     chosen = []
     for record in records:
-        if record.language in (None, language):
+        if record.language is None or lenient_tag(record.language) == lenient_tag(language):
             chosen.append(record)
         else:
             others.add(str(record.language))

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from showtell.data.omissions import Omissions
 from showtell.data.photo_finder import AmbiguousName, PhotoFinder, comparable_name
 from showtell.errors import BadData, MissingImages
+from showtell.languages.tags import lenient_tag
 from showtell.records import Sample
 
 SPLITS: Final = {
@@ -88,7 +89,7 @@ def samples_from_rows(
     languages_seen: Counter[str] = Counter()
     missing: dict[str, tuple[Row, Path]] = {}
     for row in rows:
-        language = row.language or _single_language(languages, row)
+        language = lenient_tag(row.language) if row.language else _single_language(languages, row)
         languages_seen[language] += len(row.captions)
         if language not in languages:
             continue

@@ -26,7 +26,8 @@ def draw_curves(log: Path, picture: Path) -> None:
             right.plot([e["epoch"] for e in dev], values, style, markersize=4, label=f"{metric} ({language})")
     right.set(title="dev, free-running", xlabel="epoch", ylim=(0, None))
     if dev:
-        right.legend(frameon=False)
+        lines = len(right.get_lines())  # many languages would need more height than there is
+        right.legend(frameon=False, ncols=-(-lines // 8), fontsize=None if lines <= 8 else "xx-small")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
