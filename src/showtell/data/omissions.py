@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from showtell.image_formats import format_of_suffix
+from showtell.terminal import escape
 
 NO_CAPTION: Final = "no caption"
 NO_PHOTO: Final = "no photo"
@@ -44,7 +45,7 @@ class Omissions:
 
     def lines(self) -> list[str]:
         """One for each fault, for `data check`."""
-        return [f"{name}: {detail}" for names in self.faults.values() for name, detail in names.items()]
+        return [escape(f"{name}: {detail}") for names in self.faults.values() for name, detail in names.items()]
 
     def summary(self) -> str:
         """One line with the number and the first names of each kind of fault, and with what is left out on purpose;
@@ -70,8 +71,8 @@ def not_read_detail(path: str | os.PathLike[str]) -> str:
 
 
 def first_names(names: Sequence[str]) -> str:
-    """Up to three names, and how many more there are."""
-    first = ", ".join(names[:3])
+    """Up to three names, on one line whatever they contain, and how many more there are."""
+    first = escape(", ".join(names[:3]))
     return f"{first} and {len(names) - 3} more" if len(names) > 3 else first
 
 
