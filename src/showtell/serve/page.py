@@ -142,6 +142,7 @@ def page_settings(service: Service) -> dict[str, Any]:
         "languages": [
             {
                 "code": language,
+                "name": None,
                 "direction": "rtl" if is_right_to_left(language) else "ltr",
                 "calibrated": language in captioner.calibrated,
             }
@@ -168,7 +169,7 @@ def page_settings(service: Service) -> dict[str, Any]:
 def _examples() -> Iterator[dict[str, Any]]:
     """In the order of `credits.json`; `examples/README.md` has their licences."""
     credits = json.loads((_FOLDER / "examples" / "credits.json").read_text(encoding="utf-8"))
-    for name, texts in credits.items():
+    for name, credit in credits.items():
         with Image.open(_FOLDER / "examples" / name) as image:
             width, height = image.size
-        yield {"name": name, "url": f"page/examples/{name}", "width": width, "height": height, **texts}
+        yield {"name": name, "url": f"page/examples/{name}", "width": width, "height": height, **credit}

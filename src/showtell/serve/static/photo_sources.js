@@ -1,13 +1,12 @@
 // The ways in which a person gives a photo: chosen, dropped, pasted or taken.
 
 import { Camera } from "./camera.js";
+import { text } from "./texts.js";
 
 /**
  * @typedef {(file: File, count?: number) => void} TakePhoto count: of how many files it is one
  * @typedef {(text: string) => void} Refuse
  */
-
-const NO_PICTURE = "There is no picture in the clipboard.";
 
 export class PhotoSources {
   /** @param {HTMLElement} root @param {TakePhoto} take @param {Refuse} refuse what is no photo */
@@ -70,7 +69,7 @@ export class PhotoSources {
     document.addEventListener("paste", (event) => {
       const data = event.clipboardData;
       if (data?.files.length && this.#takeFirst(data.files)) return event.preventDefault();
-      if (data?.types.length) this.refuse(NO_PICTURE);
+      if (data?.types.length) this.refuse(text("refused.no_picture"));
     });
     // Browsers give the clipboard to a button only on https or the same computer; Ctrl+V works everywhere.
     this.#button("paste").hidden = !navigator.clipboard?.read;
@@ -83,9 +82,9 @@ export class PhotoSources {
         const type = item.types.find((name) => name.startsWith("image/"));
         if (type) return this.take(new File([await item.getType(type)], "pasted", { type }));
       }
-      this.refuse(NO_PICTURE);
+      this.refuse(text("refused.no_picture"));
     } catch {
-      this.refuse("The browser did not give the clipboard; press Ctrl+V, or ⌘V on a Mac.");
+      this.refuse(text("refused.clipboard"));
     }
   }
 
@@ -94,7 +93,7 @@ export class PhotoSources {
     try {
       await this.camera.open();
     } catch {
-      this.refuse("No camera was found, or the browser did not allow it.");
+      this.refuse(text("refused.camera"));
     }
   }
 }
