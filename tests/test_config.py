@@ -73,7 +73,7 @@ def test_an_unknown_key_names_the_nearest(text: str, message: str) -> None:
         ("train: {dropout: .nan}", "train.dropout is no setting"),
         ("train: {weight_decay: .nan}", "train.weight_decay: "),
         ("train: {precision: 8-bit}", "train.precision: "),
-        ("text: {languages: [fr]}", "text.languages.0: "),
+        ("text: {languages: [french]}", "text.languages.0: "),
         ("text: {languages: []}", "text.languages: "),
         ("model: {decoder: {kind: gru}}", "model.decoder: "),
         ("model: {decoder: 3}", "model.decoder: "),

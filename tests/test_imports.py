@@ -82,7 +82,7 @@ def test_a_room_imports_only_what_the_table_allows(room: str, file: Path) -> Non
 
 def test_every_folder_of_the_package_is_a_room_of_the_table() -> None:
     folders = {p.parent.relative_to(SOURCE).parts[0] for p in SOURCE.rglob("*.py") if p.parent != SOURCE}
-    assert folders == set(ROOMS)
+    assert folders - {"languages"} == set(ROOMS)  # the one shared module that is a folder
 
 
 def test_only_one_file_knows_onnx_runtime() -> None:

@@ -9,9 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Language = Literal["en", "ar"]
+from showtell.languages import canonical_tag
+
+# Norwegian, `no`, is the value false in YAML.
+Language = Annotated[str, BeforeValidator(lambda tag: "no" if tag is False else tag), AfterValidator(canonical_tag)]
+"""A BCP 47 tag in canonical form."""
 Number = float | int | str | bool
 Size = Annotated[int, Field(ge=16, le=2048)]
 Triple = tuple[float, float, float]
@@ -173,7 +177,9 @@ class ModelSettings(Settings):
 
 
 class TextSettings(Settings):
-    languages: tuple[Language, ...] = Field(("en",), min_length=1)
+    languages: tuple[Language, ...] = Field(
+        ("en",), min_length=1, description="BCP 47 tags, such as en, ar, pt-BR; the first is the default"
+    )
     kind: Literal["words", "letters", "bpe"] = Field(
         "words", description="letters: spaCy's words, rare ones split into letters; bpe: byte-pair encoding"
     )
@@ -181,6 +187,12 @@ class TextSettings(Settings):
     vocab_size: int | None = Field(None, ge=8, description="largest vocabulary; the most frequent words are kept")
     splits: Literal["train", "all"] = Field("train", description="splits whose captions the vocabulary is built from")
     max_length: int = Field(30, ge=1, description="tokens; longer training captions are truncated")
+
+    @model_validator(mode="after")
+    def _languages_differ(self) -> TextSettings:
+        if twice := sorted({tag for tag in self.languages if self.languages.count(tag) > 1}):
+            raise ValueError(f"found {', '.join(twice)} in languages more than once; expected each once")
+        return self
 
 
 class DistillationSettings(Settings):
