@@ -31,7 +31,7 @@ from starlette.responses import Response
 
 from showtell.core.image import load_image
 from showtell.errors import BadImage
-from showtell.languages import is_right_to_left
+from showtell.languages import is_right_to_left, known_languages, language_info
 from showtell.serve.client_key import client_key
 from showtell.serve.error_response import ErrorResponse, RequestRejected
 from showtell.serve.fair_limiter import FairLimiter
@@ -142,7 +142,7 @@ def page_settings(service: Service) -> dict[str, Any]:
         "languages": [
             {
                 "code": language,
-                "name": None,
+                "name": language_info(language).name if language in known_languages() else None,
                 "direction": "rtl" if is_right_to_left(language) else "ltr",
                 "calibrated": language in captioner.calibrated,
             }

@@ -1,7 +1,7 @@
 // The caption as words that can be selected: one stop for Tab, arrow keys between words.
 
 import { joinedWords, percent } from "./formatting.js";
-import { isolate, pageDirection, text, textParts } from "./texts.js";
+import { pageDirection, text, textParts } from "./texts.js";
 
 /**
  * @typedef {import("./api.js").Caption} Caption
@@ -76,7 +76,7 @@ export class CaptionWords {
     const probability = Math.exp(log_probability);
     // The language is not the box's, whose own name is the page's.
     Object.assign(button, { type: "button", className: "word", lang: this.language.code, tabIndex: index ? -1 : 0 });
-    button.setAttribute("aria-label", text("word_label", { word: isolate(word), percent: percent(probability) }));
+    button.setAttribute("aria-label", text("word_label", { word, percent: percent(probability) }));
     // No space before it, or behind it.
     Object.assign(button.dataset, { before: String(joined[index]), behind: String(joined[index + 1] ?? false) });
     bar.style.setProperty("--full", String(probability));

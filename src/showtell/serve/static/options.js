@@ -84,9 +84,10 @@ function languageChoices(languages) {
 }
 
 function languageButton(language, isChosen) {
-  const [label, radio, name] = ["label", "input", "span"].map((tag) => document.createElement(tag));
+  const [label, radio, box, name] = ["label", "input", "span", "bdi"].map((tag) => document.createElement(tag));
   Object.assign(radio, { type: "radio", name: "language", value: language.code, checked: isChosen });
   Object.assign(name, { lang: language.code, dir: language.direction, textContent: languageName(language) });
-  label.append(radio, name);
+  box.append(name);
+  label.append(radio, box);
   return label;
 }

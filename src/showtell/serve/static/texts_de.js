@@ -4,7 +4,7 @@ export default {
   "tagline": "Ein Satz zu Ihrem Foto.",
   "tagline_attention": "Ein Satz zu Ihrem Foto – und wohin das Modell bei jedem Wort geschaut hat.",
   "photo": "Foto",
-  "choose": "Auswählen",
+  "choose": "Wählen",
   "choose_photo": "Foto auswählen",
   "paste": "Einfügen",
   "camera": "Kamera",
