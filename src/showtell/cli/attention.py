@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ from showtell.errors import BadConfig
 from showtell.files import replacing
 from showtell.records import CaptionRow
 from showtell.view.attention import LOAD_SIZE, sheet, write_animation
+from showtell.view.notes import drawing_problems
 
 SHEET_SUFFIX, ANIMATION_SUFFIX = ".attention.png", ".attention.webp"
 """Suffixes that no photo has, so that pictures may be written to the folder of the photos."""
@@ -45,6 +47,7 @@ class Pictures:
             )
         self.folder, self.grid, self.crop = folder, grid, captioner.bundle.manifest.pixels.crop_mode
         self._used_names: set[str] = set()
+        self._told_problems: set[str] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -92,6 +95,10 @@ class Pictures:
             write_animation(self.folder / (name + ANIMATION_SUFFIX), photo, caption, self.grid, self.crop)
         except OSError as error:
             raise self._unwritable(error) from error
+        for problem in drawing_problems(caption):
+            if problem not in self._told_problems:  # once, not for each photo
+                self._told_problems.add(problem)
+                print(f"showtell: --attention: {problem}", file=sys.stderr)
 
     def _is_own_picture(self, path: str) -> bool:
         return (
