@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import models
 
-from showtell.core.tokenizer import EOS, PAD, SPLIT_WORDS_AND_PIECES, UNK, Tokenizer, split_words
+from showtell.core.text_rules import UNK, text_rule
+from showtell.core.tokenizer import EOS, PAD, Tokenizer, split_words
 from showtell.errors import BadBundle
 
 DOGS = ["A dog runs.", "A dog, a dog!", "the CAT", "a cat"]
@@ -198,7 +199,7 @@ def in_pieces() -> Tokenizer:
         ignore_merges=True,
     )
     backend = tokenizers.Tokenizer(model)
-    backend.pre_tokenizer = SPLIT_WORDS_AND_PIECES
+    backend.pre_tokenizer = text_rule(["en"]).words_and_pieces
     return Tokenizer(backend, ["en"])
 
 

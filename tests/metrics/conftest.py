@@ -51,7 +51,7 @@ def flickr8k() -> dict[str, Captions]:
     if not FLICKR8K.is_dir():
         pytest.skip(skips.FLICKR8K)
     captions: dict[str, Captions] = {}
-    for language in ("en", "ar"):
+    for language in ("en", "ar", "de"):
         captions[language] = defaultdict(list)
         for line in (FLICKR8K / f"captions.{language}.txt").read_text(encoding="utf-8").splitlines():
             key, caption = line.split("\t")

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from tests import skips
+from tests.sentences import SENTENCES
 
 from showtell.errors import BadConfig, BadData
 from showtell.metrics import Evaluation, score
 from showtell.metrics.evaluation import agreement
-from showtell.metrics.tokenization import arabic_tokenize, ptb_tokenize
+from showtell.metrics.tokenization import ptb_tokenize, tokenize
 
 Captions = dict[str, list[str]]
 
@@ -98,7 +99,33 @@ def test_equal_to_pycocoevalcap_on_flickr8k_in_arabic(flickr8k: dict[str, Captio
     captions = {name: flickr8k["ar"][name] for name in dev_names}
     candidates = {name: human[0] for name, human in captions.items()}
     references = {name: human[1:] for name, human in captions.items()}
-    check(candidates, references, lambda caption: " ".join(arabic_tokenize(caption)), "ar")
+    check(candidates, references, lambda caption: " ".join(tokenize(caption, "ar")), "ar")
+
+
+def test_equal_to_pycocoevalcap_on_flickr8k_in_german(flickr8k: dict[str, Captions], dev_names: list[str]) -> None:
+    """Some of the photos have no German captions."""
+    captions = {name: flickr8k["de"][name] for name in dev_names if flickr8k["de"][name]}
+    assert 900 < len(captions) < len(dev_names)
+    candidates = {name: human[0] for name, human in captions.items()}
+    references = {name: human[1:] for name, human in captions.items()}
+    check(candidates, references, lambda caption: " ".join(tokenize(caption, "de")), "de")
+
+
+@pytest.mark.parametrize("language", ["zh", "ja", "th", "km", "hi", "bn", "ko", "he", "el", "am", "ru"])
+def test_equal_to_pycocoevalcap_in_other_scripts(language: str) -> None:
+    """On the words that the registry's rule makes of a sentence: without its beginning, doubled, shuffled."""
+    text = SENTENCES[language][0]
+    half = len(text) // 2
+    references = {"a": [text, text[half:]], "b": [text[:half], text[::2]], "c": [text + text], "d": ["A dog 3"]}
+    candidates = {"a": text, "b": text[half:], "c": text, "d": ""}
+    check(candidates, references, lambda caption: " ".join(tokenize(caption, language)), language)
+
+
+def test_a_language_of_which_nothing_is_known_has_no_metrics_of_function_words() -> None:
+    scores = score({"a": "embwa edduka"}, {"a": ["embwa edduka ku muddo"]}, "lg")
+    assert not {"bad_endings", "content_recall"} & set(scores) and scores["BLEU-1"] > 0
+    german = score({"a": "ein hund und der"}, {"a": ["Ein Hund rennt."]}, "de")
+    assert german["bad_endings"] == 1 and german["content_recall"] == 0.5
 
 
 def test_the_order_of_the_images_does_not_matter(written: tuple[dict[str, str], Captions]) -> None:
@@ -264,8 +291,8 @@ def test_captions_that_cannot_be_scored(candidates: dict[str, str], references: 
 
 
 def test_an_unknown_language() -> None:
-    with pytest.raises(BadConfig, match="found language 'de'"):
-        score({"a": "ein Hund"}, {"a": ["ein Hund"]}, language="de")
+    with pytest.raises(BadConfig, match="found 'deutsch', where 'deutsch' is a name"):
+        score({"a": "ein Hund"}, {"a": ["ein Hund"]}, language="deutsch")
 
 
 def test_importing_is_light() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from showtell.errors import BadConfig
 from showtell.metrics import tokenization
-from showtell.metrics.tokenization import arabic_tokenize, ptb_tokenize, ptb_tokenize_uncached, tokenize
+from showtell.metrics.tokenization import ptb_tokenize, ptb_tokenize_uncached, tokenize
 
 # Captions and their words, by make_ptb_golden.py; `test_java_still_says_so` asks Java again wherever it can.
 GOLDEN: list[list[str]] = json.loads(Path(__file__).with_name("ptb_golden.json").read_text(encoding="utf-8"))
@@ -106,24 +107,53 @@ def test_a_line_is_cut_by_itself(texts: list[str]) -> None:
     assert ptb_tokenize(f"{first} , {second}") == ptb_tokenize(first) + ptb_tokenize(second)
 
 
+def test_english_words_by_language() -> None:
+    assert tokenize("A dog's ball.", "en") == tokenize("A dog's ball.", "en-GB") == ["a", "dog", "'s", "ball"]
+
+
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("language", "text", "expected"),
     [
-        ("طفلة ترتدي ثوبًا ورديًا .", ["طفلة", "ترتدي", "ثوبا", "ورديا"]),  # signs of the short vowels go
-        ("كَلْبٌ، وَ3 قِطَط!", ["كلب", "و3", "قطط"]),
-        ("ﻻ ﷲ", ["لا", "الله"]),  # presentation forms become letters
-        ("", []),
+        ("ar", "طفلة ترتدي ثوبًا ورديًا .", ["طفلة", "ترتدي", "ثوبا", "ورديا"]),  # signs of the short vowels go
+        ("ar", "كَلْبٌ، وَ3 قِطَط! BMX", ["كلب", "و3", "قطط", "bmx"]),
+        ("ar", "ﻻ ﷲ", ["لا", "الله"]),  # presentation forms become letters
+        ("de", "Ein weiß-braun-gefleckter Hund, Ä-Ö_Ü!", ["ein", "weiß", "braun", "gefleckter", "hund", "ä", "ö_ü"]),
+        ("fr", "L’enfant s'élance.", ["l", "enfant", "s", "élance"]),
+        ("tr", "IŞIK İki", ["ışık", "iki"]),
+        ("en-x-own", "isn't", ["is", "n't"]),
+        ("hi", "एक कुत्ता दौड़ता है।", ["एक", "कुत्ता", "दौड़ता", "है"]),  # vowel signs are no boundaries
+        ("ta", "ஓடுகிறது.", ["ஓடுகிறது"]),
+        ("he", "שָׁלוֹם לַכֶּלֶב", ["שָׁלוֹם", "לַכֶּלֶב"]),
+        ("fa", "می\u200cدود\u200c.", ["می\u200cدود"]),
+        ("ml", "അവന്\u200d നായ", ["അവന്", "നായ"]),
+        ("th", "น้ำ 3 แก้ว T-shirt", ["น้ำ", "3", "แ", "ก้", "ว", "t", "shirt"]),
+        ("zh", "穿T恤的3个人。", ["穿", "t", "恤", "的", "3", "个", "人"]),
+        ("ja", "ｽｰﾊﾟｰで犬が", ["ス", "ー", "パ", "ー", "で", "犬", "が"]),
+        ("ko", "강아지 두 마리가.", ["강아지", "두", "마리가"]),
+        ("km", "ឆ្កែ\u200bមួយ", ["ឆ្", "កែ", "មួ", "យ"]),
+        ("am", "ውሻው፡በሣር", ["ውሻው", "በሣር"]),
+        ("ks", "چھُ", ["چھُ"]),
+        ("lg", "Embwa edduka!", ["embwa", "edduka"]),  # a language without a file
+        ("de", "", []),
     ],
 )
-def test_arabic_words(text: str, expected: list[str]) -> None:
-    assert arabic_tokenize(text) == expected
-    assert tokenize(text, "ar") == expected
+def test_words_of_other_languages(language: str, text: str, expected: list[str]) -> None:
+    assert tokenize(text, language) == expected
 
 
-def test_english_words_by_language() -> None:
-    assert tokenize("A dog's ball.", "en") == ["a", "dog", "'s", "ball"]
+@pytest.mark.parametrize("language", ["de", "ar"])
+def test_real_captions_have_the_words_of_the_usual_regular_expression(
+    flickr8k: dict[str, dict[str, list[str]]], language: str
+) -> None:
+    """NFKC, lower case, no marks, runs of \\w: what programs around pycocoevalcap do with such languages."""
+    captions = [caption for captions in flickr8k[language].values() for caption in captions]
+    assert len(captions) > 30_000
+    for caption in captions:
+        plain = unicodedata.normalize("NFKC", caption).lower()
+        plain = "".join(c for c in plain if unicodedata.category(c) != "Mn")
+        assert tokenize(caption, language) == re.findall(r"\w+", plain)
 
 
-def test_another_language_is_refused() -> None:
-    with pytest.raises(BadConfig, match="found language 'fr'; expected en or ar"):
-        tokenize("un chien", "fr")
+def test_what_is_no_language_is_refused() -> None:
+    with pytest.raises(BadConfig, match="found 'french', where 'french' is a name and no code"):
+        tokenize("un chien", "french")

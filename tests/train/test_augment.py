@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from timm.data.auto_augment import AugmentOp
 
-from showtell.train.augment import GREY, MIRRORED_WORDS, OPERATIONS, RandAugment, augment, is_mirrored, mirror_words
+from showtell.languages import known_languages, language_info
+from showtell.train.augment import (
+    GREY,
+    OPERATIONS,
+    RandAugment,
+    augment,
+    is_mirrored,
+    mirror_words,
+    without_mirrored_words,
+)
 
 RAND = [RandAugment(), RandAugment(2), RandAugment(3, 10)]
 
@@ -202,12 +211,27 @@ def test_contrast_is_stretched_to_black_and_white() -> None:
         ("left اليسار", "ar", "left اليمين"),
         ("left اليسار", "en", "right اليسار"),
         ("", "en", ""),
+        (
+            "Ein Mann mit der linken Hand, rechts davon sein Hund",
+            "de",
+            "Ein Mann mit der rechten Hand, links davon sein Hund",
+        ),
+        ("LINKS recht links", "de", "rechts recht rechts"),
+        ("बाएं हाथ में, बाएंवाला", "hi", "दाएं हाथ में, बाएंवाला"),  # marks are letters of the word
+        ("左边的狗和右手", "zh", "右边的狗和左手"),
+        ("左の犬", "ja", "右の犬"),
+        ("왼쪽에 있는 개", "ko", "오른쪽에 있는 개"),
+        ("سمت چپ", "fa", "سمت راست"),
+        ("à gauche", "fr", "à gauche"),  # no words are known
+        ("left", "sw", "left"),
+        ("links", "de-CH", "rechts"),
     ],
 )
 def test_mirror_words(caption: str, language: str, mirrored: str) -> None:
     assert mirror_words(caption, language) == mirrored
 
 
+MIRRORED_WORDS = {tag: pairs for tag in known_languages() if (pairs := language_info(tag).mirrored_words)}
 WORDS = st.sampled_from([word for pairs in MIRRORED_WORDS.values() for pair in pairs.items() for word in pair])
 CAPTIONS = st.lists(WORDS | st.sampled_from([" ", ", ", "-", "dog", "'s"]) | st.text(max_size=3)).map("".join)
 
@@ -223,3 +247,20 @@ def test_a_mirror_changes_each_of_its_words(language: str) -> None:
     assert not set(pairs) & set(pairs.values()) and len(set(pairs.values())) == len(pairs)
     for left, right in pairs.items():
         assert mirror_words(left, language) == right and mirror_words(right, language) == left
+
+
+def test_languages_without_words_for_left_and_right_are_named() -> None:
+    assert without_mirrored_words(["en", "fr", "ar", "sw", "x-own", "de-AT"]) == ["fr", "sw", "x-own"]
+
+
+@pytest.mark.parametrize("rand", RAND)
+def test_a_view_that_must_not_be_mirrored_is_the_same_view_otherwise(rand: RandAugment) -> None:
+    for image in range(8):
+        for view in range(3):
+            mirrored, plain = (
+                augment(photo(), 7, image, view, rand),
+                augment(photo(), 7, image, view, rand, mirror=False),
+            )
+            if is_mirrored(7, image, view):
+                mirrored = mirrored.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            assert mirrored == plain

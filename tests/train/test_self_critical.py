@@ -163,7 +163,7 @@ def test_draws_depend_on_seed_and_step_alone() -> None:
 
 
 def test_what_is_said_of_a_mirrored_photo_is_mirrored_back() -> None:
-    ids = mirrored_ids(TOKENIZER)
+    ids = mirrored_ids(TOKENIZER, "en")
     left, right, dog = TOKENIZER.tokens_to_ids(["left", "right", "dog"])
     assert ids[left] == right and ids[right] == left and ids[dog] == dog
     assert sorted(ids) == list(range(TOKENIZER.vocab_size))

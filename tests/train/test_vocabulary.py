@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import skips
 
-from showtell.core.tokenizer import EOS, PAD, UNK, Tokenizer, split_words
+from showtell.core.text_rules import UNK
+from showtell.core.tokenizer import EOS, PAD, Tokenizer, split_words
 from showtell.errors import BadConfig, MissingExtra
 from showtell.install import install_hint
 from showtell.settings import TextSettings

@@ -62,7 +62,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path] = (
 
 
 def check_metrics(language: str, java: Sequence[JavaMetric] | None) -> None:
-    """Raises, before any work, what scoring would raise for a language without rules, and for METEOR or SPICE without
+    """Raises, before any work, what scoring would raise for what is no language tag, and for METEOR or SPICE without
     Java."""
     from showtell.metrics.tokenization import tokenize
 

@@ -1,16 +1,15 @@
 """Captions to token ids and back: one `tokenizer.json` (Hugging Face tokenizers) per bundle.
 
-Captions are normalised by one rule for every language: NFKC, lower case, combining marks (Arabic diacritics among them)
-removed, straight apostrophes. A word is a run of letters and digits, with hyphens and apostrophes inside it;
-punctuation is dropped. `<unk>` in a caption, as in some data sets, is the unknown token. The language is a start token,
-`<en>` or `<ar>`.
+Captions are normalised and split into words by the rule of `text_rules`, which is stored in the file: encoding and
+decoding need only the file, whatever its kind. Punctuation is dropped. `<unk>` in a caption, as in some data sets, is
+the unknown token. The language is a start token, such as `<en>` or `<pt-BR>`.
 
 A token is a word or a subword. A subword that continues a word begins with `##`, as in WordPiece, so that one rule
 decodes any kind of vocabulary: words are joined with spaces, `##` subwords without. Rejected: a token for white space,
-which costs an id per word, or a rule about which tokens it goes between.
+which costs an id per word, or a rule about which tokens it goes between. In a script without spaces every token is a
+word of its own, with `##` or not.
 
-`Tokenizer.build` makes a word-level vocabulary; `train/vocabulary` makes those with subwords. Encoding and decoding
-need only the file, whatever its kind.
+`Tokenizer.build` makes a word-level vocabulary; `train/vocabulary` makes those with subwords.
 """
 
 from __future__ import annotations
@@ -20,33 +19,30 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import tokenizers
-from tokenizers import Regex, models, normalizers, pre_tokenizers
+from tokenizers import models
 
+from showtell.core.text_rules import CONTINUATION, UNK, text_rule
 from showtell.errors import BadBundle
+from showtell.languages import language_info
+from showtell.languages.scripts import UNSPACED, script_of
 
-PAD, UNK, EOS = "<pad>", "<unk>", "<end>"
-CONTINUATION = "##"
-WORD = rf"{UNK}|[\p{{L}}\p{{N}}]+(?:[-'][\p{{L}}\p{{N}}]+)*"
-NORMALIZER = normalizers.Sequence(
-    [
-        normalizers.NFKC(),
-        normalizers.Lowercase(),
-        normalizers.Replace(Regex(r"\p{Mn}"), ""),
-        normalizers.Replace("’", "'"),
-    ]
-)
-SPLIT_WORDS = pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True)
-SPLIT_WORDS_AND_PIECES = pre_tokenizers.Split(Regex(rf"{CONTINUATION}\S+|{WORD}"), behavior="removed", invert=True)
+PAD, EOS = "<pad>", "<end>"
 
 
-def split_words(caption: str) -> list[str]:
-    """The words of a caption, normalised."""
-    return [word for word, _ in SPLIT_WORDS.pre_tokenize_str(NORMALIZER.normalize_str(caption))]
+def split_words(caption: str, language: str = "en") -> list[str]:
+    """The words of a caption, normalised, as a model of this language alone has them."""
+    return text_rule([language]).split(caption, language)
+
+
+def start_token(language: str) -> str:
+    """`<en>`. The languages Paumarí, Enawené-Nawé and Ende have the tags `pad`, `unk` and `end`."""
+    token = f"<{language}>"
+    return f"<{language}-start>" if token in (PAD, UNK, EOS) else token
 
 
 def special_tokens(languages: Sequence[str]) -> list[str]:
     """The first entries of every vocabulary."""
-    return [PAD, UNK, EOS, *(f"<{language}>" for language in languages)]
+    return [PAD, UNK, EOS, *map(start_token, languages)]
 
 
 class Tokenizer:
@@ -57,21 +53,27 @@ class Tokenizer:
         self.backend = backend
         self.languages = tuple(languages)
         self.pad_id, self.unk_id, self.eos_id = (self._special_id(token) for token in (PAD, UNK, EOS))
-        self.bos_ids = {language: self._special_id(f"<{language}>") for language in languages}
+        self.bos_ids = {language: self._special_id(start_token(language)) for language in languages}
+        self.rule = text_rule(languages)
 
     @classmethod
     def build(
         cls, captions: Iterable[str], languages: Sequence[str], min_frequency: int, vocab_size: int | None = None
     ) -> Tokenizer:
         """A word-level vocabulary of all words that occur at least `min_frequency` times, most frequent first, with at
-        most `vocab_size` entries, special tokens included. Any other word is `<unk>`."""
-        counts = Counter(word for caption in captions for word in split_words(caption) if word != UNK)
+        most `vocab_size` entries, special tokens included. Any other word is `<unk>`.
+
+        Of captions in a language with `LanguageInfo.letters`, these must have been replaced."""
+        rule = text_rule(languages)
+        counts = Counter(word for caption in captions for word in rule.split(caption) if word != UNK)
         frequent = sorted((w for w, n in counts.items() if n >= min_frequency), key=lambda w: (-counts[w], w))
         tokens = [*special_tokens(languages), *frequent][:vocab_size]
         model = models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=UNK)
         backend = tokenizers.Tokenizer(model)
-        backend.normalizer = NORMALIZER
-        backend.pre_tokenizer = SPLIT_WORDS
+        backend.normalizer = rule.normalizer
+        backend.pre_tokenizer = rule.words
+        if rule.decoder is not None:
+            backend.decoder = rule.decoder
         return cls(backend, languages)
 
     @classmethod
@@ -103,11 +105,11 @@ class Tokenizer:
 
     def encode(self, caption: str, language: str, max_length: int | None = None) -> list[int]:
         """Start, tokens, end: `[T + 2]` ids, T at most `max_length`. Truncation never cuts a word."""
-        encoding = self.backend.encode(caption)
+        encoding = self.backend.encode(language_info(language).replace_letters(caption))
         length = len(encoding.ids)
         if max_length is not None and length > max_length:
             length = max_length
-            while length and encoding.tokens[length].startswith(CONTINUATION):
+            while length and self._continues_word(encoding.tokens[length]):
                 length -= 1
         return [self.bos_ids[language], *encoding.ids[:length], self.eos_id]
 
@@ -120,11 +122,12 @@ class Tokenizer:
         return [i for i in ids if i is not None]
 
     def join_pieces(self, ids: Iterable[int]) -> list[tuple[str, int]]:
-        """The words that these ids spell, each with its number of tokens."""
+        """The words that these ids spell, each with its number of tokens. In a script without spaces each token is a
+        word."""
         words: list[tuple[str, int]] = []
         for token in self.ids_to_tokens(ids):
             piece = token.removeprefix(CONTINUATION)
-            if words and piece != token:
+            if words and self._continues_word(token):
                 word, count = words[-1]
                 words[-1] = (word + piece, count + 1)
             else:
@@ -132,8 +135,21 @@ class Tokenizer:
         return words
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The inverse of `encode` for ids without start and end, up to normalisation."""
-        return " ".join(word for word, _ in self.join_pieces(ids))
+        """The inverse of `encode` for ids without start and end: the `normalize`d caption."""
+        if self.backend.decoder is None:
+            return " ".join(word for word, _ in self.join_pieces(ids))
+        return str(self.backend.decoder.decode(self.ids_to_tokens(ids)))
+
+    def normalize(self, caption: str, language: str) -> str:
+        """The caption in the spelling in which this tokenizer reads and writes it, without punctuation."""
+        return self.rule.join(self.rule.split(caption, language))
+
+    def _continues_word(self, token: str) -> bool:
+        """Not a token that begins with a letter of a script without spaces, in a tokenizer that knows of these."""
+        if not token.startswith(CONTINUATION):
+            return False
+        first = token[len(CONTINUATION) :][:1]
+        return self.backend.decoder is None or not first or script_of(first) not in UNSPACED
 
     def _special_id(self, token: str) -> int:
         token_id = self.backend.token_to_id(token)

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 from showtell.data.files import collapse_whitespace
 from showtell.data.tables import json_objects, table_cells
 from showtell.errors import BadData
+from showtell.languages.tags import lenient_tag
 
 IMAGE_KEYS: Final = ("image", "file_name", "image_name", "image_id")
 CAPTION_KEYS: Final = ("caption", "captions", "text", "comment")
@@ -109,7 +110,7 @@ def select_language(file: Path, records: Iterable[CaptionRecord], language: str)
     others: set[str] = set()
     chosen = []
     for record in records:
-        if record.language in (None, language):
+        if record.language is None or lenient_tag(record.language) == lenient_tag(language):
             chosen.append(record)
         else:
             others.add(str(record.language))

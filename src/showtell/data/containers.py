@@ -11,6 +11,7 @@ from typing import NamedTuple
 from showtell.data.files import FileIndex
 from showtell.data.rows import SPLITS, split_from_hash
 from showtell.errors import BadData, MissingImages
+from showtell.languages.tags import lenient_tag
 from showtell.records import Sample
 
 
@@ -59,7 +60,7 @@ def samples_from_records(records: Iterable[ImageRecord], languages: Sequence[str
     for record in records:
         if record.language is None and len(languages) > 1:
             raise BadData(source, f"captions of {record.name} in no stated language", "a language with each")
-        language = record.language or languages[0]
+        language = lenient_tag(record.language or languages[0])
         languages_seen.add(language)
         if language not in languages:
             continue

@@ -5,8 +5,9 @@
     split lists  trainImages.txt, devImages.txt, testImages.txt, or Flickr_8k.trainImages.txt ...:  one name per line
     photos       images/, Flicker8k_Dataset/ (spelt so in the archive), flickr30k-images/
 
-Images that no list names are left out. Samples come in the order of the lists: train, dev, test. Flickr30k has no lists
-of its own; without any, a hash of the name decides, and Karpathy's usual splits are in `karpathy:`.
+A photo may have captions in some of the languages only. Images that no list names are left out. Samples come in the
+order of the lists: train, dev, test. Flickr30k has no lists of its own; without any, a hash of the name decides, and
+Karpathy's usual splits are in `karpathy:`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NamedTuple
 from showtell.data.files import FileIndex, collapse_whitespace, read_lines, resolve_folder
 from showtell.data.rows import split_from_hash
 from showtell.errors import BadData, MissingImages
+from showtell.languages.tags import lenient_tag
 from showtell.records import Sample
 
 IMAGE_FOLDERS = (
@@ -25,6 +27,7 @@ IMAGE_FOLDERS = (
     *("flickr30k-images", "flickr30k_images"),
 )
 FLICKR30K = "results_20130124.token"
+ENGLISH_FILES = ("Flickr8k.token.txt", FLICKR30K)
 
 
 class _ListedImage(NamedTuple):
@@ -54,12 +57,15 @@ def read_flickr(location: str, languages: Sequence[str]) -> list[Sample]:
     existing_files = FileIndex()
     samples = []
     missing: dict[str, tuple[Path, int]] = {}
+    has_others = _InOtherLanguages(root, captions)
     # Only listed images are looked for: the archive's Flickr8k.token.txt captions one photo that it does not contain.
     for name, origin in listed.items():
         path = photos / name
         exists = path in existing_files
         for language, file in files.items():
             if name not in captions[language]:
+                if has_others(name):
+                    continue
                 found = f"{name!r}, which has no caption in {file.name}"
                 raise BadData(origin.file, found, "names of images with captions", origin.line)
             line, texts = captions[language][name]
@@ -81,7 +87,33 @@ def _first_existing(root: Path, names: Iterable[str]) -> Path:
 
 
 def _caption_file(root: Path, language: str) -> Path:
-    return _first_existing(root, [f"captions.{language}.txt"] + ["Flickr8k.token.txt", FLICKR30K] * (language == "en"))
+    """`captions.pt-BR.txt`, or the same tag in another spelling, `captions.pt_br.txt`."""
+    if (file := _caption_files(root).get(language)) is not None:
+        return file
+    return _first_existing(root, [f"captions.{language}.txt"] + [*ENGLISH_FILES] * (language == "en"))
+
+
+def _caption_files(root: Path) -> dict[str, Path]:
+    """All caption files by language."""
+    english = [("en", root / name) for name in reversed(ENGLISH_FILES) if (root / name).exists()]
+    others = [(lenient_tag(file.name.split(".")[1]), file) for file in sorted(root.glob("captions.*.txt"))]
+    return dict([*english, *reversed(others)])
+
+
+class _InOtherLanguages:
+    """Whether an image has captions in any language of the folder. Such an image may lack them in one; an image without
+    any is a mistake in the list. Files of languages that nobody asked for are read at the first question."""
+
+    def __init__(self, root: Path, captions: dict[str, dict[str, _Captions]]) -> None:
+        self.root, self.captions = root, captions
+        self.names: set[str] | None = None
+
+    def __call__(self, name: str) -> bool:
+        if self.names is None:
+            others = (file for tag, file in _caption_files(self.root).items() if tag not in self.captions)
+            everything = [*self.captions.values(), *map(_read_captions, others)]
+            self.names = {name for captions in everything for name in captions}
+        return name in self.names
 
 
 def _read_lists(root: Path) -> dict[str, _ListedImage]:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from showtell.data.files import FileIndex
 from showtell.errors import BadData, MissingImages
+from showtell.languages.tags import lenient_tag
 from showtell.records import Sample
 
 SPLITS: Final = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev", "test": "test"}
@@ -71,7 +72,7 @@ def samples_from_rows(
     languages_seen: set[str] = set()
     missing: dict[str, tuple[Row, Path]] = {}
     for row in rows:
-        language = row.language or _single_language(languages, row)
+        language = lenient_tag(row.language) if row.language else _single_language(languages, row)
         languages_seen.add(language)
         if language not in languages:
             continue

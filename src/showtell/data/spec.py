@@ -21,6 +21,7 @@ from showtell.data.shapes import read_shapes
 from showtell.data.shards import read_shards
 from showtell.data.tables import read_csv, read_jsonl
 from showtell.errors import BadConfig
+from showtell.languages import canonical_tag
 from showtell.records import Sample
 
 
@@ -59,7 +60,11 @@ def read_samples(spec: str, languages: Sequence[str] = ("en",)) -> list[Sample]:
         raise BadConfig(f"data spec {spec!r}: found nothing after {kind!r}; expected {READERS[kind].syntax}")
     if not languages:
         raise BadConfig(f"data spec {spec!r}: found no languages; expected at least one, such as en")
-    return READERS[kind].read(location, tuple(dict.fromkeys(languages)))
+    try:
+        tags = tuple(dict.fromkeys(map(canonical_tag, languages)))
+    except ValueError as error:
+        raise BadConfig(f"data spec {spec!r}: {error}") from error
+    return READERS[kind].read(location, tags)
 
 
 def select_split(samples: Sequence[Sample], split: str) -> list[Sample]:

@@ -8,12 +8,13 @@ file holds for a tag: `pt-BR` is read from `pt.yaml` as long as there is no `pt-
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from showtell.languages.scripts import RIGHT_TO_LEFT, UNSPACED
 from showtell.languages.tags import fallbacks, language_subtag, region_subtag, script_subtag
@@ -29,20 +30,16 @@ RIGHT_TO_LEFT_LANGUAGES: Final = frozenset(
 RIGHT_TO_LEFT_REGIONS: Final = frozenset({("az", "IR"), ("kk", "CN"), ("ky", "CN"), ("pa", "PK"), ("uz", "AF")})
 """Regions in which a language has the Arabic script (CLDR's likely subtags)."""
 UNKNOWN_LANGUAGES: Final = frozenset({"", "und"})
+_SEVERAL: Final = {
+    **{"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")},
+    "Aran": ("Arab",),
+}
+"""Codes for a style or a mixture of scripts."""
 
 
-def _words(value: Any) -> Any:
-    """Words in one string of YAML, separated by white space."""
-    return frozenset(value.split()) if isinstance(value, str) else value
-
-
-Words = Annotated[frozenset[str], BeforeValidator(_words)]
-
-
-class LanguageInfo(BaseModel):
+@dataclass(frozen=True)
+class LanguageInfo:
     """One language. Every field has a default, which holds for a language without a file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     tag: str
     name: str = ""
@@ -52,14 +49,18 @@ class LanguageInfo(BaseModel):
     scripts: tuple[str, ...] = ()
     """ISO 15924's codes, the usual one first; the tag's script subtag overrides them. Default: unknown, nothing is
     checked, and each letter is treated as its own script wants it."""
-    dotted_i: bool = False
-    """Whether the capitals of i and dotless i are İ and I, as in Turkish."""
-    function_words: Words = frozenset()
-    """Articles, pronouns, prepositions, conjunctions, auxiliaries, in lower case. Default: none, and no
-    `content_recall`."""
-    bad_endings: Words = frozenset()
+    letters: Mapping[str, str] = field(default_factory=dict)
+    """Letters that this language replaces before a text is lower-cased: Turkish I is the capital of ı, Persian ي is
+    typed for ی. Default: none."""
+    arabic_marks: bool = False
+    """Whether the marks of the Arabic script are part of its spelling, as in Kashmiri. Default: they are optional vowel
+    signs, and removed."""
+    function_words: frozenset[str] = frozenset()
+    """Articles, pronouns, prepositions, conjunctions, auxiliaries, in lower case; in the file one string, separated by
+    spaces. Default: none, and no `content_recall`."""
+    bad_endings: frozenset[str] = frozenset()
     """Words that cannot end a caption. Default: none, and no `bad_endings`."""
-    mirrored_words: dict[str, str] = {}
+    mirrored_words: Mapping[str, str] = field(default_factory=dict)
     """Words for left, each with its word for right. Whole words; parts of words in a script without spaces. Default:
     none, and training mirrors no photo."""
     attention_legend: tuple[str, str, str] | None = None
@@ -72,6 +73,12 @@ class LanguageInfo(BaseModel):
         """Whether its words are written without spaces."""
         return bool(self.scripts) and self.scripts[0] in UNSPACED
 
+    def replace_letters(self, text: str) -> str:
+        """The text with the replacements of `letters`, in the composed form NFC where there are any."""
+        if not self.letters:
+            return text
+        return unicodedata.normalize("NFC", text).translate({ord(a): b for a, b in self.letters.items()})
+
 
 def known_languages() -> list[str]:
     """Tags of the languages with a file, in alphabetical order."""
@@ -83,16 +90,21 @@ def known_languages() -> list[str]:
 def language_info(tag: str) -> LanguageInfo:
     """The facts about a language, given by its canonical tag; defaults where nothing is known."""
     general = next((general for general in fallbacks(tag) if (_folder() / f"{general}.yaml").is_file()), None)
-    facts: dict[str, Any] = {}
-    if general is not None:
-        facts = yaml.safe_load((_folder() / f"{general}.yaml").read_text(encoding="utf-8"))
-    facts = {"name": tag, "english_name": tag, **facts, "tag": tag}
+    facts = {"name": tag, "english_name": tag, **(_read(general) if general is not None else {}), "tag": tag}
     if general not in (None, tag):
         rest = tag.removeprefix(f"{general}-")
         facts |= {"name": f"{facts['name']} ({rest})", "english_name": f"{facts['english_name']} ({rest})"}
     if script := script_subtag(tag):
-        facts["scripts"] = {"Hans": ["Hani"], "Hant": ["Hani"], "Jpan": ["Hani", "Hira", "Kana"]}.get(script, [script])
-    return LanguageInfo.model_validate(facts)
+        facts["scripts"] = _SEVERAL.get(script, (script,))
+    return LanguageInfo(**facts)
+
+
+def _read(tag: str) -> dict[str, Any]:
+    """The fields of a file."""
+    raw = yaml.safe_load((_folder() / f"{tag}.yaml").read_text(encoding="utf-8"))
+    words = {key: frozenset(raw[key].split()) for key in ("function_words", "bad_endings") if key in raw}
+    lists = {key: tuple(raw[key]) for key in ("scripts", "attention_legend") if key in raw}
+    return {**raw, **words, **lists}
 
 
 def is_right_to_left(language: str, text: str = "") -> bool:

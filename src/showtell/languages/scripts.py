@@ -49,7 +49,7 @@ def script_of(character: str) -> str:
     """ISO 15924's code of a letter's script; `Zyyy` for what belongs to none or many. A script without a code here is
     the first word of its letters' names."""
     if unicodedata.category(character)[0] != "L":
-        return COMMON
+        return "Hani" if character == "〇" else COMMON
     words = unicodedata.name(character, "").split()
     if words and words[0] in _WIDTHS:
         words = words[1:]

@@ -60,8 +60,8 @@ class CalibrationReport:
     ) -> None:
         """All mappings are by image name. `scores`: mean log-probability per word of each caption.
 
-        Raises BadData when the images differ, and for one with a single reference; BadConfig for a language without
-        tokenization rules.
+        Raises BadData when the images differ, and for one with a single reference; BadConfig for what is no
+        language tag.
         """
         self._cider = Evaluation(captions, references, language).per_image["CIDEr"]
         self._scores = np.array([scores[name] for name in captions])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from showtell.metrics.function_words import BAD_ENDINGS, FUNCTION_WORDS
+from showtell.languages import language_info
 from showtell.metrics.ngrams import MAX_N, Corpus, Floats, Integers, NgramCounts, build_corpus, count_ngrams
 
 Captions = Sequence[Sequence[str]]
@@ -56,8 +56,10 @@ def _distinct_items(
 
 
 def bad_endings(captions: Captions, language: str) -> Floats:
-    """1 for a caption whose last word cannot end a sentence, `[B]`."""
-    return np.array([bool(words) and words[-1] in BAD_ENDINGS[language] for words in captions], np.float64)
+    """1 for a caption whose last word cannot end a sentence, `[B]`. The words are in the registry of languages; the
+    English ones are those that captioning papers count."""
+    endings = language_info(language).bad_endings
+    return np.array([bool(words) and words[-1] in endings for words in captions], np.float64)
 
 
 def novelty(captions: Captions, training_captions: Collection[tuple[str, ...]]) -> Floats:
@@ -68,10 +70,10 @@ def novelty(captions: Captions, training_captions: Collection[tuple[str, ...]]) 
 def content_recall(captions: Captions, references: Sequence[Captions], language: str) -> Floats:
     """Share of a reference's content words that the caption has, mean over the image's references, `[B]`.
 
-    Content words are all words but articles, pronouns, prepositions and the like (`metrics/function_words`). A
-    reference without content words is skipped; if an image has only such references, its recall is 1.
+    Content words are all words but articles, pronouns, prepositions and the like, which are in the registry of
+    languages. A reference without content words is skipped; if an image has only such references, its recall is 1.
     """
-    function_words = FUNCTION_WORDS[language]
+    function_words = language_info(language).function_words
     recalls = []
     for words, image_references in zip(captions, references, strict=True):
         content_sets = [content for reference in image_references if (content := set(reference) - function_words)]

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from showtell.errors import BadConfig, BadData
+from showtell.languages import canonical_tag, language_info
 from showtell.metrics.bleu import bleu_from_stats, bleu_stats
 from showtell.metrics.cider import cider
 from showtell.metrics.diversity import (
@@ -45,8 +46,8 @@ def score(
 
     Both mappings are by image name, in any order. docs/metrics.md explains each metric.
 
-    Raises BadData when the images differ, and when there are none or some have no reference; BadConfig for a language
-    without tokenization rules.
+    Raises BadData when the images differ, and when there are none or some have no reference; BadConfig for what is no
+    language tag.
     """
     return Evaluation(candidates, references, language).scores
 
@@ -86,8 +87,8 @@ class Evaluation:
         `teacher_forced`, per image (reference words, words among the five likeliest, summed cross-entropy in nats),
         adds `top-5` and `loss`; `java` names METEOR and SPICE.
 
-        Raises BadData when the images differ, and when there are none or some have no reference; BadConfig for a
-        language without tokenization rules and for METEOR or SPICE without Java; MissingExtra for them without
+        Raises BadData when the images differ, and when there are none or some have no reference; BadConfig for
+        what is no language tag and for METEOR or SPICE without Java; MissingExtra for them without
         pycocoevalcap.
         """
         _check_images(candidates, references)
@@ -96,7 +97,8 @@ class Evaluation:
                 expected = "some for each candidate"
                 raise BadData("alternatives or teacher-forced scores", f"none for {_listed(missing)}", expected)
         self.image_names = tuple(candidates)
-        self.language = language
+        tokenize("", language)
+        self.language = canonical_tag(language)
         self._candidates = [tokenize(caption, language) for caption in candidates.values()]
         self._references = [[tokenize(caption, language) for caption in references[name]] for name in candidates]
         self._additive = self._additive_metrics(alternatives, training_captions, teacher_forced, java)
@@ -129,9 +131,12 @@ class Evaluation:
             _mean("CIDEr", cider(corpus, ngrams)),
             *(self._java_metric(name) for name in java),
             _mean("length", np.array([len(words) for words in self._candidates], np.float64)),
-            _mean("bad_endings", bad_endings(self._candidates, self.language)),
-            _mean("content_recall", content_recall(self._candidates, self._references, self.language)),
         ]
+        info = language_info(self.language)
+        if info.bad_endings:
+            metrics.append(_mean("bad_endings", bad_endings(self._candidates, self.language)))
+        if info.function_words:
+            metrics.append(_mean("content_recall", content_recall(self._candidates, self._references, self.language)))
         if training_captions is not None:
             tokenized = {tuple(tokenize(caption, self.language)) for caption in training_captions}
             metrics.append(_mean("novelty", novelty(self._candidates, tokenized)))

@@ -21,7 +21,7 @@ def check_inputs(
     metric: str, candidates: Sequence[object], references: Sequence[Sequence[object]], language: str
 ) -> None:
     """Raises BadConfig for a language other than English, BadData for images without references."""
-    if language != "en":
+    if language != "en" and not language.startswith("en-"):
         raise BadConfig(f"found language {language!r}; {metric} is for English (en) only, leave {metric} out")
     if len(candidates) != len(references):
         found = f"those of {len(references)} images"

@@ -1,17 +1,19 @@
 r"""Tokenization of captions for the metrics.
 
 English: the tokens of pycocoevalcap's `PTBTokenizer`, which runs the Stanford PTB tokenizer 3.4.1 in Java and then
-drops punctuation; here without Java. Arabic has no such standard: runs of letters and digits, without vowel signs.
+drops punctuation; here without Java. Other languages have no such standard: words as in `languages.words`, runs of
+letters and digits in lower case, and single characters in scripts without spaces.
 """
 
 import re
-import unicodedata
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Final
 
 from showtell.errors import BadConfig
+from showtell.languages import canonical_tag
+from showtell.languages.words import split_words
 from showtell.metrics.ptb_rules import RULES
 
 _PUNCTUATION: Final = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
@@ -57,19 +59,19 @@ class _TokenCache(dict[str, list[str]]):
 _token_cache: Final = _TokenCache()
 
 
-def arabic_tokenize(text: str) -> list[str]:
-    """Runs of letters and digits in compatibility form (NFKC), without marks such as vowel signs (category Mn)."""
-    letters = (c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Mn")
-    return re.findall(r"\w+", "".join(letters))
-
-
 def tokenize(text: str, language: str) -> list[str]:
-    """Raises BadConfig for a language without rules."""
-    if language == "en":
+    """The words of a caption in a language, given by its tag. Raises BadConfig for what is no language tag."""
+    if language == "en" or language.startswith("en-"):
         return ptb_tokenize(text)
-    if language == "ar":
-        return arabic_tokenize(text)
-    raise BadConfig(f"found language {language!r}; expected en or ar, for which there are tokenization rules")
+    return split_words(text, _canonical(language))
+
+
+@cache
+def _canonical(language: str) -> str:
+    try:
+        return canonical_tag(language)
+    except ValueError as error:
+        raise BadConfig(str(error)) from error
 
 
 def split_at_spaces(tokens: Sequence[str]) -> list[str]:

@@ -8,17 +8,16 @@ the photo's index and the view's index, so that views can be cached, made in thr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-# Whole words that are exchanged; Arabic with its article and the forms of "to the left".
-MIRRORED_WORDS = {
-    "en": {"left": "right", "lefthand": "righthand"},
-    "ar": {"يسار": "يمين", "اليسار": "اليمين", "أيسر": "أيمن", "الأيسر": "الأيمن", "يسرى": "يمنى", "اليسرى": "اليمنى"},
-}
+from showtell.languages import language_info
+
 CROP_AREA = (0.5, 1.0)
 CROP_ASPECT = (0.8, 1.25)
 COLOUR = 0.25
@@ -58,8 +57,16 @@ def is_mirrored(seed: int, image: int, view: int) -> bool:
     return view > 0 and bool(_random(seed, image, view).random() < 0.5)
 
 
-def augment(photo: Image.Image, seed: int, image: int, view: int, rand: RandAugment = OFF) -> Image.Image:
-    """View `view` of the RGB photo with index `image`."""
+def without_mirrored_words(languages: Iterable[str]) -> list[str]:
+    """Those of the languages in which nothing is known of left and right. A run that has one mirrors no photo: the
+    caption of a mirrored photo would be wrong."""
+    return [language for language in languages if not language_info(language).mirrored_words]
+
+
+def augment(
+    photo: Image.Image, seed: int, image: int, view: int, rand: RandAugment = OFF, mirror: bool = True
+) -> Image.Image:
+    """View `view` of the RGB photo with index `image`. Without `mirror` the same view, never mirrored."""
     if view == 0:
         return photo
     random = _random(seed, image, view)
@@ -77,14 +84,39 @@ def augment(photo: Image.Image, seed: int, image: int, view: int, rand: RandAugm
         operation = list(OPERATIONS)[random.integers(len(OPERATIONS))]
         sign = 1 if random.random() < 0.5 else -1
         photo = OPERATIONS[operation](photo, sign * rand.magnitude / 10)
-    return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else photo
+    return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored and mirror else photo
 
 
 def mirror_words(caption: str, language: str) -> str:
-    """The caption of the mirrored photo, left and right exchanged."""
-    pairs = MIRRORED_WORDS.get(language, {})
-    swaps = {**pairs, **{b: a for a, b in pairs.items()}}
-    return re.sub(r"\w+", lambda word: swaps.get(word[0].lower(), word[0]), caption)
+    """The caption of the mirrored photo, left and right exchanged: whole words, or, in a language without spaces, any
+    part of the text."""
+    swaps = _swaps(language)
+    if not swaps:
+        return caption
+    needs_whole_words = not language_info(language).is_unspaced
+
+    def other(match: re.Match[str]) -> str:
+        begin, end = match.span()
+        if needs_whole_words and any(map(_is_of_word, caption[max(0, begin - 1) : begin] + caption[end : end + 1])):
+            return match[0]
+        return swaps.get(match[0].lower(), match[0])
+
+    return _any_of(tuple(swaps)).sub(other, caption)
+
+
+@cache
+def _swaps(language: str) -> dict[str, str]:
+    pairs = language_info(language).mirrored_words
+    return {**pairs, **{right: left for left, right in pairs.items()}}
+
+
+@cache
+def _any_of(words: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))), re.IGNORECASE)
+
+
+def _is_of_word(character: str) -> bool:
+    return character in "_\u200c" or unicodedata.category(character)[0] in "LMN"
 
 
 def _random(seed: int, image: int, view: int) -> np.random.Generator:

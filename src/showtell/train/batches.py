@@ -11,7 +11,7 @@ from torch import Tensor
 
 from showtell.core.tokenizer import Tokenizer
 from showtell.records import Sample
-from showtell.train.augment import is_mirrored, mirror_words
+from showtell.train.augment import is_mirrored, mirror_words, without_mirrored_words
 from showtell.train.vocabulary import pretokenize
 
 BUCKET = 16
@@ -84,11 +84,16 @@ def batches(
         bucket = order[begin : begin + bucket_size]
         bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
         groups += [bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size)]
-    return [_batch(photos, groups[g], view, tokenizer, seed) for g in rng.permutation(len(groups))]
+    mirror = not without_mirrored_words(tokenizer.languages)
+    return [_batch(photos, groups[g], view, tokenizer, seed, mirror) for g in rng.permutation(len(groups))]
 
 
-def _batch(photos: Sequence[Photo], images: np.ndarray, views: np.ndarray, tokenizer: Tokenizer, seed: int) -> Batch:
-    rows = [photos[i].mirrored if is_mirrored(seed, int(i), int(views[i])) else photos[i].tokens for i in images]
+def _batch(
+    photos: Sequence[Photo], images: np.ndarray, views: np.ndarray, tokenizer: Tokenizer, seed: int, mirror: bool
+) -> Batch:
+    rows = [
+        photos[i].mirrored if mirror and is_mirrored(seed, int(i), int(views[i])) else photos[i].tokens for i in images
+    ]
     slots = [
         [row[n] if n < len(row) else [] for row in (sorted(row, key=len) for row in rows)]
         for n in range(max(map(len, rows)))

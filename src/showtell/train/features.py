@@ -90,18 +90,19 @@ def extract_features(
     folder: Path | None = None,
     rand: RandAugment = OFF,
     say: Callable[[str], None] = lambda message: None,
+    mirror: bool = True,
 ) -> Features:
     """The features of `samples`, from the cache or computed now; `advance(n)` is called for every n photos, `say` when
-    another process is computing them and this one waits.
+    another process is computing them and this one waits. Without `mirror` no view is mirrored.
 
     Raises BadData, naming the photo, for one that cannot be read.
     """
     if views == 1:  # the photo itself: nothing is drawn, and runs with any seed share it
-        seed, rand = 0, OFF
-    cache = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed, rand)
+        seed, rand, mirror = 0, OFF, True
+    cache = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed, rand, mirror)
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache, say):
-        maps = [_view(cache, encoder, samples, view, seed, rand, advance) for view in range(views)]
+        maps = [_view(cache, encoder, samples, view, seed, rand, mirror, advance) for view in range(views)]
     return Features(maps, encoder.pixels)
 
 
@@ -120,7 +121,14 @@ def _locked(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
         lock.release()
 
 
-def _key(encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample], seed: int, rand: RandAugment) -> str:
+def _key(
+    encoder: Encoder,
+    settings: EncoderSettings,
+    samples: Sequence[Sample],
+    seed: int,
+    rand: RandAugment,
+    mirror: bool,
+) -> str:
     own = settings.model_dump(mode="json", include={"name", "pretrained", "remove_blocks", "timm_kwargs"})
     layer = {} if settings.layer == "regions" else {"layer": settings.layer}
     description = {
@@ -131,6 +139,7 @@ def _key(encoder: Encoder, settings: EncoderSettings, samples: Sequence[Sample],
         "random weights": None if settings.pretrained else fingerprint(encoder),
         "seed": seed,
         **({"rand augment": rand} if rand.num_ops else {}),
+        **({} if mirror else {"mirror": False}),
         "photos": [[s.name, *_stamp(s)] for s in samples],
     }
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:24]
@@ -158,6 +167,7 @@ def _view(
     view: int,
     seed: int,
     rand: RandAugment,
+    mirror: bool,
     advance: Advance,
 ) -> NDArray[Any]:
     """One view's memory map. Until it is complete it is called `.part`, with the number of finished photos in a file
@@ -182,7 +192,7 @@ def _view(
         except BadImage as error:
             problem = f"{error.code} ({error.detail})"
             raise BadData(samples[i].name, problem, "an image; `showtell data check` lists all that are not") from error
-        return resize(augment(photo, seed, i, view, rand), encoder.pixels)
+        return resize(augment(photo, seed, i, view, rand, mirror), encoder.pixels)
 
     device = next(encoder.parameters()).device
     with ThreadPoolExecutor(LOADER_THREADS) as pool, torch.inference_mode():

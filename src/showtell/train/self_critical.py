@@ -26,7 +26,7 @@ from showtell.core.stepper import Ids
 from showtell.core.tokenizer import Tokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
-from showtell.train.augment import MIRRORED_WORDS, is_mirrored
+from showtell.train.augment import is_mirrored, mirror_words, without_mirrored_words
 from showtell.train.batches import Batch, Photo
 
 Reward = Callable[[Ids, Ids], NDArray[np.float64]]
@@ -63,7 +63,8 @@ class SelfCritic:
     ) -> None:
         self.tokenizer, self.num_samples, self.max_length, self.seed = tokenizer, num_samples, max_length, seed
         self.rules: list[Rule] = [Ban(tokenizer.special_ids), MaxLength(max_length, tokenizer.eos_id)]
-        self.mirrored = mirrored_ids(tokenizer)
+        self.mirror = not without_mirrored_words(tokenizer.languages)
+        self.mirrored = {language: mirrored_ids(tokenizer, language) for language in tokenizer.languages}
         self.rewards = {
             language: _LanguageReward(photos, bos_id, tokenizer.eos_id, make_reward)
             for language, bos_id in tokenizer.bos_ids.items()
@@ -80,12 +81,12 @@ class SelfCritic:
         )
         memory = stepper.encode(features)
         pairs = zip(batch.images.tolist(), batch.views.tolist(), strict=True)
-        mirrored = np.array([is_mirrored(self.seed, image, view) for image, view in pairs])
+        mirrored = np.array([self.mirror and is_mirrored(self.seed, image, view) for image, view in pairs])
         slots, advantages, rewards, lengths = [], [], [], []
         for language, reward_function in self.rewards.items():
             bos_id = self.tokenizer.bos_ids[language]
             ids = self._sample(stepper, memory, len(batch.images), bos_id, rng)  # [B, K, T]
-            unmirrored = np.where(mirrored[:, None, None], self.mirrored[ids], ids)
+            unmirrored = np.where(mirrored[:, None, None], self.mirrored[language][ids], ids)
             reward = reward_function(unmirrored, batch.images)  # [B, K]
             baseline = (reward.sum(1, keepdims=True) - reward) / (self.num_samples - 1)
             slots.append(self._slot(ids, bos_id))
@@ -137,12 +138,13 @@ class _LanguageReward:
         return rewards
 
 
-def mirrored_ids(tokenizer: Tokenizer) -> Ids:
-    """`[V]`: each id's counterpart in the caption of the mirrored photo (left, right). A caption sampled for a mirrored
-    view is mirrored back before it is compared with the references."""
+def mirrored_ids(tokenizer: Tokenizer, language: str) -> Ids:
+    """`[V]`: each id's counterpart in the caption of the mirrored photo (left, right) in this language. A caption
+    sampled for a mirrored view is mirrored back before it is compared with the references."""
     ids = np.arange(tokenizer.vocab_size)
-    for language in tokenizer.languages:
-        for word, other in MIRRORED_WORDS.get(language, {}).items():
-            if len(pair := tokenizer.tokens_to_ids([word, other])) == 2:
-                ids[pair] = pair[::-1]
+    for token in tokenizer.ids_to_tokens(ids):
+        if (other := mirror_words(token, language)) != token and len(
+            pair := tokenizer.tokens_to_ids([token, other])
+        ) == 2:
+            ids[pair] = pair[::-1]
     return ids

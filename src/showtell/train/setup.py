@@ -14,13 +14,14 @@ from showtell.nets.captioning_model import CaptioningModel
 from showtell.progress import ProgressReporter
 from showtell.records import Sample
 from showtell.settings import PRECOMPUTED, EncoderSettings, Recipe, max_positions
-from showtell.train.augment import RandAugment
+from showtell.train.augment import RandAugment, without_mirrored_words
 from showtell.train.batches import Photo, group_photos
 from showtell.train.best_model import load_weights
 from showtell.train.distillation import Teachers, load_teachers
 from showtell.train.feature_file import are_precomputed, load_features, precomputed_width
 from showtell.train.features import Features, extract_features, fingerprint, unique_photos
 from showtell.train.fit_pca import fit_pca
+from showtell.train.language_notes import language_notes
 from showtell.train.loop import Trainer, TrainingSet
 from showtell.train.other_runs import check_other_runs
 from showtell.train.run_folder import RunFolder
@@ -54,6 +55,8 @@ def build_trainer(
         f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,} trainable parameters of "
         f"{sum(p.numel() for p in model.parameters()):,}"
     )
+    for line in language_notes(recipe, tokenizer, train, dev):
+        reporter.say(line)
     if settings.start_from is not None:
         _load_weights_of(model, RunFolder(settings.start_from))
     features = _features(model, recipe, unique_photos(train), settings.views, "train", reporter)
@@ -75,8 +78,10 @@ def build_trainer(
 
 def _split(recipe: Recipe, samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
     """The samples of train and dev. Raises BadData when there are none, or none in one of the languages."""
-    limit = recipe.train.max_images and recipe.train.max_images * len(recipe.text.languages)
-    train = [sample for sample in samples if sample.split == "train"][:limit]
+    train = [sample for sample in samples if sample.split == "train"]
+    if recipe.train.max_images is not None:  # a photo has captions in some of the languages, perhaps
+        names = {sample.name for sample in unique_photos(train)[: recipe.train.max_images]}
+        train = [sample for sample in train if sample.name in names]
     dev = [sample for sample in samples if sample.split == "dev"]
     for split, split_samples in (("train", train), ("dev", dev)):
         if not split_samples:
@@ -87,12 +92,13 @@ def _split(recipe: Recipe, samples: Sequence[Sample]) -> tuple[list[Sample], lis
                 "folder",
             )
     for language in recipe.text.languages:
-        if not any(sample.language == language for sample in train):
-            raise BadData(
-                recipe.data,
-                f"no caption in {language!r} to train on",
-                "captions in every one of text.languages; remove those without captions",
-            )
+        for purpose, split_samples in (("train", train), ("validate", dev)):
+            if not any(sample.language == language for sample in split_samples):
+                raise BadData(
+                    recipe.data,
+                    f"no caption in {language!r} to {purpose} on",
+                    "captions in every one of text.languages; remove those without captions",
+                )
     return train, dev
 
 
@@ -196,5 +202,12 @@ def _features(
     with reporter.stage(f"features of the {split} split", len(samples) * views) as advance:
         rand = RandAugment(recipe.train.randaugment_num_ops, recipe.train.randaugment_magnitude)
         return extract_features(
-            model.encoder, recipe.model.encoder, samples, views, recipe.train.seed, advance, rand=rand
+            model.encoder,
+            recipe.model.encoder,
+            samples,
+            views,
+            recipe.train.seed,
+            advance,
+            rand=rand,
+            mirror=not without_mirrored_words(recipe.text.languages),
         )

@@ -46,12 +46,14 @@ class Validator:
 
     def __call__(self, model: CaptioningModel, title: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """All scores on dev, and the predictions as rows."""
-        names = list(dict.fromkeys(sample.name for sample in self.samples))
+        index = {name: i for i, name in enumerate(dict.fromkeys(sample.name for sample in self.samples))}
 
         def caption(language: str) -> dict[str, str]:
+            names = list(dict.fromkeys(sample.name for sample in self.samples if sample.language == language))
+            images = np.array([index[name] for name in names])
             with self.reporter.stage(f"{title}: captioning dev ({language})", len(names)) as advance:
                 return caption_features(
-                    model, self.features, names, self.tokenizer, language, self.recipe.decode, BATCH, advance
+                    model, self.features, images, names, self.tokenizer, language, self.recipe.decode, BATCH, advance
                 )
 
         scores, predictions = score_languages(caption, self.samples, self.recipe.text.languages, self.score)
@@ -62,6 +64,7 @@ class Validator:
 def caption_features(
     model: CaptioningModel,
     features: Features,
+    images: np.ndarray,
     names: Sequence[str],
     tokenizer: Tokenizer,
     language: str,
@@ -69,17 +72,17 @@ def caption_features(
     batch_size: int,
     advance: Callable[[int], None],
 ) -> dict[str, str]:
-    """The best caption of every photo with cached features, by name."""
+    """The best caption of photos by name. `images`: the index of each in `features`."""
     stepper = TorchStepper(model, lambda inputs: model.decoder.encode_memory(model.encoder.forward_trainable(inputs)))
     device = next(model.parameters()).device
     captions: dict[str, str] = {}
     for begin in range(0, len(names), batch_size):
-        images = np.arange(begin, min(begin + batch_size, len(names)))
-        inputs: Tensor = features.batch(images).to(device)
-        results = decode(stepper, stepper.encode(inputs), len(images), tokenizer, language, settings)
+        batch_images = images[begin : begin + batch_size]
+        inputs: Tensor = features.batch(batch_images).to(device)
+        results = decode(stepper, stepper.encode(inputs), len(batch_images), tokenizer, language, settings)
         batch_names = names[begin : begin + batch_size]
         captions |= {name: tokenizer.decode(best.tokens) for name, (best, *_) in zip(batch_names, results, strict=True)}
-        advance(len(images))
+        advance(len(batch_images))
     return captions
 
 

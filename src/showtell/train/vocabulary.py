@@ -13,6 +13,7 @@ spaCy, and only here: at inference such a model needs only the packages of core.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -21,21 +22,18 @@ from typing import Any
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from showtell.core.tokenizer import (
-    CONTINUATION,
-    NORMALIZER,
-    SPLIT_WORDS,
-    SPLIT_WORDS_AND_PIECES,
-    UNK,
-    Tokenizer,
-    special_tokens,
-    split_words,
-)
+from showtell.core.text_rules import CONTINUATION, UNK, TextRule, text_rule
+from showtell.core.tokenizer import Tokenizer, special_tokens
 from showtell.errors import BadConfig, MissingExtra
+from showtell.languages import language_info
+from showtell.languages.tags import language_subtag
 from showtell.settings import TextSettings
 
 DEFAULT_BPE_SIZE = 8000
-"""Default vocabulary size of the kind `bpe`."""
+"""Default vocabulary size of the kind `bpe`; twice the number of letters where that is more, as in Chinese."""
+SPACY_WITHOUT_PIPELINE = frozenset({"ja", "ko", "th", "vi", "zh"})
+"""Languages whose blank pipeline splits texts without spaces, with packages of its own. Here the words are split
+already, and spaCy's pipeline for any language does the rest."""
 
 
 def build_tokenizer(captions: Mapping[str, Iterable[str]], settings: TextSettings) -> Tokenizer:
@@ -43,11 +41,20 @@ def build_tokenizer(captions: Mapping[str, Iterable[str]], settings: TextSetting
 
     Raises BadConfig when `vocab_size` is too small for the letters, and MissingExtra when spaCy is needed and absent.
     """
+    rule = text_rule(settings.languages)
     if settings.kind == "words":
-        all_captions = (caption for of_language in captions.values() for caption in of_language)
+        all_captions = (
+            language_info(language).replace_letters(caption)
+            for language, of_language in captions.items()
+            for caption in of_language
+        )
         return Tokenizer.build(all_captions, settings.languages, settings.min_frequency, settings.vocab_size)
-    counts = {language: _count_words(of_language) for language, of_language in captions.items()}
-    return (_letter_fallback if settings.kind == "letters" else _bpe)(counts, settings)
+    split = rule.split if settings.kind == "letters" else rule.split_runs
+    counts = {
+        language: Counter(word for caption in of_language for word in split(caption, language) if word != UNK)
+        for language, of_language in captions.items()
+    }
+    return (_letter_fallback if settings.kind == "letters" else _bpe)(counts, settings, rule)
 
 
 def pretokenize(caption: str, language: str, tokenizer: Tokenizer) -> str:
@@ -60,7 +67,7 @@ def pretokenize(caption: str, language: str, tokenizer: Tokenizer) -> str:
     if not tokenizer.needs_pretokenization:
         return caption
     pieces: list[str] = []
-    for word in split_words(caption):
+    for word in tokenizer.rule.split(caption, language):
         first, *others = _split(word, language)
         pieces.append(first)
         for piece in others:
@@ -72,11 +79,7 @@ def pretokenize(caption: str, language: str, tokenizer: Tokenizer) -> str:
     return " ".join(pieces)
 
 
-def _count_words(captions: Iterable[str]) -> Counter[str]:
-    return Counter(word for caption in captions for word in split_words(caption) if word != UNK)
-
-
-def _letter_fallback(counts: Mapping[str, Counter[str]], settings: TextSettings) -> Tokenizer:
+def _letter_fallback(counts: Mapping[str, Counter[str]], settings: TextSettings, rule: TextRule) -> Tokenizer:
     tokens = _initial_tokens(counts, settings.languages, settings.vocab_size)
     pieces: Counter[str] = Counter()
     for language, language_counts in counts.items():
@@ -88,12 +91,12 @@ def _letter_fallback(counts: Mapping[str, Counter[str]], settings: TextSettings)
     frequent = (piece for piece, count in pieces.items() if count >= settings.min_frequency)
     tokens += sorted(frequent, key=lambda piece: (-pieces[piece], piece))
     vocabulary = {token: i for i, token in enumerate(tokens[: settings.vocab_size])}
-    return _tokenizer(vocabulary, [], SPLIT_WORDS_AND_PIECES, settings.languages)
+    return _tokenizer(vocabulary, [], rule.words_and_pieces, rule, settings.languages)
 
 
-def _bpe(counts: Mapping[str, Counter[str]], settings: TextSettings) -> Tokenizer:
-    size = DEFAULT_BPE_SIZE if settings.vocab_size is None else settings.vocab_size
-    tokens = _initial_tokens(counts, settings.languages, size)
+def _bpe(counts: Mapping[str, Counter[str]], settings: TextSettings, rule: TextRule) -> Tokenizer:
+    tokens = _initial_tokens(counts, settings.languages, settings.vocab_size)
+    size = max(DEFAULT_BPE_SIZE, 2 * len(tokens)) if settings.vocab_size is None else settings.vocab_size
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         min_frequency=settings.min_frequency,
@@ -109,15 +112,17 @@ def _bpe(counts: Mapping[str, Counter[str]], settings: TextSettings) -> Tokenize
     learner.train_from_iterator((" ".join([word] * count) for word, count in total.items()), trainer)
     # The trainer would read <end> in a caption as the end token, since it is one of its special tokens.
     learned = json.loads(learner.to_str())["model"]
-    return _tokenizer(learned["vocab"], [(a, b) for a, b in learned["merges"]], SPLIT_WORDS, settings.languages)
+    merges = [(a, b) for a, b in learned["merges"]]
+    return _tokenizer(learned["vocab"], merges, rule.runs, rule, settings.languages)
 
 
 def _initial_tokens(counts: Mapping[str, Counter[str]], languages: Sequence[str], vocab_size: int | None) -> list[str]:
-    """Special tokens, every letter at the beginning of a word, and as a continuation. Hyphens and apostrophes are
-    continuations only."""
+    """Special tokens, every letter at the beginning of a word, and as a continuation. Hyphens, apostrophes and
+    combining marks are continuations only."""
     letters = sorted({letter for words in counts.values() for word in words for letter in word})
     tokens = special_tokens(languages)
-    tokens += [letter for letter in letters if letter not in "-'"] + [CONTINUATION + letter for letter in letters]
+    tokens += [letter for letter in letters if unicodedata.category(letter)[0] in "LN"]
+    tokens += [CONTINUATION + letter for letter in letters]
     if vocab_size is not None and vocab_size <= len(tokens):
         raise BadConfig(
             f"text.vocab_size: found {vocab_size}, but special tokens and single letters of these captions are "
@@ -127,7 +132,11 @@ def _initial_tokens(counts: Mapping[str, Counter[str]], languages: Sequence[str]
 
 
 def _tokenizer(
-    vocabulary: dict[str, int], merges: list[tuple[str, str]], splitter: Any, languages: Sequence[str]
+    vocabulary: dict[str, int],
+    merges: list[tuple[str, str]],
+    splitter: Any,
+    rule: TextRule,
+    languages: Sequence[str],
 ) -> Tokenizer:
     model = models.BPE(
         vocab=vocabulary,
@@ -138,8 +147,10 @@ def _tokenizer(
         ignore_merges=True,  # a word in the vocabulary is one token: any word of `letters`, and <unk>
     )
     backend = tokenizers.Tokenizer(model)
-    backend.normalizer = NORMALIZER
+    backend.normalizer = rule.normalizer
     backend.pre_tokenizer = splitter
+    if rule.decoder is not None:
+        backend.decoder = rule.decoder
     return Tokenizer(backend, languages)
 
 
@@ -154,9 +165,13 @@ def _split(word: str, language: str) -> tuple[str, ...]:
 
 @cache
 def _spacy(language: str) -> Any:
-    """spaCy's tokenizer of a language; the blank pipeline needs no download."""
+    """spaCy's tokenizer of a language, or of any language where it has none; the blank pipeline needs no download."""
     try:
         import spacy
     except ModuleNotFoundError as error:
         raise MissingExtra("spacy", "text") from error
-    return spacy.blank(language).tokenizer
+    code = language_subtag(language)
+    try:
+        return spacy.blank("xx" if code in SPACY_WITHOUT_PIPELINE else code).tokenizer
+    except ImportError:  # how spaCy says that it has no such language, or that the language needs another package
+        return spacy.blank("xx").tokenizer

@@ -1,0 +1,63 @@
+"""A caption in each of many languages, as people write it, and as a model reads and writes it.
+
+The second text was written by hand: lower case, without punctuation and optional marks, spaces only where the script
+has them.
+"""
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "en": ("A dog's ball rolls past two well-worn T-shirts.", "a dog's ball rolls past two well-worn t-shirts"),
+    "de": (
+        "Ein großer Hund läuft über die STRAßE, weiß-braun gefleckt.",
+        "ein großer hund läuft über die straße weiß-braun gefleckt",
+    ),
+    "fr": ("L’enfant s’élance : « Où est l’œuf ? »", "l'enfant s'élance où est l'œuf"),
+    "es": ("¿Qué hace el niño? ¡Corre detrás del pingüino!", "qué hace el niño corre detrás del pingüino"),
+    "ca": ("Una col·lecció de paraŀleles a l'aigua.", "una col·lecció de paral·leles a l'aigua"),
+    "it": ("Un'anatra nuota nell'acqua, perché c'è il sole.", "un'anatra nuota nell'acqua perché c'è il sole"),
+    "pt": ("Dois cães correm; o terceiro não.", "dois cães correm o terceiro não"),
+    "nl": ("Eén hond rent door ’t gras; ’s avonds in IJmuiden.", "eén hond rent door t gras s avonds in ijmuiden"),
+    "pl": ("Żółty pies biegnie przez łąkę.", "żółty pies biegnie przez łąkę"),
+    "cs": ("Příliš žluťoučký kůň skáče přes potok.", "příliš žluťoučký kůň skáče přes potok"),
+    "ro": ("Un băiat şi o fată stau lângă maşină.", "un băiat și o fată stau lângă mașină"),
+    "tr": ("IŞIKTA İKİ KIZ, DIŞARIDA BİR KEDİ.", "ışıkta iki kız dışarıda bir kedi"),
+    "az": ("İki QIZ ağacın altında.", "iki qız ağacın altında"),
+    "vi": ("Một con chó đang chạy trên bãi cỏ ở Việt Nam.", "một con chó đang chạy trên bãi cỏ ở việt nam"),
+    "sw": ("Mbwa wawili wanakimbia kwenye nyasi, ng’ombe mmoja.", "mbwa wawili wanakimbia kwenye nyasi ng'ombe mmoja"),
+    "yo": ("Ajá kan ń sáré lórí kórìíko, ọ̀rẹ́ rẹ̀ wà.", "ajá kan ń sáré lórí kórìíko ọ̀rẹ́ rẹ̀ wà"),
+    "ru": ("Собака бежит по траве, ёж — нет.", "собака бежит по траве ёж нет"),
+    "uk": ("Хлопчик із м’ячем та п\u02bcять собак біля під'їзду.", "хлопчик із м'ячем та п'ять собак біля під'їзду"),
+    "sr": ("Пас трчи по трави, ЉУДИ гледају.", "пас трчи по трави људи гледају"),
+    "el": ("Ο ΣΚΎΛΟΣ τρέχει σ’ ένα λιβάδι· ο Οδυσσέας;", "ο σκύλος τρέχει σ ένα λιβάδι ο οδυσσέας"),
+    "hy": (
+        "Շունը վազում է խոտի վրա, իսկ կատուն եւ տղան նստած են։",
+        "շունը վազում է խոտի վրա իսկ կատուն և տղան նստած են",
+    ),
+    "ka": ("ძაღლი დარბის ბალახზე.", "ძაღლი დარბის ბალახზე"),
+    "ar": ("كَلْبٌ يَرْكُضُ، عَلَى العُشْبِ الأخضر؟", "كلب يركض على العشب الأخضر"),
+    "fa": ("سگ روي چمن می‌دود، كودكان می‌خندند.", "سگ روی چمن می‌دود کودکان می‌خندند"),
+    "ur": ("ایک کُتّا گھاس پر دوڑ رہا ہے۔", "ایک کتا گھاس پر دوڑ رہا ہے"),
+    "ks": ("اَکھ ہوٗن چھُ دۄران", "اَکھ ہوٗن چھُ دۄران"),
+    "he": ("כלב רץ בבית־ספר; צה״ל, ג׳ירפה ו-3 ילדים. שָׁלוֹם", "כלב רץ בבית-ספר צה\"ל ג'ירפה ו-3 ילדים שָׁלוֹם"),
+    "yi": ("אַ הונט לויפֿט אויפֿן גראָז.", "אַ הונט לויפֿט אויפֿן גראָז"),
+    "am": ("ውሻው በሣር ላይ ይሮጣል፡ድመቷም ተቀምጣለች።", "ውሻው በሣር ላይ ይሮጣል ድመቷም ተቀምጣለች"),
+    "hi": ("एक कुत्ता हरी घास पर दौड़ रहा है।", "एक कुत्ता हरी घास पर दौड़ रहा है"),
+    "mr": ("एक मुलगी ऱ्हस्व रस्त्यावर क्‍षणभर थांबते.", "एक मुलगी ऱ्हस्व रस्त्यावर क्‍षणभर थांबते"),
+    "bn": ("একটি কুকুর ঘাসের উপর দৌড়াচ্ছে, র‍্যাম্প থেকে।", "একটি কুকুর ঘাসের উপর দৌড়াচ্ছে র‍্যাম্প থেকে"),
+    "ta": ("ஒரு நாய் புல்லில் ஓடுகிறது.", "ஒரு நாய் புல்லில் ஓடுகிறது"),
+    "te": ("ఒక కుక్క గడ్డి మీద పరుగెడుతోంది.", "ఒక కుక్క గడ్డి మీద పరుగెడుతోంది"),
+    "ml": ("ഒരു നായ പുല്ലില്‍ ഓടുന്നു, അവന്‍ നില്‍ക്കുന്നു.", "ഒരു നായ പുല്ലില്‍ ഓടുന്നു അവന്‍ നില്‍ക്കുന്നു"),
+    "si": ("ශ්‍රී ලංකාවේ බල්ලෙක් දුවයි.", "ශ්‍රී ලංකාවේ බල්ලෙක් දුවයි"),
+    "pa": ("ਇੱਕ ਕੁੱਤਾ ਘਾਹ ’ਤੇ ਦੌੜ ਰਿਹਾ ਹੈ।", "ਇੱਕ ਕੁੱਤਾ ਘਾਹ ਤੇ ਦੌੜ ਰਿਹਾ ਹੈ"),
+    "th": ("สุนัขกำลังวิ่งเล่นน้ำ มีแมว 3 ตัวใส่เสื้อ T-shirt", "สุนัขกำลังวิ่งเล่นน้ำมีแมว 3 ตัวใส่เสื้อ t-shirt"),
+    "lo": ("ໝາໂຕໜຶ່ງກຳລັງແລ່ນ ແລະ ກິນນ້ຳ.", "ໝາໂຕໜຶ່ງກຳລັງແລ່ນແລະກິນນ້ຳ"),
+    "km": ("ឆ្កែមួយក្បាល\u200bកំពុងរត់\u200bលើស្មៅ។", "ឆ្កែមួយក្បាលកំពុងរត់លើស្មៅ"),
+    "my": ("ခွေးတစ်ကောင် မြက်ခင်းပေါ်မှာ ပြေးနေသည်၊ တက္ကသိုလ်။", "ခွေးတစ်ကောင်မြက်ခင်းပေါ်မှာပြေးနေသည်တက္ကသိုလ်"),
+    "bo": ("ཁྱི་ཞིག་རྩྭ་ཐང་ལ་རྒྱུག།", "ཁྱི་ཞིག་རྩྭ་ཐང་ལ་རྒྱུག"),
+    "zh": ("一只狗在草地上跑，穿红色T恤的人拍了3张照片。", "一只狗在草地上跑穿红色t恤的人拍了3张照片"),
+    "zh-Hant": ("兩個人騎著腳踏車，經過「BMX」招牌。", "兩個人騎著腳踏車經過bmx招牌"),
+    "ja": (
+        "女の子が iPhone を使って、ｽｰﾊﾟｰの前で犬の写真を撮る。",
+        "女の子がiphoneを使ってスーパーの前で犬の写真を撮る",
+    ),
+    "ko": ("강아지 두 마리가 잔디밭에서 뛰어논다.", "강아지 두 마리가 잔디밭에서 뛰어논다"),
+}
