@@ -142,7 +142,7 @@ def test_copies_within_a_split_and_identical_files_are_no_leak(tmp_path: Path, p
     ],
 )
 def test_captions_that_are_no_sentences(caption: str, reason: str | None) -> None:
-    found = caption_problem(caption)
+    found = caption_problem(caption, "und")
     assert (found is None) if reason is None else (found is not None and reason in found and len(found) < 140)
 
 

@@ -156,3 +156,29 @@ def test_flickr30k_has_no_lists(write, photos) -> None:
         (name, ("A dog 0 .", "A dog 1 ."), split_from_hash(name)) for name in names
     ]
     assert {s.split for s in samples} == {"train", "dev"}
+
+
+def test_a_photo_may_have_captions_in_some_of_the_languages_only(plain: Path, write) -> None:
+    write("captions.de.txt", "a.jpg#0\tEin Hund.\n")
+    assert [(s.name, s.language) for s in read_flickr(str(plain), ("en", "de"))] == [
+        ("b.jpg", "en"),
+        ("a.jpg", "en"),
+        ("a.jpg", "de"),
+    ]
+    assert [s.name for s in read_flickr(str(plain), ("de",))] == ["a.jpg"]
+
+
+def test_a_listed_photo_without_captions_in_any_language_is_a_mistake(plain: Path, write, photos) -> None:
+    write("captions.de.txt", "a.jpg#0\tEin Hund.\n")
+    photos("images/none.jpg")
+    write("devImages.txt", "a.jpg\nnone.jpg\n")
+    for languages in (("en", "de"), ("de",)):
+        with pytest.raises(BadData, match=r"devImages\.txt, line 2: found 'none\.jpg', which has no caption in"):
+            read_flickr(str(plain), languages)
+
+
+def test_captions_beside_those_of_the_archive(distributed: Path, write) -> None:
+    """The published English file has another name."""
+    write("captions.pt_br.txt", "b.jpg#0\tUm cachorro.\n")
+    assert [(s.name, s.language) for s in read_flickr(str(distributed), ("pt-BR",))] == [("b.jpg", "pt-BR")]
+    assert len(read_flickr(str(distributed), ("en", "pt-BR"))) == 4

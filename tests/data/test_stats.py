@@ -48,7 +48,7 @@ def test_coverage_by_hand() -> None:
 
 def test_words_are_split_as_training_splits_them() -> None:
     found = compute_stats(
-        [sample("a", captions=("A dog.", "a dog"))], lambda caption: caption.lower().strip(".").split()
+        [sample("a", captions=("A dog.", "a dog"))], lambda caption, language: caption.lower().strip(".").split()
     )
     assert found.frequencies == {"en": (2, 2)} and found.coverage[0].dev_coverage is None
 

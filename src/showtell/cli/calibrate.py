@@ -42,7 +42,7 @@ def calibrate(
     captioner = Captioner.load(bundle)
     check_outputs({"BUNDLE": bundle / MANIFEST, "--plot": plot})
     _check_plot(plot)
-    languages = captioner.languages if lang is None else (lang,)
+    languages = captioner.languages if lang is None else (captioner.generation_options(lang).language,)
     # All data first: a language without data must be refused before another one is captioned.
     samples = {language: _samples(data, split, language) for language in languages}
     reports, failed = {}, 0

@@ -33,9 +33,7 @@ def caption(
         list[Path] | None,
         typer.Option(help="A folder that `showtell export` wrote; else the built-in model. Repeated: an ensemble."),
     ] = None,
-    lang: Annotated[
-        str | None, typer.Option(help="Language of the captions, en or ar; else the first one of the model.")
-    ] = None,
+    lang: Annotated[str | None, typer.Option(help="Language of the captions; else the first one of the model.")] = None,
     beam: Annotated[int | None, typer.Option(help="Beam size; 1: greedy search. Default: the model's.")] = None,
     num: Annotated[
         int, typer.Option(min=1, max=64, help="Captions per photo, best first; the beam is at least as wide.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -100,11 +101,25 @@ def _print_table(stats: Stats) -> None:
     for group in stats.groups:
         cells = (group.images, group.captions, group.unique_words, group.shortest, f"{group.mean:.1f}", group.longest)
         typer.echo(row.format(group.split, group.language, *cells))
+    for line in _script_lines(stats):
+        typer.echo(line)
     row = "{:8}{:>16}{:>13}{:>16}"
     typer.echo("\n" + row.format("lang", "min. frequency", "vocabulary", "dev covered"))
     for coverage in stats.coverage:
         covered = "-" if coverage.dev_coverage is None else f"{100 * coverage.dev_coverage:.2f} %"
         typer.echo(row.format(coverage.language, coverage.min_frequency, coverage.vocab_size, covered))
+
+
+def _script_lines(stats: Stats) -> Iterator[str]:
+    """Where letters are of a script that is not the language's, or of which nothing is known."""
+    from showtell.languages import language_info
+    from showtell.languages.scripts import script_name
+
+    for group in stats.groups:
+        own = language_info(group.language).scripts
+        if any(script not in own for script, _ in group.scripts):
+            shares = ", ".join(f"{script_name(script)} {100 * share:.2g} %" for script, share in group.scripts)
+            yield f"{group.split} {group.language}: letters of {shares}"
 
 
 def _draw(stats: Stats, picture: Path) -> None:

@@ -47,7 +47,7 @@ def evaluate(
     check_diverse(diverse, num)
     check_outputs({"--output": output, "--report": report})
     captioner = Captioner.load(model or None)
-    language = lang or captioner.languages[0]
+    language = captioner.generation_options(lang).language
     check_metrics(language, java)
     all_samples = read_samples(data, (language,))
     samples = select_split(all_samples, split)

@@ -37,6 +37,7 @@ def score(
     from showtell.data.candidates import read_candidates
     from showtell.data.matching import match_captions
     from showtell.data.references import is_spec, read_references
+    from showtell.data.scripts import wrong_script
     from showtell.data.spec import read_samples
     from showtell.metrics import Evaluation
 
@@ -55,9 +56,11 @@ def score(
         print(f"showtell: {len(names)} images left out ({kind})", file=sys.stderr)
     if matches.scored_empty:
         print(f"showtell: {len(matches.scored_empty)} captions scored as empty", file=sys.stderr)
-    if lang == "en" and _is_arabic("".join(matches.captions.values())):
+    if script := wrong_script(matches.captions.values(), lang):
         print(
-            "showtell: these captions look Arabic, which is tokenized by other rules; give --lang ar", file=sys.stderr
+            f"showtell: these captions have {script} letters, which {lang} is not written in; languages differ in how "
+            "their words are split, give the right one with --lang",
+            file=sys.stderr,
         )
     has_alternatives = any(len(captions) > 1 for captions in matches.alternatives.values())
     evaluation = Evaluation(
@@ -79,9 +82,3 @@ def score(
         evaluation, matches.captions, matches.references, matches.alternatives, resamples, **provenance
     )
     output_report(report_data, report)
-
-
-def _is_arabic(text: str) -> bool:
-    """Whether most letters are Arabic."""
-    letters = [c for c in text if c.isalpha()]
-    return sum("\u0600" <= c <= "\u06ff" for c in letters) > len(letters) / 2

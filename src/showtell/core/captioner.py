@@ -30,6 +30,7 @@ from showtell.core.stepper import Stepper
 from showtell.core.teacher_forced import TeacherForcedScore, score_captions
 from showtell.core.tokenizer import Tokenizer
 from showtell.errors import BadBundle, BadConfig, BadImage
+from showtell.languages.tags import lenient_tag
 from showtell.loading import LOADER_THREADS
 from showtell.records import Caption, CaptionRow, Word
 from showtell.settings import DecodeSettings
@@ -292,9 +293,10 @@ class Captioner:
     def _language(self, language: str | None) -> str:
         if language is None:
             return self.languages[0]
-        if language not in self.languages:
+        tag = lenient_tag(language)
+        if tag not in self.languages:
             raise BadConfig(f"found language {language!r}; this model writes {', '.join(self.languages)}")
-        return language
+        return tag
 
 
 def _stepper(bundle: Bundle, threads: int) -> OnnxStepper:

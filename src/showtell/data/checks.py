@@ -15,6 +15,7 @@ from PIL import Image
 
 from showtell.data.duplicates import Fingerprint, exact_duplicates, fingerprint, near_duplicates
 from showtell.data.rows import SPLITS
+from showtell.data.scripts import script_problem
 from showtell.errors import BadImage
 from showtell.loading import LOADER_THREADS
 from showtell.records import FeatureRow, Sample
@@ -107,12 +108,12 @@ def check_samples(
             Problem(sample.name, reason)
             for sample in samples
             for caption in sample.captions
-            if (reason := caption_problem(caption))
+            if (reason := caption_problem(caption, sample.language))
         ),
     )
 
 
-def caption_problem(caption: str) -> str | None:
+def caption_problem(caption: str, language: str) -> str | None:
     """What is wrong with a caption, with its beginning; None when nothing is."""
     words = len(caption.split())
     if not any(character.isalnum() for character in caption):
@@ -123,6 +124,8 @@ def caption_problem(caption: str) -> str | None:
         problem = "a caption in a wrong encoding"
     elif any(unicodedata.category(character) == "Cc" for character in caption):
         problem = "a caption with a control character"
+    elif scripts := script_problem(caption, language):
+        problem = f"a caption with {scripts}"
     else:
         return None
     return f"{problem}: {caption if len(caption) <= 60 else caption[:60] + '...'!r}"

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from showtell.data.scripts import script_counts
+from showtell.languages import language_info
+from showtell.languages.words import split_words as split_characters
 from showtell.records import Sample
 
 MIN_FREQUENCIES: Final = (1, 2, 3, 5, 10)
@@ -17,7 +20,8 @@ UNKNOWN: Final = "<unk>"
 
 @dataclass(frozen=True)
 class SplitStats:
-    """The samples of one split in one language. Words are separated by white space."""
+    """The samples of one split in one language. Words are separated by white space; in a language that is written
+    without spaces, a word is one character."""
 
     split: str
     language: str
@@ -30,6 +34,8 @@ class SplitStats:
     longest: int
     lengths: tuple[int, ...] = field(default=(), compare=False)
     """Histogram: the number of captions with 0, 1, 2 ... words."""
+    scripts: tuple[tuple[str, float], ...] = field(default=(), compare=False)
+    """The scripts of the letters (ISO 15924) with their shares, the most frequent first."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +61,17 @@ class Stats:
     coverage: tuple[Coverage, ...]
 
 
-def compute_stats(samples: Sequence[Sample], split_words: Callable[[str], Sequence[str]] = str.split) -> Stats:
-    """Caption lengths by white space; vocabularies by `split_words`, as in training."""
+def compute_stats(
+    samples: Sequence[Sample],
+    split_words: Callable[[str, str], Sequence[str]] = lambda caption, language: caption.split(),
+) -> Stats:
+    """Caption lengths by white space; vocabularies by `split_words` of a caption and its language, as in training."""
     members: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     words: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for sample in samples:
         members[sample.split, sample.language].append(sample)
         for caption in sample.captions:
-            words[sample.split, sample.language].update(split_words(caption))
+            words[sample.split, sample.language].update(split_words(caption, sample.language))
     train = {language: _without_unknown(counts) for (split, language), counts in words.items() if split == "train"}
     return Stats(
         images=len({sample.name for sample in samples}),
@@ -77,13 +86,15 @@ def compute_stats(samples: Sequence[Sample], split_words: Callable[[str], Sequen
 
 
 def _split_stats(split: str, language: str, members: Sequence[Sample]) -> SplitStats:
+    is_unspaced = language_info(language).is_unspaced
     words: set[str] = set()
     lengths: Counter[int] = Counter()
     for caption in (caption for sample in members for caption in sample.captions):
-        tokens = caption.split()
+        tokens = split_characters(caption, language) if is_unspaced else caption.split()
         words.update(tokens)
         lengths[len(tokens)] += 1
     longest = max(lengths, default=0)
+    scripts = script_counts(caption for sample in members for caption in sample.captions)
     return SplitStats(
         split=split,
         language=language,
@@ -94,6 +105,7 @@ def _split_stats(split: str, language: str, members: Sequence[Sample]) -> SplitS
         mean=sum(length * count for length, count in lengths.items()) / max(lengths.total(), 1),
         longest=longest,
         lengths=tuple(lengths[length] for length in range(longest + 1)),
+        scripts=tuple((script, count / scripts.total()) for script, count in scripts.most_common()),
     )
 
 

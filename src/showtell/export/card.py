@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from showtell.config import dump_recipe
+from showtell.languages import language_info
 from showtell.settings import Recipe, TrainSettings
 
 TEMPLATE = """# A showtell captioning model
@@ -65,7 +66,7 @@ def model_card(recipe: Recipe, best: dict[str, Any], parity: str) -> str:
         if train.trainable_encoder_stages
         else "frozen",
         decoder=", ".join(f"{key} {value}" for key, value in model.decoder.model_dump().items()),
-        languages=", ".join(recipe.text.languages),
+        languages=", ".join(map(_language_name, recipe.text.languages)),
         data=data,
         epoch=" and ".join(map(str, best.get("mean_of", [best["epoch"]]))),
         epochs=train.epochs,
@@ -74,6 +75,12 @@ def model_card(recipe: Recipe, best: dict[str, Any], parity: str) -> str:
         scores="\n".join(rows),
         recipe=dump_recipe(public),
     )
+
+
+def _language_name(tag: str) -> str:
+    """`de` (German), or the tag alone where the registry has no name."""
+    name = language_info(tag).english_name
+    return f"`{tag}`" if name == tag else f"`{tag}` ({name})"
 
 
 def _without_paths(train: TrainSettings) -> dict[str, Any]:

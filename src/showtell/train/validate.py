@@ -121,5 +121,7 @@ def score_languages(
             {"image": name, "language": language, "caption": text, "references": list(references[name])}
             for name, text in captions.items()
         ]
-    means = {name: float(np.mean([scores[language][name] for language in languages])) for name in scores[languages[0]]}
+    # Some metrics need words that are known for some of the languages only.
+    common = [name for name in scores[languages[0]] if all(name in scores[language] for language in languages)]
+    means = {name: float(np.mean([scores[language][name] for language in languages])) for name in common}
     return {**scores, **means}, predictions
