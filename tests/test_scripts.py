@@ -90,10 +90,10 @@ GRAMMAR: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     ),
 }
 SCENES = [(shape, colour) for shape in SHAPES for colour in COLOURS]
-COPIES = 12
+COPIES = 24
 """Of each scene, so that an epoch, after which the model is validated, has some steps."""
 FEW_CHANGES = [
-    "train.epochs=14",
+    "train.epochs=7",
     "train.batch_size=10",
     "train.lr=0.004",
     "train.encoder_lr=0.004",

@@ -76,7 +76,7 @@ const result = new ResultView(part(".result"), {
 });
 const options = new OptionsForm(part(".options"), settings, (event, isKeyboard) => {
   captionPhoto();
-  if (event.target.type === "radio" && !isKeyboard) reveal();
+  if (event.target.type !== "range" && !isKeyboard) reveal();
 });
 const sources = new PhotoSources(document.body, (file, count = 1) => takePhoto(file, { count }), refuse);
 const examples = new Examples(part(".examples"), settings.examples, takeExample);

@@ -100,7 +100,7 @@ export default {
   "error.not_an_image": "هذا الملف ليس صورة.",
   "error.too_large": "هذه الصورة كبيرة جدًا.",
   "error.too_small": "هذه الصورة صغيرة جدًا.",
-  "error.unsupported": "هذا النوع من الصور غير مدعوم هنا.",
+  "error.unsupported": "هذا النوع من الصور غير مدعوم هنا. احفظها بصيغة JPEG أو PNG وجرّبها.",
   "error.unreadable": "لا يمكن قراءة هذا الملف.",
   "error.unreachable": "لا يمكن الوصول إلى الخادم. سيُكتب وصف الصورة حين يعود.",
   "error.no_answer": "لم يُجب الخادم. لعله مشغول؛ حاول مرة أخرى.",

@@ -96,7 +96,7 @@ export default {
   "error.not_an_image": "Diese Datei ist kein Bild.",
   "error.too_large": "Dieses Foto ist zu groß.",
   "error.too_small": "Dieses Foto ist zu klein.",
-  "error.unsupported": "Bilder dieser Art werden hier nicht gelesen.",
+  "error.unsupported": "Bilder dieser Art werden hier nicht gelesen. Speichern Sie es als JPEG oder PNG und versuchen Sie es damit.",
   "error.unreadable": "Diese Datei kann nicht gelesen werden.",
   "error.unreachable": "Der Server ist nicht erreichbar. Das Foto wird beschrieben, sobald er wieder da ist.",
   "error.no_answer": "Der Server hat nicht geantwortet. Vielleicht ist er ausgelastet; versuchen Sie es noch einmal.",

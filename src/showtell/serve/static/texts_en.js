@@ -96,7 +96,7 @@ export default {
   "error.not_an_image": "This file is not an image.",
   "error.too_large": "This photo is too large.",
   "error.too_small": "This photo is too small.",
-  "error.unsupported": "Images of this kind are not read here.",
+  "error.unsupported": "Images of this kind are not read here. Save it as JPEG or PNG, and try that.",
   "error.unreadable": "This file cannot be read.",
   "error.unreachable": "The server cannot be reached. The photo is captioned when it is back.",
   "error.no_answer": "The server did not answer. It may be busy; try again.",
