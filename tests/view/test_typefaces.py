@@ -179,6 +179,19 @@ def test_a_picture_with_boxes_says_why(fonts: Callable[..., FontBook]) -> None:
     assert (added < 200).any(), "with words in it"
 
 
+def test_english_notes_of_a_sheet_from_right_to_left_are_english_sentences(fonts: Callable[..., FontBook]) -> None:
+    """The registry has no notes in Hebrew; the full stop stays at the end, at the right."""
+    fonts(Hebr=HEBREW)
+    pictures = [
+        sheet(Image.new("RGB", (300, 200), "#808080"), caption("כלב", language=language)) for language in ("he", "en")
+    ]
+    foot = [np.asarray(picture.convert("L"))[-85:] < 200 for picture in pictures]
+    inked = [np.nonzero(lines.any(axis=0))[0] for lines in foot]
+    right, left = (lines[:, columns.min() : columns.max() + 1] for lines, columns in zip(foot, inked, strict=True))
+    assert inked[0].min() > inked[1].min() + 300, "each on its own side"
+    assert right.shape == left.shape and (right == left).mean() > 0.99
+
+
 def test_notes_are_in_the_captions_language_where_they_can_be_drawn(fonts: Callable[..., FontBook]) -> None:
     fonts()
     assert notes_in("de").legend[0] == "Konfidenz" and notes_in("ar").legend[0] == "الثقة"

@@ -199,7 +199,8 @@ def _caption_block(caption: Caption, width: int, right_to_left: bool) -> Image.I
 def _draw_legend(block: Image.Image, caption: Caption, right_to_left: bool) -> None:
     """The caption's confidence and the colorbar, along the lower edge."""
     draw, baseline = ImageDraw.Draw(block), block.height - NOTE_FONT // 2
-    confidence, less, more = notes_in(caption.language).legend
+    notes = notes_in(caption.language)
+    confidence, less, more = notes.legend
     scale = colorbar((120, 18))
     if right_to_left:
         scale = scale.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -210,7 +211,11 @@ def _draw_legend(block: Image.Image, caption: Caption, right_to_left: bool) -> N
         (scale, GAP // 2),
         (more, 0),
     ):
-        content = label_text(item, NOTE_FONT, caption.language, right_to_left) if isinstance(item, str) else item
+        content = (
+            label_text(item, NOTE_FONT, notes.language, is_right_to_left(notes.language))
+            if isinstance(item, str)
+            else item
+        )
         width = round(content.width)
         left = block.width - offset - width if right_to_left else offset
         if isinstance(content, Image.Image):
@@ -223,11 +228,12 @@ def _draw_legend(block: Image.Image, caption: Caption, right_to_left: bool) -> N
 def _footer(caption: Caption, right_to_left: bool) -> Image.Image:
     """How to read the panels, since a sheet is often passed on without its documentation, and why letters are boxes."""
     size = NOTE_FONT - 3
-    notes = [(notes_in(caption.language).footnote, caption.language, right_to_left)]
-    notes += [(f"{problem[0].upper()}{problem[1:]}.", "en", False) for problem in drawing_problems(caption)]
-    section = Image.new("RGB", (CONTENT_WIDTH, round(NOTE_FONT * (1 + LINE_HEIGHT * (len(notes) - 1)))), BACKGROUND)
-    for number, (note, language, is_reversed) in enumerate(notes):
-        text = label_text(note, size, language, is_reversed)
+    notes = notes_in(caption.language)
+    lines = [(notes.footnote, notes.language)]
+    lines += [(f"{problem[0].upper()}{problem[1:]}.", "en") for problem in drawing_problems(caption)]
+    section = Image.new("RGB", (CONTENT_WIDTH, round(NOTE_FONT * (1 + LINE_HEIGHT * (len(lines) - 1)))), BACKGROUND)
+    for number, (line, language) in enumerate(lines):
+        text = label_text(line, size, language, is_right_to_left(language))
         text = text._replace(size=min(size, int(size * CONTENT_WIDTH / text.width)))
         baseline = round(NOTE_FONT * (0.75 + LINE_HEIGHT * number))
         text.draw(ImageDraw.Draw(section), CONTENT_WIDTH - text.width if right_to_left else 0, baseline, MUTED)

@@ -15,6 +15,8 @@ PROBLEMS: Final = {
 
 
 class Notes(NamedTuple):
+    language: str
+    """Which may be another than the caption's, with another direction."""
     legend: tuple[str, str, str]
     """`confidence`, `looked at less`, `more`."""
     footnote: str
@@ -24,10 +26,11 @@ def notes_in(language: str) -> Notes:
     """In the language; in English where the registry has none, or no font has their letters."""
     info, english = language_info(language), language_info("en")
     assert english.attention_legend is not None and english.attention_note is not None
-    notes = Notes(info.attention_legend or english.attention_legend, info.attention_note or english.attention_note)
-    if missing_letters([*notes.legend, *notes.footnote.split()], language):
-        return Notes(english.attention_legend, english.attention_note)
-    return notes
+    in_english = Notes("en", english.attention_legend, english.attention_note)
+    if info.attention_legend is None or info.attention_note is None:
+        return in_english
+    notes = Notes(language, info.attention_legend, info.attention_note)
+    return in_english if missing_letters([*notes.legend, *notes.footnote.split()], language) else notes
 
 
 def drawing_problems(caption: Caption) -> list[str]:
