@@ -243,3 +243,14 @@ def test_the_page_speaks_the_first_language_of_the_browser_that_it_knows(
     assert window.page.inner_text(".tagline") == TABLES[language]["tagline_attention"]
     assert window.page.get_by_role("button", name=TABLES[language]["example.dog.jpg"]).is_visible()
     assert not window.complaints
+
+
+def test_no_words_are_seen_before_they_are_in_the_right_language(browser: Any, server: Any) -> None:
+    """The script that writes them does not come here: as a slow network shows the page."""
+    context = browser.new_context(locale="ar")
+    view = context.new_page()
+    view.route("**/main.js", lambda route: route.abort())
+    view.goto(server.url)
+    assert view.evaluate("getComputedStyle(document.body).visibility") == "hidden"
+    assert view.evaluate("[...document.querySelectorAll('[data-text]')].every((element) => !element.textContent)")
+    context.close()
