@@ -46,7 +46,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 LONGEST = (
     "test_chain.py",
-    "test_scripts.py",
+    "test_every_script.py",
     "test_overfit.py",
     "test_encoders.py",
     "test_ensemble.py",
