@@ -32,10 +32,10 @@ pytestmark = pytest.mark.skipif(
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data and a bundle that has learned it."""
     folder = tmp_path_factory.mktemp("scripts")
-    data = write_scenes(folder, copies=24)
+    data = write_scenes(folder, copies=60)
     settings = [
         *(f"data=csv:{data}", f"text.languages=[{','.join(CAPTIONS)}]", "text.max_length=24", "decode.max_length=24"),
-        *("train.epochs=5", "train.batch_size=8", "decode.beam_size=1"),
+        *("train.epochs=5", "train.batch_size=10", "train.lr=0.004", "train.encoder_lr=0.004", "decode.beam_size=1"),
     ]
     cache = {"SHOWTELL_CACHE": str(folder / "cache")}
     trained = showtell("train", "shapes", *settings, "--run", folder / "run", **cache)
@@ -124,8 +124,8 @@ def test_each_word_has_its_panel_and_a_script_without_a_font_is_named(
     with Image.open(pictures / "red-circle.attention.webp") as film:
         assert film.n_frames == len(words) + 1  # type: ignore[attr-defined]
     lines = [line for line in done.stderr.splitlines() if "--attention" in line]
-    scripts = scripts_of(row["caption"])
-    missing = {} if scripts <= {"Latn", "Arab"} else scripts
+    # Vietnamese is Latin, with letters that the font lacks.
+    missing = set() if language in ("en", "ar") else scripts_of(row["caption"])
     assert len(lines) == bool(missing) and all(script_name(script) in lines[0] for script in missing)
 
 

@@ -66,6 +66,14 @@ def test_the_package_draws_what_it_can_and_the_system_the_rest(fonts: Callable[.
     assert files(book, "ლ") == ["font"]
 
 
+def test_a_word_is_drawn_in_one_font_where_one_has_all_of_it(fonts: Callable[..., FontBook]) -> None:
+    """Vietnamese: the package's font has most of its letters."""
+    book = fonts(Some={"ỏ": (500, 500)})
+    assert files(book, "đỏ") == [Path(OWN.path).stem, "Some"]
+    book = fonts(All={"đ": (500, 500), "ỏ": (500, 500)})
+    assert files(book, "đỏ") == ["All"]
+
+
 def test_a_font_with_all_letters_of_a_word_is_taken(fonts: Callable[..., FontBook]) -> None:
     book = fonts(A={"狗": (800, 900)}, NotoSansMore={**HAN, "猫": (800, 900)})
     assert files(book, "狗") == files(book, "狗猫") == ["NotoSansMore"]

@@ -94,7 +94,8 @@ class FontBook:
             return (Piece(visual),)
         logical = unicodedata.normalize("NFC", word)
         if not needs_layout(logical):
-            return tuple(self._runs(visual, language, None))
+            alone = self.find(_visible(visual), language)  # looks better than two fonts in a word
+            return tuple(self._runs(visual, language, None)) if alone is None else (Piece(visual, alone),)
         if not self._has_layout:
             return (_boxes(logical, "font" if self.find(_visible(logical), language) is None else "layout"),)
         direction: Literal["ltr", "rtl"] = "rtl" if has_right_to_left(logical) else "ltr"
