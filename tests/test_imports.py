@@ -85,6 +85,13 @@ def test_every_folder_of_the_package_is_a_room_of_the_table() -> None:
     assert folders - {"languages"} == set(ROOMS)  # the one shared module that is a folder
 
 
+def test_languages_import_only_each_other() -> None:
+    for file in sorted((SOURCE / "languages").glob("*.py")):
+        for module in imports(file):
+            top = module.partition(".")[0]
+            assert module.startswith("showtell.languages") or top in {*sys.stdlib_module_names, "yaml"}, file
+
+
 def test_only_one_file_knows_onnx_runtime() -> None:
     assert [f.name for _, f in room_files() if "onnxruntime" in imports(f)] == ["onnx_stepper.py"]
 

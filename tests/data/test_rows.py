@@ -32,6 +32,18 @@ def test_captions_are_gathered_by_image_and_language(table: Path) -> None:
     assert samples[0].image == table.parent / "sub/b.jpg"
 
 
+def test_languages_are_the_same_in_any_spelling_and_what_is_none_is_another_language(table: Path) -> None:
+    rows = [
+        Row(table, 1, "a.jpg", ("um",), "train", "pt_br"),
+        Row(table, 2, "a.jpg", ("dois",), "train", "PT-BR"),
+        Row(table, 3, "a.jpg", ("one",), "train", "English"),
+    ]
+    (sample,) = samples_from_rows(rows, ("pt-BR",), table)
+    assert (sample.language, sample.captions) == ("pt-BR", ("um", "dois"))
+    with pytest.raises(BadData, match="captions in English, pt-BR only; expected captions in en"):
+        samples_from_rows(rows, ("en",), table)
+
+
 def test_without_a_split_the_name_decides(table: Path) -> None:
     (sample,) = samples_from_rows([Row(table, 1, "a.jpg", ("one",))], ("en",), table)
     assert sample.split == split_from_hash("a.jpg")

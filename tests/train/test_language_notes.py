@@ -44,3 +44,13 @@ def test_truncated_captions_are_counted_with_the_length_that_is_enough() -> None
         "decode.max_length too"
     )
     assert notes(thai, ["th"], max_length=12) == []
+
+
+def test_repetitions_that_the_search_prevents_are_counted() -> None:
+    """Characters repeat where words do not."""
+    thai = [Sample(name, Path(name), ("แมวสีแดงและหมาสีแดง", "แมว"), "train", "th") for name in "abcd"]
+    (note,) = notes(thai, ["th"])
+    assert note == (
+        "th: 50 % of the captions repeat 3 tokens in a row, which decode.no_repeat_ngram_size=3 prevents; expected a "
+        "larger one, or 0"
+    )

@@ -11,8 +11,8 @@ from showtell.train.augment import without_mirrored_words
 from showtell.train.features import unique_photos
 from showtell.train.vocabulary import pretokenize
 
-MAX_TRUNCATED = 0.02
-"""Share of captions above which truncation is worth a line. A fiftieth of long captions is usual, and harmless."""
+MAX_SHARE = 0.02
+"""Share of captions above which a limit is worth a line. A fiftieth of long captions is usual, and harmless."""
 CHECKED_CAPTIONS = 2000
 """Captions per language of which the lengths are looked at."""
 
@@ -20,7 +20,7 @@ CHECKED_CAPTIONS = 2000
 def language_notes(
     recipe: Recipe, tokenizer: Tokenizer, train: Sequence[Sample], dev: Sequence[Sample]
 ) -> Iterator[str]:
-    """Photos without captions in some of the languages, no mirroring, truncated captions."""
+    """Photos without captions in some of the languages, no mirroring, limits on captions that are characters."""
     languages = recipe.text.languages
     photos = len(unique_photos(train)), len(unique_photos(dev))
     for language in languages:
@@ -32,11 +32,28 @@ def language_notes(
     for language in languages:
         captions = [caption for s in train if s.language == language for caption in s.captions]
         captions = captions[:: -(-len(captions) // CHECKED_CAPTIONS)]
-        lengths = sorted(len(tokenizer.encode(pretokenize(c, language, tokenizer), language)) - 2 for c in captions)
-        share = sum(length > recipe.text.max_length for length in lengths) / len(lengths)
-        if share > MAX_TRUNCATED:
-            enough = lengths[int(0.99 * (len(lengths) - 1))]
+        encoded = [tokenizer.encode(pretokenize(c, language, tokenizer), language)[1:-1] for c in captions]
+        yield from _length_notes(language, sorted(map(len, encoded)), recipe)
+        size = recipe.decode.no_repeat_ngram_size
+        share = sum(_repeats(ids, size) for ids in encoded) / len(encoded)
+        if size and share > MAX_SHARE:
             yield (
-                f"{language}: {100 * share:.0f} % of the captions are longer than text.max_length, "
-                f"{recipe.text.max_length} tokens, and truncated; expected about {enough}, in decode.max_length too"
+                f"{language}: {100 * share:.0f} % of the captions repeat {size} tokens in a row, which "
+                f"decode.no_repeat_ngram_size={size} prevents; expected a larger one, or 0"
             )
+
+
+def _length_notes(language: str, lengths: Sequence[int], recipe: Recipe) -> Iterator[str]:
+    """`lengths` in ascending order."""
+    share = sum(length > recipe.text.max_length for length in lengths) / len(lengths)
+    if share > MAX_SHARE:
+        enough = lengths[int(0.99 * (len(lengths) - 1))]
+        yield (
+            f"{language}: {100 * share:.0f} % of the captions are longer than text.max_length, "
+            f"{recipe.text.max_length} tokens, and truncated; expected about {enough}, in decode.max_length too"
+        )
+
+
+def _repeats(ids: Sequence[int], size: int) -> bool:
+    ngrams = [tuple(ids[i : i + size]) for i in range(len(ids) - size + 1)]
+    return len(set(ngrams)) < len(ngrams)
