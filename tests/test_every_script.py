@@ -32,10 +32,10 @@ pytestmark = pytest.mark.skipif(
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data and a bundle that has learned it."""
     folder = tmp_path_factory.mktemp("scripts")
-    data = write_scenes(folder, copies=60)
+    data = write_scenes(folder, copies=40)
     settings = [
         *(f"data=csv:{data}", f"text.languages=[{','.join(CAPTIONS)}]", "text.max_length=24", "decode.max_length=24"),
-        *("train.epochs=5", "train.batch_size=10", "train.lr=0.004", "train.encoder_lr=0.004", "decode.beam_size=1"),
+        *("train.epochs=5", "train.batch_size=4", "decode.beam_size=1"),
     ]
     cache = {"SHOWTELL_CACHE": str(folder / "cache")}
     trained = showtell("train", "shapes", *settings, "--run", folder / "run", **cache)
