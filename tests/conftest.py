@@ -44,7 +44,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True
 
 
-LONGEST = ("test_chain.py", "test_overfit.py", "test_encoders.py", "test_ensemble.py", "test_loop.py", "test_grid.py")
+LONGEST = (
+    "test_chain.py",
+    "test_every_script.py",
+    "test_overfit.py",
+    "test_encoders.py",
+    "test_ensemble.py",
+    "test_loop.py",
+    "test_grid.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from showtell.core.stepper import Step
 from showtell.errors import BadConfig, BadImage
 from showtell.folder_scan import PassedOver
 from showtell.records import Caption, CaptionRow, Word
+from showtell.view import typefaces
 from showtell.view.attention import sheet
+from showtell.view.typefaces import FontBook
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DOG = EXAMPLES / "dog.jpg"
@@ -91,6 +94,23 @@ def test_rows_name_their_pictures(tmp_path: Path, ending: str) -> None:
     assert names(tmp_path / "drawn") == {
         name + end for name in ("Same", "Same-2") for end in (SHEET_SUFFIX, ANIMATION_SUFFIX)
     }
+
+
+def test_letters_that_no_font_has_are_told_once(
+    tmp_path: Path, captioner: Captioner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book = FontBook([])
+    monkeypatch.setattr(typefaces, "book", lambda: book)
+    pictures = Pictures(tmp_path / "out", captioner, grid=False)
+    for word in ("狗", "dog", "猫", "कुत्ता", "बिल्ली"):
+        plain = row(small(tmp_path / f"{word}.png"))
+        caption = replace(plain.captions[0], text=word, words=(Word(word, -1),))
+        draw(pictures, replace(plain, captions=(caption,)))
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert said.out == "" and len(lines) == 2 and all("--attention: no font here has letters" in line for line in lines)
+    assert "Chinese" in lines[0] and "Devanagari" in lines[1] and "fonts-noto-cjk" in lines[0]
+    assert len(names(tmp_path / "out")) == 2 * 5
 
 
 def test_a_withheld_caption_is_not_drawn(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import io
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,17 @@ class Running:
 class Page:
     """One window; what it asked for, and what the browser complained of."""
 
-    def __init__(self, browser: Any, server: Running, url: str = "", clock: bool = False, **options: Any) -> None:
-        """`url`: of a proxy before the server. `clock`: timers run as fast as the test says, with `wait`."""
+    def __init__(
+        self,
+        browser: Any,
+        server: Running,
+        url: str = "",
+        clock: bool = False,
+        before: Callable[[Any], None] | None = None,
+        **options: Any,
+    ) -> None:
+        """`url`: of a proxy before the server. `clock`: timers run as fast as the test says, with `wait`. `before`: is
+        given the browser's page before it opens the server's."""
         self.context = browser.new_context(
             **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
         )
@@ -102,6 +111,8 @@ class Page:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         if clock:
             self.page.clock.install()
+        if before is not None:
+            before(self.page)
         self.page.goto(url or server.url)
         self.page.wait_for_selector(".thumbnail")
 
@@ -167,6 +178,15 @@ def weights(word: int) -> np.ndarray:
     grid = np.zeros((7, 7), np.float32)
     grid[CELLS[word]] = 1
     return grid
+
+
+def isolated(name: str) -> str:
+    """As the page writes names, whose direction may be another than that of the sentence around."""
+    return f"\u2068{name}\u2069"
+
+
+def named(name: str, message: str) -> str:
+    return f"{isolated(name)}: {message}"
 
 
 def press(page: Any, *keys: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.serve.page_window import CELLS, SENTENCES, Page, Running, Scripted, a_photo, press, weights
+from tests.serve.page_window import CELLS, SENTENCES, Page, Running, Scripted, a_photo, isolated, press, weights
 
 from showtell.core.captioner import Captioner
 from showtell.view.maps import overlay
@@ -24,10 +24,10 @@ def test_a_chosen_photo_is_captioned_at_once(visit: Callable[..., Page]) -> None
     assert window.captioned() == ["two", "dogs", "run"]
     assert window.photo().size == (280, 140)
     assert window.page.get_attribute(".image", "alt") == "two dogs run"
-    assert window.page.inner_text(".confidence").split("\n") == ["Confidence", "61 %"]
+    assert window.page.inner_text(".confidence").split("\n") == ["Confidence", "61%"]
     meter = window.page.get_by_role("meter", name="Confidence")
     assert meter.get_attribute("aria-valuenow") == "61"
-    assert meter.get_attribute("aria-valuetext") == "61 % likely to be right"
+    assert meter.get_attribute("aria-valuetext") == "61% likely to be right"
     assert "Caption: two dogs run" in window.page.inner_text("[role=status]")
 
 
@@ -87,7 +87,8 @@ def test_an_example_says_whose_it_is(visit: Callable[..., Page]) -> None:
     window = visit()
     window.page.get_by_role("button", name="Two dogs at a window").click()
     assert window.captioned() == ["two", "dogs", "run"]
-    assert "Aitzol Berasategi, 2018, CC BY 4.0" in window.page.inner_text(".credit")
+    credit = f"Photo: {isolated('Aitzol Berasategi, 2018')}, {isolated('CC BY 4.0')}, resized"
+    assert window.page.inner_text(".credit") == credit
     assert window.photo().size == (384, 576)
 
 
@@ -107,7 +108,7 @@ def test_a_selected_word_colours_what_the_network_looked_at(
     window = visit(server if crop == "squash" else serve(Scripted(crop)))
     window.choose(a_photo())
     window.captioned()
-    window.page.get_by_role("button", name="dogs, 70 %").click()
+    window.page.get_by_role("button", name="dogs, 70%").click()
     window.page.mouse.move(1, 1)
     for grid in (False, True):
         window.page.get_by_role("radio", name="Grid" if grid else "Smooth").check()
@@ -116,8 +117,8 @@ def test_a_selected_word_colours_what_the_network_looked_at(
         difference = np.abs(shown - expected)
         assert difference.mean() < 2  # rounding
         assert np.quantile(difference, 0.9) <= 4  # all but the lines of the grid
-    assert window.page.get_by_role("button", name="dogs, 70 %").get_attribute("aria-pressed") == "true"
-    assert window.page.inner_text(".word-note").split("\n")[0] == "dogs: 70 % likely as the next word"
+    assert window.page.get_by_role("button", name="dogs, 70%").get_attribute("aria-pressed") == "true"
+    assert window.page.inner_text(".word-note").split("\n")[0] == "dogs: 70% likely as the next word"
 
 
 def test_the_mouse_looks_without_selecting(visit: Callable[..., Page]) -> None:
@@ -182,9 +183,9 @@ def test_alternatives_can_be_chosen(visit: Callable[..., Page]) -> None:
     window.choose(a_photo())
     window.captioned()
     assert window.captioned() == ["two", "dogs", "run"]
-    window.page.get_by_role("button", name="two dogs run again 51 %").click()
+    window.page.get_by_role("button", name="two dogs run again 51%").click()
     assert window.captioned() == ["two", "dogs", "run", "again"]
-    assert window.page.inner_text(".percent") == "51 %"
+    assert window.page.inner_text(".percent") == "51%"
     window.page.click(".word >> nth=3")
     window.map()
     assert window.server.captioner.asked[-1].num == 3
@@ -200,7 +201,7 @@ def test_a_model_that_neither_looks_nor_is_calibrated(
     assert "mean probability of a word" in window.page.inner_text(".confidence")
     assert "not calibrated" in window.page.inner_text(".confidence")
     window.page.click(".word >> nth=1")
-    assert window.page.inner_text(".word-note") == "dogs: 70 % likely as the next word"
+    assert window.page.inner_text(".word-note") == "dogs: 70% likely as the next word"
     assert window.page.get_attribute(".attention", "data-shown") == "false"
     assert not window.page.is_visible(".attention-view")
 
@@ -214,4 +215,4 @@ def test_the_built_in_model_on_a_true_photo(visit: Callable[..., Page], serve: C
     window = visit(serve(captioner))
     window.choose((EXAMPLES / "two_dogs.jpg").read_bytes(), "two_dogs.jpg")
     assert window.captioned() == [word.text for word in expected.words]
-    assert f"{round(100 * expected.confidence)} %" in window.page.inner_text(".percent")
+    assert f"{round(100 * expected.confidence)}%" in window.page.inner_text(".percent")

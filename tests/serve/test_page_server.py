@@ -229,8 +229,8 @@ def test_the_settings_are_those_of_model_and_limits(client: httpx.Client, server
     settings = answer.json()
     assert settings["model"] == client.get("/v1/models").json()["models"][0]["id"]
     assert settings["languages"] == [
-        {"code": "en", "direction": "ltr", "calibrated": True},
-        {"code": "ar", "direction": "rtl", "calibrated": True},
+        {"code": "en", "name": "English", "direction": "ltr", "calibrated": True},
+        {"code": "ar", "name": "العربية", "direction": "rtl", "calibrated": True},
     ]
     assert (settings["beam"], settings["max_beam"]) == (8, 10) and settings["has_attention"] is True
     assert 0.99 * server.site.limits.body_bytes < settings["max_photo_bytes"] < server.site.limits.body_bytes
@@ -269,7 +269,9 @@ def test_the_examples_are_small_and_have_credits(client: httpx.Client) -> None:
     assert len(files) == 5 and sum(file.stat().st_size for file in files) < 250_000
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for example in examples:
-        assert example["alt"] and example["credit"] and f"`{example['name']}`" in readme
+        row = next(line for line in readme.splitlines() if line.startswith(f"| `{example['name']}`"))
+        assert example["author"] in row
+        assert (example["licence"] or "public domain") in row
         size = Image.open(io.BytesIO(client.get(f"/{example['url']}").content)).size
         assert size == (example["width"], example["height"])
 

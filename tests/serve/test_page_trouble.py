@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.serve.page_window import Page, Running, Scripted, a_photo, press
+from tests.serve.page_window import Page, Running, Scripted, a_photo, named, press
 
 from showtell.serve.limits import Limits
 
@@ -61,7 +61,7 @@ def test_a_server_that_has_ended_is_told(lone: Callable[..., Page]) -> None:
     window.choose(a_photo())
     window.page.get_by_text(GONE).wait_for()
     window.page.locator(".thumbnail").first.click()
-    window.page.get_by_text("dog.jpg: The server cannot be reached.").wait_for()
+    window.page.get_by_text(named("dog.jpg", "The server cannot be reached.")).wait_for()
 
 
 def test_another_photo_ends_the_wait_for_the_server(lone: Callable[..., Page], server: Running) -> None:
@@ -146,7 +146,7 @@ def test_a_full_server_is_asked_again_when_it_says_so(lone: Callable[..., Page],
     asked = refuse_busy(window, 2)
     window.choose(a_photo())
     for _ in range(2):
-        window.page.get_by_text("Many photos are waiting. Trying again in 7 s").first.wait_for()
+        window.page.get_by_text("Many photos are waiting. Trying again in 7 seconds").first.wait_for()
         with window.page.expect_response("**/v1/caption"):
             window.wait(7)
     assert window.captioned() == ["two", "dogs", "run"] and window.page.is_hidden(".error")
@@ -158,7 +158,7 @@ def test_a_server_that_stays_full_is_not_asked_for_ever(lone: Callable[..., Page
     asked = refuse_busy(window, 99)
     window.choose(a_photo())
     for count in range(1, 5):
-        window.page.get_by_text("Trying again in 7 s").first.wait_for()
+        window.page.get_by_text("Trying again in 7 seconds").first.wait_for()
         assert len(asked) == count
         with window.page.expect_response("**/v1/caption"):
             window.wait(7)
@@ -170,7 +170,7 @@ def test_waiting_for_a_full_server_can_be_cancelled(lone: Callable[..., Page], s
     window = lone(server, clock=True)
     asked = refuse_busy(window, 99)
     window.choose(a_photo())
-    window.page.get_by_text("Trying again in 7 s").first.wait_for()
+    window.page.get_by_text("Trying again in 7 seconds").first.wait_for()
     window.page.get_by_role("button", name="Cancel").click()
     window.wait(30)
     assert window.page.is_hidden(".busy") and window.page.is_hidden(".error") and len(asked) == 1
@@ -233,7 +233,7 @@ def test_a_photo_that_cannot_be_shown_at_all_is_captioned(lone: Callable[..., Pa
     window.page.click(".word >> nth=1")
     assert window.announced() == "The model looked most at the right."
     window.page.get_by_role("button", name="Download picture").click()
-    assert "scan.tif: This photo cannot be shown here." in window.page.get_by_role("alert").inner_text()
+    assert named("scan.tif", "This photo cannot be shown here.") in window.page.get_by_role("alert").inner_text()
     window.choose(a_photo())  # the next one can
     window.page.wait_for_selector(".image", state="visible")
     window.captioned()

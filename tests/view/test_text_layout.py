@@ -9,18 +9,36 @@ from arabic_reshaper.letters import LETTERS_ARABIC
 from PIL import Image, ImageDraw
 
 from showtell.core.bundle import builtin
+from showtell.view import typefaces
 from showtell.view.shaping import visual_text
 from showtell.view.text_layout import (
-    FONT,
     MIN_LABEL_SIZE,
+    PlacedWord,
     draw_label,
-    drawable,
     fit_font_size,
     font,
+    joined_words,
     layout_words,
+    word_text,
 )
+from showtell.view.typefaces import FONT, FontBook, visual_word
 
 ARABIC = ["رجل", "على", "دراجة", "bmx", "12", "في", "سباق"]
+
+
+@pytest.fixture(autouse=True)
+def own_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fonts this machine has."""
+    book = FontBook([])
+    monkeypatch.setattr(typefaces, "book", lambda: book)
+
+
+def drawn(word: PlacedWord) -> str:
+    return "".join(piece.text for piece in word.text.pieces)
+
+
+def width(word: str, size: int) -> float:
+    return word_text(word, size, "").width
 
 
 def missing(characters: set[str]) -> list[str]:
@@ -32,7 +50,7 @@ def missing(characters: set[str]) -> list[str]:
 
 def test_a_letter_that_the_font_lacks_is_a_box() -> None:
     image = Image.new("L", (80, 80))
-    ImageDraw.Draw(image).text((10, 60), drawable("犬"), 255, font(50), anchor="ls")
+    word_text("犬", 50, "zh").draw(ImageDraw.Draw(image), 10, 60, "#ffffff")
     left, top, right, bottom = image.getbbox() or (0, 0, 0, 0)
     inked = np.asarray(image)[top:bottom, left:right] > 128
     assert right - left > 15 and bottom - top > 25
@@ -42,7 +60,7 @@ def test_a_letter_that_the_font_lacks_is_a_box() -> None:
 
 @pytest.mark.parametrize(("text", "expected"), [("❤️", "❤"), ("café", "café"), ("a​b", "ab")])
 def test_what_has_no_shape_gets_no_box(text: str, expected: str) -> None:
-    assert drawable(text) == expected
+    assert visual_word(text) == expected
 
 
 def test_the_test_sees_a_missing_letter() -> None:
@@ -61,7 +79,7 @@ def test_every_word_of_the_built_in_model_can_be_drawn() -> None:
     tokenizer = json.loads((builtin() / "tokenizer.json").read_text(encoding="utf-8"))
     words = tokenizer["model"]["vocab"]
     assert len(words) > 5000
-    assert missing(set("".join(drawable(word) for word in words))) == []
+    assert missing(set("".join(visual_word(word) for word in words))) == []
 
 
 def test_european_languages_can_be_drawn() -> None:
@@ -76,30 +94,30 @@ def test_the_font_is_small_and_has_its_licence() -> None:
 def test_arabic_letters_join() -> None:
     """Drawn, the letters of one word hang together: no column between the first and the last is empty."""
     image = Image.new("L", (300, 120))
-    ImageDraw.Draw(image).text((10, 80), drawable("يجلس"), 255, font(60), anchor="ls")
+    word_text("يجلس", 60, "ar").draw(ImageDraw.Draw(image), 10, 80, "#ffffff")
     inked = np.asarray(image)[40:].max(0) > 60
     first, last = np.nonzero(inked)[0][[0, -1]]
     assert last - first > 60 and inked[first : last + 1].all()
 
 
 def test_a_line_from_left_to_right() -> None:
-    result = layout_words(["a", "brown", "dog"], font(30), 1000, right_to_left=False)
-    assert [word.text for word in result] == ["a", "brown", "dog"]
+    result = layout_words(["a", "brown", "dog"], 30, 1000, right_to_left=False)
+    assert [drawn(word) for word in result] == ["a", "brown", "dog"]
     gap = font(30).getlength(" ")
     assert result[0].left == 0 and result[1].left == result[0].width + gap
     assert result[2].left == result[1].left + result[1].width + gap
 
 
 def test_a_line_from_right_to_left_keeps_latin_words_in_order() -> None:
-    result = layout_words(ARABIC, font(30), 1000, right_to_left=True)
+    result = layout_words(ARABIC, 30, 1000, right_to_left=True)
     assert [word.position for word in result] == list(range(len(ARABIC)))
     assert result[0].left + result[0].width == pytest.approx(1000)
     assert [word.position for word in sorted(result, key=lambda word: word.left)] == [6, 5, 3, 4, 2, 1, 0]
-    assert result[3].text == "bmx" and result[0].text == visual_text("رجل") != "رجل"
+    assert drawn(result[3]) == "bmx" and drawn(result[0]) == visual_text("رجل") != "رجل"
 
 
 def test_arabic_words_in_an_english_line_run_their_way() -> None:
-    result = layout_words(["says", "كلب", "صغير", "in", "red"], font(30), 1000, right_to_left=False)
+    result = layout_words(["says", "كلب", "صغير", "in", "red"], 30, 1000, right_to_left=False)
     assert [word.position for word in sorted(result, key=lambda word: word.left)] == [0, 2, 1, 3, 4]
     assert result[0].left == 0 and result[2].left + result[2].width + font(30).getlength(" ") == result[1].left
 
@@ -121,7 +139,7 @@ def test_a_bracket_alone_opens_to_where_the_line_goes_on(align_right: bool) -> N
 @pytest.mark.parametrize("width", [150, 200, 333, 1000])
 def test_lines_are_within_the_width_and_few_and_even(width: int, right_to_left: bool) -> None:
     words = (ARABIC if right_to_left else ["a", "man", "in", "a", "red", "coat"]) * 3
-    result = layout_words(words, font(30), width, right_to_left)
+    result = layout_words(words, 30, width, right_to_left)
     lines = [[word for word in result if word.line == n] for n in range(result[-1].line + 1)]
     assert [word.position for line in lines for word in line] == list(range(len(words)))
     lengths = []
@@ -136,10 +154,10 @@ def test_lines_are_within_the_width_and_few_and_even(width: int, right_to_left: 
 
 
 def test_no_words_and_long_words() -> None:
-    assert layout_words([], font(30), 100, False) == []
+    assert layout_words([], 30, 100, False) == []
     assert fit_font_size(["dog"], 30, 500) == 30
     smaller = fit_font_size(["dog", "x" * 60], 30, 500)
-    assert smaller < 30 and font(smaller).getlength("x" * 60) <= 500
+    assert smaller < 30 and width("x" * 60, smaller) <= 500
 
 
 @pytest.mark.parametrize("word", ["dog", "extraordinarily", "w" * 90, "كلب", "ك" * 90])
@@ -151,3 +169,31 @@ def test_a_label_stays_in_its_place(word: str, align_right: bool) -> None:
     assert 98 <= left < right <= 252
     assert right >= 244 if align_right else left <= 106
     assert MIN_LABEL_SIZE < 25
+
+
+# ---- words without spaces ----
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "expected"),
+    [
+        ("a dog dog", ["a", "dog", "dog"], [False, False, False]),
+        ("狗在跑", ["狗", "在", "跑"], [False, True, True]),
+        ("3只狗 bmx", ["3", "只", "狗", "bmx"], [False, True, True, False]),
+        ("another", ["dog", "runs"], [False, False]),
+        ("aa", ["a", "a", "a"], [False, True, False]),
+        ("", [], []),
+    ],
+)
+def test_which_words_follow_without_a_space(text: str, words: list[str], expected: list[bool]) -> None:
+    assert joined_words(text, words) == expected
+
+
+def test_words_without_spaces_touch_and_break_into_lines_anywhere() -> None:
+    words = list("abcdefghij")
+    joined = joined_words("".join(words), words)
+    result = layout_words(words, 30, 1000, False, "zh", joined)
+    assert [word.left for word in result] == pytest.approx(np.cumsum([0, *(word.width for word in result[:-1])]))
+    lines = layout_words(words, 30, sum(word.width for word in result) / 3 + 10, False, "zh", joined)
+    assert [sum(word.line == n for word in lines) for n in range(lines[-1].line + 1)] == [3, 3, 4]
+    assert all(word.left == 0 for word in lines if word.position in (0, 3, 6))

@@ -23,7 +23,9 @@ from showtell.files import replacing
 from showtell.folder_scan import ATTENTION_MAP, ATTENTION_SUFFIXES, PassedOver
 from showtell.locks import Locked, locked
 from showtell.records import CaptionRow
+from showtell.terminal import echo
 from showtell.view.attention import LOAD_SIZE, sheet, write_animation
+from showtell.view.notes import drawing_problems
 
 SHEET_SUFFIX, ANIMATION_SUFFIX = ATTENTION_SUFFIXES
 """Pictures may be written to the folder of the photos, since a folder scan passes over these."""
@@ -49,6 +51,7 @@ class Pictures:
         self.folder, self.grid, self.crop = folder, grid, captioner.bundle.manifest.pixels.crop_mode
         self._max_pixels = captioner.max_pixels
         self._used_names: set[str] = set()
+        self._told_problems: set[str] = set()
         self._lock = contextlib.ExitStack()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +120,10 @@ class Pictures:
             write_animation(self.folder / (name + ANIMATION_SUFFIX), photo, caption, self.grid, self.crop)
         except OSError as error:
             raise self._unwritable(error) from error
+        for problem in drawing_problems(caption):
+            if problem not in self._told_problems:  # once, not for each photo
+                self._told_problems.add(problem)
+                echo(f"showtell: --attention: {problem}", err=True)
 
     def _is_own_picture(self, path: str) -> bool:
         return (

@@ -33,7 +33,7 @@ from starlette.responses import Response
 from showtell.core.image import load_image
 from showtell.errors import BadImage
 from showtell.image_formats import ACCEPT_ATTRIBUTE, DECODED
-from showtell.languages import is_right_to_left
+from showtell.languages import is_right_to_left, known_languages, language_info
 from showtell.serve.client_key import client_key
 from showtell.serve.error_response import ErrorResponse, RequestRejected, image_message
 from showtell.serve.fair_limiter import FairLimiter
@@ -145,6 +145,7 @@ def page_settings(service: Service) -> dict[str, Any]:
         "languages": [
             {
                 "code": language,
+                "name": language_info(language).name if language in known_languages() else None,
                 "direction": "rtl" if is_right_to_left(language) else "ltr",
                 "calibrated": language in captioner.calibrated,
             }
@@ -181,7 +182,7 @@ def accepted_files() -> str:
 def _examples() -> Iterator[dict[str, Any]]:
     """In the order of `credits.json`; `examples/README.md` has their licences."""
     credits = json.loads((_FOLDER / "examples" / "credits.json").read_text(encoding="utf-8"))
-    for name, texts in credits.items():
+    for name, credit in credits.items():
         with Image.open(_FOLDER / "examples" / name) as image:
             width, height = image.size
-        yield {"name": name, "url": f"page/examples/{name}", "width": width, "height": height, **texts}
+        yield {"name": name, "url": f"page/examples/{name}", "width": width, "height": height, **credit}

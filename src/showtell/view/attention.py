@@ -6,7 +6,8 @@
     caption = Captioner.load().caption("photo.jpg", attention=True)
     sheet("photo.jpg", caption)                      # in a notebook it shows itself; elsewhere .save("sheet.png")
 
-Both decode_loop the direction of the caption's language, Arabic from right to left. `maps` explains the colours.
+Both follow the direction of the caption's language, Arabic from right to left, and join words without spaces where the
+caption does. `maps` explains the colours, `typefaces` which font draws which letters.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from showtell.languages import is_right_to_left
 from showtell.records import Caption, Word
 from showtell.settings import CropMode
 from showtell.view.maps import Weights, colorbar, overlay, overlay_rgb
+from showtell.view.notes import drawing_problems, notes_in
 from showtell.view.text_layout import (
     CAP_HEIGHT,
     LINE_HEIGHT,
     PlacedWord,
     draw_label,
-    drawable,
     fit_font_size,
     font,
+    joined_words,
+    label_text,
     layout_words,
 )
 
@@ -69,12 +72,6 @@ FIRST_FRAME_WORDS: Final = 3
 """Duration of the first frame, the photo with the whole caption, in words."""
 FORMATS: Final = {".webp": "WEBP", ".gif": "GIF"}
 
-LEGEND: Final = {"en": ("confidence", "looked at less", "more"), "ar": ("الثقة", "نظر أقل", "أكثر")}
-FOOTNOTE: Final = {
-    "en": "Each map has its own scale. The number is the word's probability, given the words before it.",
-    "ar": "لكل خريطة مقياسها. والرقم هو احتمال الكلمة بعد الكلمات التي قبلها.",
-}
-
 
 def sheet(photo: ImageSource, caption: Caption, grid: bool = False, crop: CropMode = "squash") -> Image.Image:
     """The photo, its caption, and a panel for each word: the attention map over the photo, the word, its probability.
@@ -87,7 +84,7 @@ def sheet(photo: ImageSource, caption: Caption, grid: bool = False, crop: CropMo
     right_to_left = is_right_to_left(caption.language, caption.text)
     sections = [_header(image, caption, right_to_left)]
     if caption.words:
-        sections.append(_panels(image, caption.words, weights, grid, crop, right_to_left))
+        sections.append(_panels(image, caption, weights, grid, crop, right_to_left))
         sections.append(_footer(caption, right_to_left))
     height = sum(section.height for section in sections) + 2 * MARGIN + 2 * GAP * (len(sections) - 1)
     page = Image.new("RGB", (WIDTH, height), BACKGROUND)
@@ -108,9 +105,8 @@ def animation(photo: ImageSource, caption: Caption, grid: bool = False, crop: Cr
     image = image.resize(_fitted(image.size, MAX_FRAME_SIZE), Image.Resampling.LANCZOS)
     words = [word.text for word in caption.words]
     width = max(image.width, MIN_FRAME_WIDTH)
-    size = fit_font_size(words, FRAME_FONT, width - 2 * FRAME_MARGIN)
-    right_to_left = is_right_to_left(caption.language, caption.text)
-    placed = layout_words(words, font(size), width - 2 * FRAME_MARGIN, right_to_left)
+    size = fit_font_size(words, FRAME_FONT, width - 2 * FRAME_MARGIN, caption.language)
+    placed = _placed(caption, size, width - 2 * FRAME_MARGIN)
     height = image.height + round(_line_count(placed) * LINE_HEIGHT * size) + 2 * FRAME_MARGIN
     frames = []
     for current in [None, *range(len(words))]:
@@ -191,9 +187,8 @@ def _header(image: Image.Image, caption: Caption, right_to_left: bool) -> Image.
 
 def _caption_block(caption: Caption, width: int, right_to_left: bool) -> Image.Image:
     """The caption in large letters, with the legend below."""
-    words = [word.text for word in caption.words]
-    size = fit_font_size(words, CAPTION_FONT, width)
-    placed = layout_words(words, font(size), width, right_to_left)
+    size = fit_font_size([word.text for word in caption.words], CAPTION_FONT, width, caption.language)
+    placed = _placed(caption, size, width)
     height = round(_line_count(placed) * LINE_HEIGHT * size)
     block = Image.new("RGB", (width, height + GAP + 2 * NOTE_FONT), BACKGROUND)
     _draw_words(ImageDraw.Draw(block), placed, (0, 0), size, None)
@@ -203,8 +198,9 @@ def _caption_block(caption: Caption, width: int, right_to_left: bool) -> Image.I
 
 def _draw_legend(block: Image.Image, caption: Caption, right_to_left: bool) -> None:
     """The caption's confidence and the colorbar, along the lower edge."""
-    draw, typeface, baseline = ImageDraw.Draw(block), font(NOTE_FONT), block.height - NOTE_FONT // 2
-    confidence, less, more = LEGEND.get(caption.language, LEGEND["en"])
+    draw, baseline = ImageDraw.Draw(block), block.height - NOTE_FONT // 2
+    notes = notes_in(caption.language)
+    confidence, less, more = notes.legend
     scale = colorbar((120, 18))
     if right_to_left:
         scale = scale.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -215,29 +211,40 @@ def _draw_legend(block: Image.Image, caption: Caption, right_to_left: bool) -> N
         (scale, GAP // 2),
         (more, 0),
     ):
-        content = drawable(item, right_to_left) if isinstance(item, str) else item
-        width = round(typeface.getlength(content)) if isinstance(content, str) else content.width
+        content = (
+            label_text(item, NOTE_FONT, notes.language, is_right_to_left(notes.language))
+            if isinstance(item, str)
+            else item
+        )
+        width = round(content.width)
         left = block.width - offset - width if right_to_left else offset
-        if isinstance(content, str):
-            draw.text((left, baseline), content, MUTED, typeface, anchor="ls")
-        else:
+        if isinstance(content, Image.Image):
             block.paste(content, (left, baseline - content.height))
+        else:
+            content.draw(draw, left, baseline, MUTED)
         offset += width + gap
 
 
 def _footer(caption: Caption, right_to_left: bool) -> Image.Image:
-    """How to read the panels, since a sheet is often passed on without its documentation."""
-    section = Image.new("RGB", (CONTENT_WIDTH, NOTE_FONT), BACKGROUND)
-    text = drawable(FOOTNOTE.get(caption.language, FOOTNOTE["en"]), right_to_left)
-    left, anchor = (CONTENT_WIDTH, "rs") if right_to_left else (0, "ls")
-    ImageDraw.Draw(section).text((left, round(0.75 * NOTE_FONT)), text, MUTED, font(NOTE_FONT - 3), anchor=anchor)
+    """How to read the panels, since a sheet is often passed on without its documentation, and why letters are boxes."""
+    size = NOTE_FONT - 3
+    notes = notes_in(caption.language)
+    lines = [(notes.footnote, notes.language)]
+    lines += [(f"{problem[0].upper()}{problem[1:]}.", "en") for problem in drawing_problems(caption)]
+    section = Image.new("RGB", (CONTENT_WIDTH, round(NOTE_FONT * (1 + LINE_HEIGHT * (len(lines) - 1)))), BACKGROUND)
+    for number, (line, language) in enumerate(lines):
+        text = label_text(line, size, language, is_right_to_left(language))
+        text = text._replace(size=min(size, int(size * CONTENT_WIDTH / text.width)))
+        baseline = round(NOTE_FONT * (0.75 + LINE_HEIGHT * number))
+        text.draw(ImageDraw.Draw(section), CONTENT_WIDTH - text.width if right_to_left else 0, baseline, MUTED)
     return section
 
 
 def _panels(
-    image: Image.Image, words: Sequence[Word], weights: Weights, grid: bool, crop: CropMode, right_to_left: bool
+    image: Image.Image, caption: Caption, weights: Weights, grid: bool, crop: CropMode, right_to_left: bool
 ) -> Image.Image:
     """A panel for each word, in rows of balanced lengths."""
+    words = caption.words
     ratio = image.width / image.height
     max_columns = min(COLUMNS, max(2, round((CONTENT_WIDTH + GAP) / ((PANEL_AREA * ratio) ** 0.5 + GAP))))
     rows = -(-len(words) // max_columns)
@@ -256,12 +263,13 @@ def _panels(
             left = CONTENT_WIDTH - left - width
         panel = _with_border(overlay_rgb(image, weights[index], grid, crop))
         section.paste(panel, (left + width - panel.width if right_to_left else left, top))
-        _draw_panel_label(draw, word, (left, top + size[1] + round(label_height * 0.66)), width, right_to_left)
+        origin = (left, top + size[1] + round(label_height * 0.66))
+        _draw_panel_label(draw, word, origin, width, right_to_left, caption.language)
     return section
 
 
 def _draw_panel_label(
-    draw: ImageDraw.ImageDraw, word: Word, origin: tuple[int, int], width: int, right_to_left: bool
+    draw: ImageDraw.ImageDraw, word: Word, origin: tuple[int, int], width: int, right_to_left: bool, language: str
 ) -> None:
     """The word at one end of the panel, its probability at the other. `origin`: left end of the baseline."""
     left, baseline = origin
@@ -277,6 +285,7 @@ def _draw_panel_label(
         LABEL_FONT,
         TEXT_COLOR,
         right_to_left,
+        language,
     )
     x, anchor = (left, "ls") if right_to_left else (left + width, "rs")
     draw.text((x, baseline), probability, MUTED, typeface, anchor=anchor)
@@ -291,14 +300,25 @@ def _draw_words(
 ) -> None:
     """The whole caption; with `current`, that word is highlighted and the words after it are pale."""
     left, top = origin
-    for word in placed:
-        x, baseline = left + word.left, top + (word.line * LINE_HEIGHT + 0.5 * (LINE_HEIGHT + CAP_HEIGHT)) * size
+    positions = [
+        (word, left + word.left, top + (word.line * LINE_HEIGHT + 0.5 * (LINE_HEIGHT + CAP_HEIGHT)) * size)
+        for word in placed
+    ]
+    # First, since a word without spaces around it touches its neighbours.
+    for word, x, baseline in positions:
         if word.position == current:
             pad = 0.13 * size
             box = (x - pad, baseline - (CAP_HEIGHT + 0.36) * size, x + word.width + pad, baseline + 0.4 * size)
             draw.rounded_rectangle(box, 0.2 * size, HIGHLIGHT)
+    for word, x, baseline in positions:
         color = TEXT_COLOR if current is None or word.position <= current else PALE
-        draw.text((x, baseline), word.text, color, font(size), anchor="ls")
+        word.text.draw(draw, x, baseline, color)
+
+
+def _placed(caption: Caption, size: int, width: float) -> list[PlacedWord]:
+    words = [word.text for word in caption.words]
+    right_to_left = is_right_to_left(caption.language, caption.text)
+    return layout_words(words, size, width, right_to_left, caption.language, joined_words(caption.text, words))
 
 
 def _line_count(placed: Sequence[PlacedWord]) -> int:

@@ -22,7 +22,7 @@ from typing import Any, Final
 from PIL import Image
 
 from showtell.files import replacing
-from showtell.languages import is_right_to_left
+from showtell.languages import is_right_to_left, language_info
 
 MAX_SIDE: Final = 320
 QUALITY: Final = 60
@@ -47,7 +47,8 @@ def write_page(path: Path, comparison: Mapping[str, Any], thumbnails: Mapping[st
     head, tail = _template().split("<!--data-->")
     # A language of unknown direction is left to the browser, sentence by sentence.
     direction = "rtl" if is_right_to_left(comparison["language"]) else "auto"
-    data = _script_safe_json({**comparison, "direction": direction})
+    name = language_info(comparison["language"]).english_name
+    data = _script_safe_json({**comparison, "direction": direction, "language_name": name})
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f'{head}<script type="application/json" id="comparison">{data}</script>\n{tail}')
         for number, row in enumerate(comparison["rows"]):

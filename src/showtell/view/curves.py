@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from showtell.files import replacing
+from showtell.view.legend import add_legend, language_colours
 
 
 def draw_curves(log: Path, picture: Path) -> None:
@@ -20,14 +21,14 @@ def draw_curves(log: Path, picture: Path) -> None:
     left, right = figure.subplots(1, 2)
     left.plot([e["step"] for e in train], [e["cross_entropy"] for e in train], color="tab:blue", linewidth=1)
     left.set(title="training", xlabel="step", ylabel="cross-entropy per word (nats)")
-    for language in sorted({key for e in dev for key, value in e["scores"].items() if isinstance(value, dict)}):
-        for metric, style in (("CIDEr", "o-"), ("BLEU-4", "s--")):
+    languages = sorted({key for e in dev for key, value in e["scores"].items() if isinstance(value, dict)})
+    for language, colour in language_colours(languages).items():
+        for metric, style, label in (("CIDEr", "o-", language), ("BLEU-4", "s--", None)):
             values = [e["scores"][language][metric] for e in dev]
-            right.plot([e["epoch"] for e in dev], values, style, markersize=4, label=f"{metric} ({language})")
-    right.set(title="dev, free-running", xlabel="epoch", ylim=(0, None))
+            right.plot([e["epoch"] for e in dev], values, style, color=colour, markersize=4, label=label)
+    right.set(title="dev, free-running: CIDEr (line), BLEU-4 (dashed)", xlabel="epoch", ylim=(0, None))
     if dev:
-        lines = len(right.get_lines())  # many languages would need more height than there is
-        right.legend(frameon=False, ncols=-(-lines // 8), fontsize=None if lines <= 8 else "xx-small")
+        add_legend(figure, [right])
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)

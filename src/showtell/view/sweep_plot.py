@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from showtell.files import replacing
+from showtell.view.plot_fonts import plot_fonts
 
 BEST, OTHER, GRID = "tab:orange", "tab:blue", "0.9"
 MIN_ROWS = 8
@@ -42,7 +43,7 @@ def draw_sweep(runs: Sequence[SweepRun], names: Sequence[str], metric: str, pict
     left, right = figure.subplots(1, 2, width_ratios=(3, 4))
     _draw_values(left, ranked)
     labels = _align_columns([names, *(run.settings for run in ranked)])
-    left.set_yticks(range(-1, len(ranked)), labels, family="monospace", fontsize=9)
+    left.set_yticks(range(-1, len(ranked)), labels, family=plot_fonts(labels, "monospace"), fontsize=9)
     left.get_yticklabels()[0].set_fontweight("bold")
     left.set(title=f"{metric} on dev, best epoch", ylim=(rows - 0.4, -1.5))
     left.spines["left"].set_visible(False)
@@ -91,7 +92,9 @@ def _draw_curves(axes: Any, ranked: Sequence[SweepRun]) -> None:
     axes.grid(color=GRID)
     axes.locator_params(axis="x", integer=True)
     if any(run.best for run in ranked):
-        axes.legend(frameon=False)
+        legend = axes.legend(frameon=False)
+        for text in legend.get_texts():
+            text.set_family(plot_fonts([text.get_text()], "sans-serif"))
     if not any(run.curve for run in ranked):
         axes.set(xticks=[], yticks=[])
 

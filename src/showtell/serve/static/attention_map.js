@@ -1,5 +1,7 @@
 // One word's attention over the photo, as view/maps.py draws it: the photo becomes grey, and all colour is attention.
 
+import { text } from "./texts.js";
+
 /** @typedef {import("./settings.js").AttentionStyle & {crop: string, isGrid: boolean}} MapStyle */
 
 // For each of so many pixels: the cell before it, the cell behind it, and how far it is between their middles.
@@ -67,7 +69,7 @@ function visibleBox(width, height, crop) {
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-const PLACES = ["upper left", "top", "upper right", "left", "middle", "right", "lower left", "bottom", "lower right"];
+const PLACES = ["upper_left", "top", "upper_right", "left", "middle", "right", "lower_left", "bottom", "lower_right"];
 
 /**
  * The map in a sentence, for those who do not see it: where its brightest spot is, or that it is faint all over.
@@ -79,11 +81,11 @@ const PLACES = ["upper left", "top", "upper right", "left", "middle", "right", "
  */
 export function placeOfAttention(weights, width, height, crop, even) {
   const flat = weights.flat(), greatest = Math.max(...flat), columns = weights[0].length;
-  if (greatest < even * mean(flat)) return "The model looked at no part in particular.";
+  if (greatest < even * mean(flat)) return text("looked.nowhere");
   const [left, top, w, h] = visibleBox(width, height, crop), cell = flat.indexOf(greatest);
   const across = (left + (((cell % columns) + 0.5) * w) / columns) / width;
   const down = (top + ((Math.floor(cell / columns) + 0.5) * h) / weights.length) / height;
-  return `The model looked most at the ${PLACES[3 * Math.floor(3 * down) + Math.floor(3 * across)]}.`;
+  return text(`looked.${PLACES[3 * Math.floor(3 * down) + Math.floor(3 * across)]}`);
 }
 
 /**

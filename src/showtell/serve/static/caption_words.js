@@ -1,8 +1,10 @@
 // The caption as words that can be selected: one stop for Tab, arrow keys between words.
 
-import { percent } from "./formatting.js";
+import { joinedWords, percent } from "./formatting.js";
+import { pageDirection, text, textParts } from "./texts.js";
 
 /**
+ * @typedef {import("./api.js").Caption} Caption
  * @typedef {import("./api.js").Word} Word
  * @typedef {import("./settings.js").Language} Language
  * @typedef {object} WordEvents
@@ -34,14 +36,15 @@ export class CaptionWords {
     box.addEventListener("pointerleave", () => this.#preview(this.selected));
   }
 
-  /** @param {Word[]} words @param {Language} language */
-  set(words, language) {
-    const focused = this.#indexOf(document.activeElement);
+  /** @param {Caption} caption @param {Language} language */
+  set({ text: sentence, words }, language) {
+    const focused = this.#indexOf(document.activeElement), joined = joinedWords(sentence, words);
     Object.assign(this, { words, language, hasAttention: words.some((word) => word.attention) });
     this.box.dataset.language = language.code;
     this.box.dataset.plain = String(!this.hasAttention);
     this.box.dir = language.direction;
-    this.box.replaceChildren(...words.map((word, index) => this.#button(word, index)));
+    this.box.dataset.joined = String(joined.some(Boolean));
+    this.box.replaceChildren(...words.map((word, index) => this.#button(word, index, joined)));
     this.select(null);
     if (focused >= 0) this.#focus(focused);
   }
@@ -68,14 +71,16 @@ export class CaptionWords {
     return [...this.box.children].findIndex((button) => button.contains(element));
   }
 
-  #button({ text, log_probability }, index) {
+  #button({ text: word, log_probability }, index, joined) {
     const button = document.createElement("button"), bar = document.createElement("i");
     const probability = Math.exp(log_probability);
-    // The language is not the box's, whose own name is English.
+    // The language is not the box's, whose own name is the page's.
     Object.assign(button, { type: "button", className: "word", lang: this.language.code, tabIndex: index ? -1 : 0 });
-    button.setAttribute("aria-label", `${text}, ${percent(probability)}`);
-    bar.style.width = `calc((100% - 14px) * ${probability})`;
-    button.append(text, bar);
+    button.setAttribute("aria-label", text("word_label", { word, percent: percent(probability) }));
+    // No space before it, or behind it.
+    Object.assign(button.dataset, { before: String(joined[index]), behind: String(joined[index + 1] ?? false) });
+    bar.style.setProperty("--full", String(probability));
+    button.append(word, bar);
     return button;
   }
 
@@ -86,24 +91,23 @@ export class CaptionWords {
 
   #explain(index) {
     if (index === null) {
-      const hint = "Select a word to see where the model looked.";
-      return this.#write([this.hasAttention ? hint : "This model does not say where it looks."]);
+      return this.#write([text(this.hasAttention ? "select_word" : "no_attention")]);
     }
-    const { text, log_probability, attention } = this.words[index];
-    const name = document.createElement("bdi"), bold = document.createElement("b");
-    Object.assign(name, { lang: this.language.code, textContent: text });
-    bold.append(name);
-    const likely = `: ${percent(Math.exp(log_probability))} likely as the next word`;
-    this.#write([bold, likely], ...(attention ? [[this.events.placeOf(attention)]] : []));
+    const { text: spelling, log_probability, attention } = this.words[index];
+    const name = document.createElement("bdi"), word = document.createElement("b");
+    Object.assign(name, { lang: this.language.code, dir: this.language.direction, textContent: spelling });
+    word.append(name);
+    const likely = textParts("next_word", { word, percent: percent(Math.exp(log_probability)) });
+    this.#write(likely, ...(attention ? [[this.events.placeOf(attention)]] : []));
   }
 
-  // English, but on the side of the words.
+  // In the page's language, but on the side of the words.
   #write(...lines) {
     this.note.dir = this.language.direction;
     this.note.replaceChildren(
       ...lines.map((parts) => {
         const line = document.createElement("bdi");
-        line.dir = "ltr";
+        line.dir = pageDirection;
         line.append(...parts);
         return line;
       }),

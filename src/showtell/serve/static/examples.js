@@ -1,5 +1,7 @@
 // The photos that the page offers to try.
 
+import { hasText, isolate, text } from "./texts.js";
+
 /** @typedef {import("./settings.js").Example} Example */
 
 export class Examples {
@@ -12,7 +14,7 @@ export class Examples {
       Object.assign(button, { type: "button", className: "thumbnail" });
       button.setAttribute("aria-pressed", "false");
       button.dataset.orientation = example.width < example.height ? "portrait" : "landscape";
-      Object.assign(image, { src: example.url, alt: example.alt, width: example.width, height: example.height });
+      Object.assign(image, { src: example.url, alt: describe(example), width: example.width, height: example.height });
       button.append(image);
       button.addEventListener("click", () => onChoose(example));
       return button;
@@ -25,8 +27,15 @@ export class Examples {
     for (const [index, button] of this.buttons.entries()) {
       button.setAttribute("aria-pressed", String(this.examples[index] === chosen));
     }
-    this.credit.textContent = chosen ? `Photo: ${chosen.credit}` : "";
+    this.credit.textContent = chosen ? text("credit", { credit: credit(chosen) }) : "";
   }
+}
+
+const describe = ({ name }) => (hasText(`example.${name}`) ? text(`example.${name}`) : name);
+
+function credit({ author, licence, is_resized }) {
+  const parts = [isolate(author), licence ? isolate(licence) : text("public_domain")];
+  return [...parts, ...(is_resized ? [text("resized")] : [])].join(text("comma"));
 }
 
 /** @param {Example} example @returns {Promise<File>} */

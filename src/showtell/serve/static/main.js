@@ -4,17 +4,20 @@ import { ApiError, captionImage, waitUntilReady } from "./api.js";
 import { captionedPicture } from "./captioned_picture.js";
 import { captionRecord, copyText, downloadName, save } from "./downloads.js";
 import { Examples, fileOf } from "./examples.js";
-import { confidenceText, mebibytes } from "./formatting.js";
+import { confidenceText, duration, mebibytes } from "./formatting.js";
 import { isPhotoCode, messageOf } from "./messages.js";
 import { OptionsForm } from "./options.js";
 import { PhotoSources } from "./photo_sources.js";
 import { PhotoView } from "./photo_view.js";
 import { ResultView } from "./result_view.js";
 import { loadSettings } from "./settings.js";
+import { isolate, text, textParts, translatePage } from "./texts.js";
 
 /** @typedef {import("./settings.js").Example} Example */
 
 const COPIED = 2000; // milliseconds for which the button says so
+
+translatePage();
 
 const part = (selector) => document.querySelector(selector);
 const [live, error] = [".live", ".error"].map(part);
@@ -22,18 +25,17 @@ const [live, error] = [".live", ".error"].map(part);
 // ---- errors ----
 
 // `name` is the file's, `detail` what a person who looks after the server would ask for.
-function showError(text, { name = "", detail = "", isPassing = false } = {}) {
-  error.querySelector("bdi").textContent = name;
-  error.querySelector("span").textContent = (name && ": ") + text;
+function showError(message, { name = "", detail = "", isPassing = false } = {}) {
+  error.querySelector("p").textContent = name ? text("named", { name: isolate(name), message }) : message;
   error.querySelector("code").textContent = detail;
   error.querySelector("details").hidden = !detail;
   error.querySelector("details").open = false;
   error.dataset.passing = String(isPassing);
-  error.hidden = !text;
+  error.hidden = !message;
 }
 
 // What was not taken harms nothing that is shown: its message is over with the next thing that is done.
-const refuse = (text, name) => showError(text, { name, isPassing: true });
+const refuse = (message, name) => showError(message, { name, isPassing: true });
 document.addEventListener(
   "click",
   ({ target }) => {
@@ -43,7 +45,7 @@ document.addEventListener(
 );
 
 const settings = await loadSettings().catch((failure) => {
-  showError("The page could not be loaded. Reload it when the server is back.", { detail: failure.message });
+  showError(text("refused.not_loaded"), { detail: failure.message });
   throw failure;
 });
 const languageOf = (code) => settings.languages.find((language) => language.code === code);
@@ -61,23 +63,26 @@ let copied = 0; // the timer after which the button says again what it does
 const view = new PhotoView(part(".photo"), settings);
 const result = new ResultView(part(".result"), {
   onShow: (weights) => view.showAttention(weights),
-  onAnnounce: (text) => (live.textContent = text),
+  onAnnounce: (message) => (live.textContent = message),
   placeOf: (weights) => view.placeOf(weights),
-  onCaption(caption, { code, calibrated }) {
-    view.describe(caption.text, code);
+  onCaption(caption, { code, direction, calibrated }) {
+    view.describe(caption.text, { code, direction });
     view.setControls(caption.words.some((word) => word.attention) ? "ready" : "none");
-    const spoken = Object.assign(document.createElement("bdi"), { lang: code, textContent: caption.text });
-    live.replaceChildren("Caption: ", spoken, `. ${confidenceText(caption.confidence, calibrated)}.`);
+    const spoken = document.createElement("bdi"), confidence = confidenceText(caption.confidence, calibrated);
+    Object.assign(spoken, { lang: code, dir: direction, textContent: caption.text });
+    live.replaceChildren(...textParts("announcement", { caption: spoken, confidence }));
   },
   onChoose: (event) => event.detail && reveal(), // a keyboard stays where it is
 });
 const options = new OptionsForm(part(".options"), settings, (event, isKeyboard) => {
   captionPhoto();
-  if (event.target.type === "radio" && !isKeyboard) reveal();
+  if (event.target.type !== "range" && !isKeyboard) reveal();
 });
 const sources = new PhotoSources(document.body, settings.accept, (file, count = 1) => takePhoto(file, { count }), refuse);
 const examples = new Examples(part(".examples"), settings.examples, takeExample);
-part(".model").textContent = settings.model;
+part(".tagline").textContent = text(settings.has_attention ? "tagline_attention" : "tagline");
+const model = Object.assign(document.createElement("bdi"), { className: "model", textContent: settings.model });
+part(".page-footer p").replaceChildren(...textParts("footer", { model }));
 for (const element of document.querySelectorAll("[data-needs=attention]")) element.hidden = !settings.has_attention;
 
 // The photo and its words into view, where a small screen or a large zoom has them above or below what was pressed.
@@ -99,7 +104,7 @@ async function takeExample(example) {
     const file = await fileOf(example);
     if (turn === taken) await takePhoto(file, { example });
   } catch {
-    refuse("The server cannot be reached.", example.name);
+    refuse(text("refused.unreachable"), example.name);
   }
 }
 
@@ -107,24 +112,24 @@ async function takeExample(example) {
 async function takePhoto(file, { count = 1, example = null } = {}) {
   const turn = ++taken, largest = settings.max_photo_bytes;
   if (file.size > largest) {
-    const sizes = `found ${mebibytes(file.size)}, expected at most ${mebibytes(largest)}`;
-    return refuse(`This photo is too large: ${sizes}.`, file.name);
+    const sizes = { found: mebibytes(file.size), limit: mebibytes(largest) };
+    return refuse(text("refused.too_large", sizes), file.name);
   }
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {
-    return refuse("The browser could not read this. If it is a folder, choose one photo in it.", file.name);
+    return refuse(text("refused.unreadable"), file.name);
   }
   if (turn !== taken) return;
   forgetPhoto();
   const controller = new AbortController();
   photo = { file, example, controller, shown: view.show(file, controller.signal) };
   examples.mark(example);
-  const note = count > 1 ? `One of ${count} files was taken: ${file.name}.` : "";
+  const note = count > 1 ? text("one_of_files", { count, name: isolate(file.name) }) : "";
   part(".file-note").hidden = !note;
   part(".file-note").textContent = note;
   captionPhoto();
-  if (note) live.textContent = `${note} Captioning`;
+  if (note) live.textContent = `${note} ${text("captioning")}`;
   reveal();
 }
 
@@ -145,13 +150,13 @@ function forgetAnswer() {
 
 // ---- requests ----
 
-function setBusy(text) {
-  const losesFocus = text === null && view.isBusyFocused;
-  view.setBusy(text);
-  result.setBusy(text !== null);
+function setBusy(message) {
+  const losesFocus = message === null && view.isBusyFocused;
+  view.setBusy(message);
+  result.setBusy(message !== null);
   options.setButton(Boolean(photo), result.captions.length > 0);
   if (losesFocus) options.focus();
-  if (text !== null) live.textContent = text;
+  if (message !== null) live.textContent = message;
 }
 
 async function captionPhoto() {
@@ -161,9 +166,9 @@ async function captionPhoto() {
   const { file, shown } = photo, asked = options.value;
   options.settle();
   showError("");
-  setBusy("Captioning");
+  setBusy(text("captioning"));
   const onRetry = (seconds) =>
-    setBusy(seconds ? `Many photos are waiting. Trying again in ${seconds} s` : "Captioning");
+    setBusy(seconds ? text("retrying", { seconds: duration(seconds) }) : text("captioning"));
   try {
     const captions = await captionImage(file, asked, { signal, deadline: settings.deadline, onRetry });
     await shown;
@@ -194,7 +199,7 @@ part('[data-action="cancel"]').addEventListener("click", () => {
   request?.abort();
   request = null;
   setBusy(null);
-  live.textContent = "Cancelled";
+  live.textContent = text("cancelled");
 });
 part(".options").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -216,20 +221,20 @@ document.addEventListener("keydown", ({ key }) => {
 
 part('[data-action="copy"]').addEventListener("click", async ({ currentTarget }) => {
   const label = currentTarget.querySelector("span");
-  if (!(await copyText(result.caption.text))) return refuse("The browser did not let the caption be copied.");
-  label.textContent = live.textContent = "Copied";
+  if (!(await copyText(result.caption.text))) return refuse(text("refused.copy"));
+  label.textContent = live.textContent = text("copied");
   clearTimeout(copied);
-  copied = setTimeout(() => (label.textContent = "Copy caption"), COPIED);
+  copied = setTimeout(() => (label.textContent = text("copy")), COPIED);
 });
 part('[data-action="picture"]').addEventListener("click", () => {
-  if (!view.picture) return refuse("This photo cannot be shown here.", photo.file.name);
+  if (!view.picture) return refuse(text("no_preview"), photo.file.name);
   const colors = view.hasAttention ? settings.attention_map.colors : null;
-  const style = { selected: result.words.selected, direction: result.language.direction, colors };
-  const picture = captionedPicture(view.canvas, result.caption.words, style);
+  const { code, direction } = result.language, style = { selected: result.words.selected, code, direction, colors };
+  const picture = captionedPicture(view.canvas, result.caption, style);
   const name = downloadName(photo.file.name, "png");
   picture.toBlob((blob) => save(blob, name), "image/png");
 });
 part('[data-action="json"]').addEventListener("click", () => {
-  const text = JSON.stringify(captionRecord(photo.file.name, result.captions, beamOfAnswer)) + "\n";
-  save(new Blob([text], { type: "application/json" }), downloadName(photo.file.name, "json"));
+  const record = JSON.stringify(captionRecord(photo.file.name, result.captions, beamOfAnswer)) + "\n";
+  save(new Blob([record], { type: "application/json" }), downloadName(photo.file.name, "json"));
 });

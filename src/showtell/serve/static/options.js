@@ -1,6 +1,7 @@
 // Language, number of captions and width of the search.
 
 import { languageName } from "./formatting.js";
+import { pageLocale, text } from "./texts.js";
 
 /**
  * @typedef {import("./settings.js").Settings} Settings
@@ -8,6 +9,7 @@ import { languageName } from "./formatting.js";
  */
 
 const CAPTIONS = 3; // at first: where the search is as wide, they cost nothing
+const MOST_BUTTONS = 4; // of languages, in one row of a phone
 const REST = 400; // milliseconds after which a slider is at rest; arrow keys come in rows
 
 export class OptionsForm {
@@ -32,8 +34,7 @@ export class OptionsForm {
       this.#label();
     });
     this.#label();
-    const choices = settings.languages.map(({ code }, index) => languageChoice(code, index === 0));
-    form.querySelector('[data-name="language"] .choices').append(...choices);
+    form.querySelector('[data-name="language"] .choices').append(...languageChoices(settings.languages));
     form.addEventListener("change", (event) => {
       this.settle();
       const isKeyboard = event.target.matches(":focus-visible");
@@ -55,7 +56,7 @@ export class OptionsForm {
   /** @param {boolean} hasPhoto @param {boolean} hasAnswer */
   setButton(hasPhoto, hasAnswer) {
     this.button.disabled = !hasPhoto;
-    this.button.querySelector("span").textContent = hasAnswer ? "Caption again" : "Caption photo";
+    this.button.querySelector("span").textContent = text(hasAnswer ? "caption_again" : "caption_photo");
   }
 
   /** To where a request is made once more. */
@@ -64,15 +65,29 @@ export class OptionsForm {
   }
 
   #label() {
-    this.form.querySelector('[data-for="num"]').textContent = this.num.value;
-    this.form.querySelector('[data-for="beam"]').textContent = this.beam.value;
+    this.form.querySelector('[data-for="num"]').textContent = Number(this.num.value).toLocaleString(pageLocale);
+    this.form.querySelector('[data-for="beam"]').textContent = Number(this.beam.value).toLocaleString(pageLocale);
   }
 }
 
-function languageChoice(code, isChosen) {
-  const [label, radio, name] = ["label", "input", "span"].map((tag) => document.createElement(tag));
-  Object.assign(radio, { type: "radio", name: "language", value: code, checked: isChosen });
-  Object.assign(name, { lang: code, textContent: languageName(code) });
-  label.append(radio, name);
+// Each by its name in itself, so that its readers find it; many of them as a list, which takes less room.
+function languageChoices(languages) {
+  if (languages.length <= MOST_BUTTONS) return languages.map((language, index) => languageButton(language, index === 0));
+  const select = Object.assign(document.createElement("select"), { name: "language" });
+  select.setAttribute("aria-label", text("language"));
+  for (const language of languages) {
+    const { code, direction } = language, option = document.createElement("option");
+    Object.assign(option, { value: code, lang: code, dir: direction, textContent: languageName(language) });
+    select.append(option);
+  }
+  return [select];
+}
+
+function languageButton(language, isChosen) {
+  const [label, radio, box, name] = ["label", "input", "span", "bdi"].map((tag) => document.createElement(tag));
+  Object.assign(radio, { type: "radio", name: "language", value: language.code, checked: isChosen });
+  Object.assign(name, { lang: language.code, dir: language.direction, textContent: languageName(language) });
+  box.append(name);
+  label.append(radio, box);
   return label;
 }

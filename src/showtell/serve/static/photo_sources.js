@@ -1,13 +1,12 @@
 // The ways in which a person gives a photo: chosen, dropped, pasted or taken.
 
 import { Camera } from "./camera.js";
+import { text } from "./texts.js";
 
 /**
  * @typedef {(file: File, count?: number) => void} TakePhoto count: of how many files it is one
  * @typedef {(text: string) => void} Refuse
  */
-
-const NO_PICTURE = "There is no picture in the clipboard.";
 
 export class PhotoSources {
   /**
@@ -82,7 +81,7 @@ export class PhotoSources {
     document.addEventListener("paste", (event) => {
       const data = event.clipboardData;
       if (data?.files.length && this.#takeFirst(data.files)) return event.preventDefault();
-      if (data?.types.length) this.refuse(NO_PICTURE);
+      if (data?.types.length) this.refuse(text("refused.no_picture"));
     });
     // Browsers give the clipboard to a button only on https or the same computer; Ctrl+V works everywhere.
     this.#button("paste").hidden = !navigator.clipboard?.read;
@@ -95,9 +94,9 @@ export class PhotoSources {
         const type = item.types.find((name) => name.startsWith("image/"));
         if (type) return this.take(new File([await item.getType(type)], "pasted", { type }));
       }
-      this.refuse(NO_PICTURE);
+      this.refuse(text("refused.no_picture"));
     } catch {
-      this.refuse("The browser did not give the clipboard; press Ctrl+V, or ⌘V on a Mac.");
+      this.refuse(text("refused.clipboard"));
     }
   }
 
@@ -106,7 +105,7 @@ export class PhotoSources {
     try {
       await this.camera.open();
     } catch {
-      this.refuse("No camera was found, or the browser did not allow it.");
+      this.refuse(text("refused.camera"));
     }
   }
 }

@@ -3,6 +3,7 @@
 import { previewImage } from "./api.js";
 import { drawAttention, placeOfAttention } from "./attention_map.js";
 import { pictureOf, showBlob } from "./picture.js";
+import { pageDirection } from "./texts.js";
 
 /** @typedef {import("./settings.js").Settings} Settings */
 
@@ -24,7 +25,8 @@ export class PhotoView {
     this.frame = part(".picture");
     this.dropZone = part(".drop-zone");
     this.noPreview = part(".no-preview");
-    part(".ramp").style.background = `linear-gradient(to right, ${settings.attention_map.colors.join(", ")})`;
+    const end = pageDirection === "rtl" ? "left" : "right";
+    part(".ramp").style.background = `linear-gradient(to ${end}, ${settings.attention_map.colors.join(", ")})`;
   }
 
   /**
@@ -35,7 +37,7 @@ export class PhotoView {
   async show(file, signal) {
     this.picture = null;
     this.showAttention(null);
-    this.describe("", "");
+    this.describe("", { code: "", direction: "" });
     this.stage.dataset.state = "photo";
     this.dropZone.hidden = this.noPreview.hidden = true;
     this.frame.hidden = false;
@@ -64,10 +66,9 @@ export class PhotoView {
     this.dropZone.hidden = false;
   }
 
-  /** @param {string} text the caption @param {string} language */
-  describe(text, language) {
-    this.image.alt = text;
-    this.image.lang = language;
+  /** @param {string} caption @param {{code: string, direction: string}} language */
+  describe(caption, { code, direction }) {
+    Object.assign(this.image, { alt: caption, lang: code, dir: direction });
   }
 
   /** @param {number[][] | null} weights [rows][columns] of a word; null: the plain photo */

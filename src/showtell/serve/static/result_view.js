@@ -69,7 +69,7 @@ export class ResultView {
 
   #showCaption(index) {
     this.index = index;
-    this.words.set(this.caption.words, this.language);
+    this.words.set(this.caption, this.language);
     this.#showConfidence();
     this.list.mark(index);
     this.events.onCaption(this.caption, this.language);
@@ -82,7 +82,7 @@ export class ResultView {
     meter.dataset.calibrated = String(calibrated);
     meter.setAttribute("aria-valuenow", String(Math.round(100 * confidence)));
     meter.setAttribute("aria-valuetext", text);
-    meter.firstElementChild.style.width = percent(confidence).replace(" ", "");
+    meter.firstElementChild.style.width = `${100 * confidence}%`;
     this.#part(".percent").textContent = percent(confidence);
     box.querySelector(".help").hidden = calibrated;
   }

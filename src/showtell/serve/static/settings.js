@@ -1,8 +1,9 @@
 // The page's settings, which the server makes of its model and limits.
 
 /**
- * @typedef {{code: string, direction: "ltr" | "rtl", calibrated: boolean}} Language
- * @typedef {{name: string, url: string, alt: string, credit: string, width: number, height: number}} Example
+ * @typedef {{code: string, name: string | null, direction: "ltr" | "rtl", calibrated: boolean}} Language name: in itself
+ * @typedef {{name: string, url: string, width: number, height: number} & Credit} Example
+ * @typedef {{author: string, licence: string | null, is_resized: boolean}} Credit licence: null for the public domain
  * @typedef {{colors: string[], even: number, opacity: number, dimmed: number, unseen: number}} AttentionStyle
  * @typedef {object} Settings
  * @property {string} model
