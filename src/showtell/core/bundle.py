@@ -181,17 +181,9 @@ def write_calibration(path: Path, calibration: Mapping[str, Calibration]) -> Non
         # Rejected: the validated manifest, which would write out every default.
         raw = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         curves = {name: curve.model_dump() for name, curve in merged.items()}
-        _write_manifest(path, {**raw, "files": _with_card(path, raw["files"]), "calibration": curves})
+        _write_manifest(path, {**raw, "calibration": curves})
     except OSError as error:
         raise BadBundle(f"{path / MANIFEST}: cannot be written ({error.strerror or error}); copy the model") from error
-
-
-def _with_card(path: Path, records: dict[str, Any]) -> dict[str, Any]:
-    """The records of a manifest with that of the card as it is now, which may have been edited."""
-    card = path / CARD
-    if not card.is_file():
-        return records
-    return {**records, CARD: FileRecord(sha256=sha256(card), size=card.stat().st_size).model_dump()}
 
 
 def _write_manifest(folder: Path, raw: Mapping[str, Any]) -> None:
