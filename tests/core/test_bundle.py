@@ -1,6 +1,8 @@
 """Bundles: whole ones load, damaged ones are refused with the first damage named."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from showtell.core.bundle import (
     write_calibration,
 )
 from showtell.core.confidence import Calibration
-from showtell.errors import BadBundle
+from showtell.errors import BadBundle, OutputError
 from showtell.files import sha256
 
 
@@ -232,6 +234,17 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     for place in (tmp_path / "file" / "model", Path("/proc/model")):
         with pytest.raises(BadBundle, match="cannot be written"):
             write_bundle(place, manifest, parts)
+
+
+def test_a_full_disk_is_called_so(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    parts, manifest = parts_and_manifest()
+    monkeypatch.setattr(shutil, "copyfile", fail)
+    with pytest.raises(OutputError, match=r"model: cannot be written \(No space.*make room and run the command again"):
+        write_bundle(bundle, manifest, parts)
+    assert [path.name for path in bundle.parent.iterdir()] == ["model"] and load_bundle(bundle)
 
 
 def test_a_failed_write_leaves_the_old_bundle(bundle: Path, tmp_path: Path) -> None:
