@@ -78,7 +78,8 @@ class MissingImages(BadData):
     """Photos that a caption file names do not exist. The message has the first of them, `names` has all."""
 
     def __init__(self, file: object, first: object, names: Sequence[str], line: int | None = None) -> None:
-        more = f", nor {len(names) - 1} others" if len(names) > 1 else ""
+        others = len(names) - 1
+        more = f", nor {others} other{'s' if others > 1 else ''}" if others else ""
         super().__init__(file, f"captions of {names[0]!r}, but no file {first}{more}", "image files", line)
         self.names = tuple(names)
 

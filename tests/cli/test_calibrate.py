@@ -117,7 +117,7 @@ def test_photos_that_fail_are_left_out_and_counted(
     (data / "broken.txt").write_text("a star\na big star\n", encoding="utf-8")
     done = showtell("calibrate", bundle, "--data", f"folder:{tmp_path / 'photos'}")
     assert done.returncode == 1 and "en: 10 photos" in done.stdout and "calibration" in read(bundle)
-    assert "1 photos failed and were left out" in done.stderr
+    assert "1 photo failed and was left out" in done.stderr
     assert "1 photos have a single caption and were left out (en)" in done.stderr
 
 

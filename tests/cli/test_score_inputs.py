@@ -45,6 +45,40 @@ def test_what_caption_prints_and_writes_scores_alike(printed: str, tmp_path: Pat
             assert scored(file, references) == expected, (file, references)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_printed_names_and_captions_in_quotes(encoding: str, tmp_path: Path) -> None:
+    """`caption` prints so what would be no line, or what the encoding lacks."""
+    names = ["é.jpg", "tab\there.jpg", "line\nbreak.jpg", '"quoted".jpg', "back\\slash.jpg", "\u202egpj.jpg"]
+    for name in names:
+        shutil.copy(EXAMPLES[0], tmp_path / name)
+    options = ("--lang", "ar", "--beam", 1)
+    printed = showtell("caption", tmp_path, *options, PYTHONIOENCODING=encoding).stdout
+    plain = showtell("caption", EXAMPLES[0], *options).stdout.rstrip("\n").split("\t")[1]
+    (tmp_path / "references.json").write_text(json.dumps({name: ["كلب"] for name in names}))
+    done = showtell("score", "-", tmp_path / "references.json", "--lang", "ar", "--report", "-", stdin=printed)
+    assert done.returncode == 0, done.stderr
+    rows = {row["image"]: row["caption"] for row in json.loads(done.stdout)["rows"]}
+    assert rows == dict.fromkeys(names, plain) and plain
+
+
+def test_no_data_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    shutil.copy(EXAMPLES[0], tmp_path / "data" / "a.jpg")
+    table = tmp_path / "data" / "metadata.csv"
+    table.write_text("file_name,text,split\na.jpg,a dog,dev\n")
+    printed = tmp_path / "printed.txt"
+    printed.write_text("a.jpg\ta dog\n")
+    for spec in (f"csv:{table}", f"csv:{table},{table.parent}", f"folder:{table.parent}"):
+        for command in (
+            ["evaluate", "--data", spec, "--output", table],
+            ["evaluate", "--data", spec, "--report", table],
+            ["score", printed, spec, "--report", table],
+        ):
+            done = showtell(*command)
+            assert done.returncode == 2 and "is read by this very command" in done.stderr
+    assert table.read_text() == "file_name,text,split\na.jpg,a dog,dev\n"
+
+
 @pytest.mark.parametrize("as_text", [True, False])
 def test_ids_are_numbers_or_texts_in_every_form(tmp_path: Path, as_text: bool) -> None:
     captions: dict[int, str] = {1: "a dog runs", 2: "a cat"}

@@ -96,7 +96,7 @@ def test_what_does_not_fit_is_refused_or_left_out_or_scored(tmp_path: Path, refe
     done = showtell("score", some, references, "--leave-out", "missing,unknown,empty", "--report", "-")
     assert done.returncode == 0 and json.loads(done.stdout)["images"] == 1
     assert json.loads(done.stdout)["left_out"]["empty"] == ["cat.jpg"]
-    assert "2 images left out (missing)" in done.stderr
+    assert "2 images left out (missing): car.jpg, man.jpg" in done.stderr
     done = showtell("score", some, references, "--leave-out", "unknown", "--score-empty", "--report", "-")
     assert json.loads(done.stdout)["images"] == 4
     assert json.loads(done.stdout)["scored_empty"] == ["cat.jpg", "car.jpg", "man.jpg"]
@@ -145,7 +145,7 @@ def test_evaluate_captions_scores_and_reports(photos: Path, tmp_path: Path) -> N
     report, output = tmp_path / "report.json", tmp_path / "captions.jsonl"
     command = ["evaluate", "--data", f"folder:{photos}", "--num", 3, "--teacher-forced"]
     done = showtell(*command, "--report", report, "--output", output)
-    assert done.returncode == 1 and "1 photos failed" in done.stderr
+    assert done.returncode == 1 and "1 photo failed" in done.stderr
     result = json.loads(report.read_text(encoding="utf-8"))
     assert result["failed"] == {"dev/zz.jpg": "not_an_image"}
     assert len(result["model"]["sha256"]) == 64 and result["decode"]["beam_size"] == 8

@@ -216,6 +216,12 @@ def test_several_photos_in_every_container(captioner: Captioner) -> None:
         assert [row.error for row in captioner.caption_many(images, decode=settings)] == [None, None]
 
 
+def test_the_bytes_of_a_file_as_an_array_are_one_photo(captioner: Captioner) -> None:
+    """As cv2.imencode and np.fromfile give them."""
+    (row,) = captioner.caption_many(np.frombuffer(DOG.read_bytes(), np.uint8))
+    assert row.error == "unsupported" and str(row.detail).endswith("the bytes of a file are image.tobytes()")
+
+
 @pytest.mark.parametrize("images", [None, 3, 2.5, True, object()])
 def test_what_is_neither_a_photo_nor_several(captioner: Captioner, images: Any) -> None:
     message = one_sentence(lambda: captioner.caption_many(images))
@@ -239,6 +245,7 @@ def test_tensors_are_arrays(captioner: Captioner) -> None:
         tensor = torch.from_numpy(np.array(image.convert("RGB")))
     settings = captioner.settings(beam_size=1)
     assert is_one_photo(tensor) and not is_one_photo(tensor[None])
+    assert is_one_photo(torch.zeros(9, dtype=torch.uint8)), "the bytes of a file, not 9 photos"
     assert captioner.caption(tensor, decode=settings).text == "a dog is running through the grass"
     (row,) = captioner.caption_many(tensor[None], decode=settings)
     assert row.captions[0].text == "a dog is running through the grass"

@@ -1,7 +1,8 @@
 """Bundles: whole ones load, damaged ones are refused with the first damage named."""
 
-import hashlib
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from showtell.core.bundle import (
     write_calibration,
 )
 from showtell.core.confidence import Calibration
-from showtell.errors import BadBundle
+from showtell.errors import BadBundle, OutputError
 from showtell.files import sha256
 
 
@@ -87,11 +88,6 @@ def test_a_git_lfs_pointer_is_called_so(bundle: Path) -> None:
 # --- the model card
 
 
-def card_record(bundle: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["files"][CARD]
-    return record
-
-
 @pytest.mark.parametrize("text", ["My card.", "", None])
 def test_a_card_may_be_edited_and_removed(bundle: Path, text: str | None) -> None:
     before = load_bundle(bundle)
@@ -104,18 +100,15 @@ def test_a_card_may_be_edited_and_removed(bundle: Path, text: str | None) -> Non
     assert load_bundle(bundle).fingerprint == before.fingerprint
 
 
-def test_calibration_records_the_card_as_it_is(bundle: Path) -> None:
+def test_an_edited_card_is_one_after_calibration_too(bundle: Path) -> None:
+    """Otherwise the next export would replace it."""
     curves = {"en": Calibration(slope=1.0, intercept=0.5)}
     assert not is_card_edited(bundle)
     (bundle / CARD).write_text("My card.", encoding="utf-8")
-    assert is_card_edited(bundle)
     write_calibration(bundle, curves)
-    digest = hashlib.sha256(b"My card.").hexdigest()
-    assert card_record(bundle) == {"sha256": digest, "size": 8} and not is_card_edited(bundle)
-    (bundle / CARD).unlink()
-    write_calibration(bundle, curves)
-    assert card_record(bundle)["sha256"] == digest and not is_card_edited(bundle)
-    assert load_bundle(bundle).manifest.calibration["en"] == curves["en"]
+    assert is_card_edited(bundle) and load_bundle(bundle).manifest.calibration["en"] == curves["en"]
+    with pytest.raises(BadBundle, match="has been edited and would be replaced"):
+        check_destination(bundle)
 
 
 def test_an_edited_card_is_not_overwritten(bundle: Path) -> None:
@@ -241,6 +234,17 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     for place in (tmp_path / "file" / "model", Path("/proc/model")):
         with pytest.raises(BadBundle, match="cannot be written"):
             write_bundle(place, manifest, parts)
+
+
+def test_a_full_disk_is_called_so(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    parts, manifest = parts_and_manifest()
+    monkeypatch.setattr(shutil, "copyfile", fail)
+    with pytest.raises(OutputError, match=r"model: cannot be written \(No space.*make room and run the command again"):
+        write_bundle(bundle, manifest, parts)
+    assert [path.name for path in bundle.parent.iterdir()] == ["model"] and load_bundle(bundle)
 
 
 def test_a_failed_write_leaves_the_old_bundle(bundle: Path, tmp_path: Path) -> None:

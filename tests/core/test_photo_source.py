@@ -42,6 +42,10 @@ def refusal(captioner: Captioner, source: Any) -> tuple[str, str]:
         ("HTTP://example.org/a.jpg", "url_refused", "found a URL (http:), which is not fetched here; expected a file"),
         (Path("https://example.org/a.jpg"), "url_refused", "found a URL (https:), which is not fetched here"),
         (ImageInput("s3://bucket/a.jpg"), "url_refused", "found a URL (s3:), which is not fetched here"),
+        ("hf://buckets/a.jpg", "url_refused", "found a URL (hf:), which is not fetched here"),
+        (Path("abfss://store/a.jpg"), "url_refused", "found a URL (abfss:), which is not fetched here"),
+        ("C:/none.jpg", "missing", "no such file"),
+        (np.frombuffer(DOG.read_bytes(), np.uint8), "unsupported", "the bytes of a file are image.tobytes()"),
         ("file:///photos/a.jpg", "url_refused", "expected the path without file://"),
         ("data:image/png;base64,iVBORw0KGgo", "url_refused", "expected its bytes: base64.b64decode"),
         ("data:image/png;base64," + "A" * 9000, "url_refused", "expected its bytes: base64.b64decode"),
@@ -209,7 +213,8 @@ def test_a_file_that_cannot_be_read(captioner: Captioner, tmp_path: Path) -> Non
         assert refusal(captioner, text) == ("unreadable", text_mode)
     assert refusal(captioner, io.StringIO("photo")) == ("unreadable", text_mode)
     with DOG.open("rb") as file, Path(os.devnull).open("wb") as written:
-        assert refusal(captioner, written)[0] == "unreadable"
+        expected = ("unreadable", "the file is opened for writing only; expected open(path, 'rb')")
+        assert refusal(captioner, written) == expected
     for error in (ConnectionResetError("gone"), KeyError("member"), LookupError(), RuntimeError("a\nb")):
         assert refusal(captioner, BadRead(error))[0] == "unreadable"
     for result in (None, "text", 3):

@@ -37,6 +37,16 @@ def test_images_with_their_captions_and_splits(root: Path) -> None:
         assert [(s.name, s.captions, s.split, s.image) for s in read_samples(spec)] == expected
 
 
+def test_names_as_another_system_writes_them(root: Path, photos, write) -> None:
+    photos("train2014/x/cafe\u0301.jpg", "images/train2017/D.JPG")
+    names = ["A.JPG", "train2014/b.jpg", "x\\caf\u00e9.jpg"]
+    images = [{"id": n, "file_name": name} for n, name in enumerate(names)]
+    annotations = [{"image_id": n, "id": n, "caption": "A dog."} for n in range(3)]
+    write("annotations/captions_train2014.json", json.dumps({"images": images, "annotations": annotations}))
+    found = [s.image for s in read_coco(str(root), ("en",)) if s.split == "train"]
+    assert found == [root / "train2014" / name for name in ("a.jpg", "b.jpg", "x/cafe\u0301.jpg")]
+
+
 def test_photos_may_lie_below_images(root: Path) -> None:
     (root / "images").mkdir()
     for name in ("train2014", "val2014"):

@@ -110,6 +110,9 @@ def test_a_caption_in_brackets_is_a_caption() -> None:
     [
         ("image", ["path", "image"], ["image"]),
         ("image", ["Image Name", "x"], ["Image Name"]),
+        ("image", ["ImagePath", "imageID"], ["ImagePath"]),
+        ("image", ["imageID"], ["imageID"]),
+        ("caption", ["ImageCaption"], ["ImageCaption"]),
         ("image", ["image_id", "file-path"], ["file-path"]),
         ("image", ["image_id"], ["image_id"]),
         ("image", ["file_name", "image"], ["image", "file_name"]),

@@ -59,6 +59,12 @@ def test_photos_that_metadata_does_not_name(tmp_path: Path, photos, write) -> No
     names, omissions = accounts(tmp_path)
     assert names == ["train/a.jpg"]
     assert omissions.lines() == ["train/b.jpg: no caption in train/metadata.csv"]
+    for text in ("a.txt", "b.txt"):
+        write(f"train/{text}", "Another dog")
+    names, omissions = accounts(tmp_path)
+    (line,) = omissions.lines()
+    assert names == ["train/a.jpg"] and line.endswith("; beside a table, files of single photos are not read")
+    assert omissions.summary().endswith("skipped: 2 text files beside a table")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +72,7 @@ def test_photos_that_metadata_does_not_name(tmp_path: Path, photos, write) -> No
     [
         ("captions.csv", "if captions.csv holds the captions of all, give csv:{}/captions.csv"),
         ("captions.jsonl", "give jsonl:{}/captions.jsonl"),
+        ("names.txt", "if names.txt holds the captions of all, give csv:{}/names.txt"),
         ("Captions.txt", "if Captions.txt holds the captions of all, give csv:{}/Captions.txt"),
         ("notes.txt", "a.txt beside it, one caption per line, or a metadata.jsonl$"),
     ],
@@ -74,7 +81,8 @@ def test_a_folder_in_which_no_photo_has_captions_says_what_may_hold_them(
     tmp_path: Path, photos, write, text: str, expected: str
 ) -> None:
     photos("a.jpg", "b.jpg")
-    write(text, "All dogs" if text == "notes.txt" else "image,caption\na.jpg,A dog\n")
+    contents = {"notes.txt": "All dogs, really", "names.txt": "a.jpg\tA dog\nb.jpg\tA cat\n"}
+    write(text, contents.get(text, "image,caption\na.jpg,A dog\n"))
     with pytest.raises(BadData, match=r"a\.jpg: found no captions, nor for 1 other photos; expected a\.txt") as caught:
         read_folder(str(tmp_path), ("en",))
     assert caught.match(expected.format(tmp_path))

@@ -14,10 +14,22 @@ from showtell.errors import BadData, MissingImages
 @pytest.mark.parametrize(
     ("split", "names"),
     {
-        "train": ["train", "Train", "TRAIN", "training", "trn", "train2017", "train_images", "Train Set", "train-data"],
-        "dev": ["val", "Val", "valid", "Validation", "dev", "development", "val2014", "valid_set", "val_split"],
-        "test": ["test", "Testing", "tst", "test_images", "test.data", "test 1"],
-        None: ["eval", "trainval", "train_val", "tests", "images", "set", "dogs", "train_dogs", "latest", "2017", "_"],
+        "train": ["train", "Train", "TRAIN", "training", "trn", "train2017", "train_images", "Train Set", "trainset"],
+        "dev": ["val", "Val", "valid", "Validation", "dev", "development", "val2014", "valid_set", "ValImages"],
+        "test": ["test", "Testing", "tst", "test_images", "test.data", "test 1", "testset2"],
+        None: [
+            "eval",
+            "trainval",
+            "train_val",
+            "tests",
+            "images",
+            "set",
+            "dogs",
+            "train_dogs",
+            "latest",
+            "trainA",
+            "_",
+        ],
     }.items(),
 )
 def test_names_of_split_folders(split: str | None, names: list[str]) -> None:
@@ -65,7 +77,11 @@ def test_captioned_photos_beside_split_folders_are_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    "names", [("dogs_train", "dogs_val"), ("x/Train Dogs", "x/Dogs, test"), ("v1.train", "v1.valid")]
+    "names",
+    [
+        *(("dogs_train", "dogs_val"), ("x/Train Dogs", "x/Dogs, test"), ("v1.train", "v1.valid")),
+        *(("trainA", "testA"), ("valentine_train", "valentine_test")),
+    ],
 )
 def test_folders_that_differ_by_a_split_only_are_no_subjects(tmp_path: Path, photos, write, names) -> None:
     for name in names:
@@ -76,7 +92,7 @@ def test_folders_that_differ_by_a_split_only_are_no_subjects(tmp_path: Path, pho
 
 
 def test_photos_of_trains_are_no_split(tmp_path: Path, photos, write) -> None:
-    for name in ("steam train", "train station", "test pilots", "dogs"):
+    for name in ("steam train", "train station", "test pilots", "dogs", "trains", "testers"):
         photos(f"{name}/a.jpg")
         write(f"{name}/a.txt", "A dog")
     assert all(s.split == split_from_hash(s.name) for s in read_folder(str(tmp_path), ("en",)))

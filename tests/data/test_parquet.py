@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from showtell.core.image import load_image
+from showtell.data.containers import split_from_file_name
 from showtell.data.parquet import ParquetImage, read_parquet
 from showtell.data.spec import read_samples
 from showtell.errors import BadData, BadImage, MissingExtra, MissingImages
@@ -148,9 +149,15 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_files_name_may_say_the_split(tmp_path: Path) -> None:
-    for name in ("train-00000-of-00001", "test-00000-of-00001", "validation"):
+    names = {
+        **{"train-00000-of-00001": "train", "Test-00000-of-00001": "test", "validation": "dev", "pets_VAL": "dev"},
+        **{"cc3m-train-0000": "train", "dogs.test.1": "test", "train-val": "train"},
+        **{"trainer-0": None, "a-train-test": None},
+    }
+    assert {name: split_from_file_name(tmp_path / f"{name}.parquet") for name in names} == names
+    for name in list(names)[:4]:
         write(tmp_path / f"{name}.parquet", image=[png(len(name))], caption=["A cat ."])
-    assert sorted(s.split for s in read_samples(f"parquet:{tmp_path}")) == ["dev", "test", "train"]
+    assert sorted(s.split for s in read_samples(f"parquet:{tmp_path}")) == ["dev", "dev", "test", "train"]
 
 
 def test_names_as_they_are_written_elsewhere(tmp_path: Path) -> None:

@@ -91,6 +91,6 @@ def test_names_outside_the_folder_are_whole_paths() -> None:
 def test_all_missing_images_are_known(write, photos) -> None:
     photos("b.jpg")
     file = write("t.csv", "image,caption\na.jpg,A dog\nb.jpg,A cat\nc.jpg,A cow\na.jpg,Dogs\n")
-    with pytest.raises(MissingImages, match=r"t.csv, line 2: found captions of 'a.jpg', .*, nor 1 others") as caught:
+    with pytest.raises(MissingImages, match=r"t.csv, line 2: found captions of 'a.jpg', .*, nor 1 other;") as caught:
         read_csv(str(file), ("en",))
     assert caught.value.names == ("a.jpg", "c.jpg")

@@ -119,7 +119,7 @@ def test_jsonl_with_caption_or_captions(write) -> None:
         ('{"image": "a.jpg", "captions": "A dog"}', "captions 'A dog'; expected a list"),
         ('{"image": "a.jpg", "captions": []}', r"captions \[\]; expected a list"),
         ('{"image": "a.jpg", "captions": ["A dog", " "]}', "an empty caption"),
-        ('{"image": "a.jpg", "caption": null}', "caption None; expected text"),
+        ('{"image": "a.jpg", "caption": null}', "caption null; expected text"),
         ('{"image": 7, "caption": "A dog"}', "image 7; expected text"),
         ('{"image": "no.jpg", "caption": "A dog"}', "captions of 'no.jpg', but no file"),
         ('{"image": "a.jpg", "caption": "A dog", "split": "all"}', "the split 'all'"),

@@ -29,6 +29,12 @@ def test_encodings_and_line_ends(tmp_path: Path, raw: bytes, end: str) -> None:
     assert [line for _, line in read_lines(file)] == ["a dog", "a café", "كلب"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["a dog", "file_name,text\na.jpg,Ein Hündchen im Gras\n" * 100, "a.jpg,犬の写真\n"])
+def test_utf16_without_a_mark(encoding: str, text: str) -> None:
+    assert decode_text("a.txt", text.encode(encoding)) == text
+
+
 def test_lines_keep_their_numbers_over_blank_lines_and_windows_ends(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(b"\xef\xbb\xbfone\r\n\r\n  \nfour\xe2\x80\xa8still four")
@@ -42,13 +48,15 @@ def test_lines_keep_their_numbers_over_blank_lines_and_windows_ends(tmp_path: Pa
         ("a dog\ra café\r".encode("cp1252"), "line 2: found the byte 0xe9, which is not UTF-8"),
         ("собака\n".encode("cp1251"), "line 1: found the byte 0xf1, which is not UTF-8"),
         (codecs.BOM_UTF16_LE + "a\nb".encode("utf-16-le")[:-1], "line 2: found the byte 0x62, which is not UTF-16"),
-        ("a dog\n".encode("utf-16-le"), "line 1: found zero bytes, as in UTF-16 without a byte order mark"),
+        ("قطة, كلب\n".encode("utf-16-le"), "line 1: found zero bytes, as in UTF-16 without a byte order mark"),
+        (b"a dog\0", "line 1: found zero bytes, as in UTF-16 without a byte order mark"),
     ],
 )
 def test_another_encoding_is_refused_with_its_line_and_how_to_convert(raw: bytes, found: str) -> None:
     with pytest.raises(BadData, match=rf"a\.txt, {found}") as caught:
         decode_text("a.txt", raw)
-    assert caught.match("expected UTF-8.* save it as UTF-8 .*iconv -f WINDOWS-1252 -t UTF-8")
+    encoding = "UTF-16LE" if "zero bytes" in found else "WINDOWS-1252"
+    assert caught.match(f"expected UTF-8.*iconv -f {encoding} -t UTF-8")
 
 
 @pytest.mark.parametrize("name", ["absent.txt", "."])

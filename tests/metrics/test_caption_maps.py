@@ -20,6 +20,7 @@ ANNOTATIONS = [{"image_id": int(i), "id": 7, "caption": text} for i, texts in RE
     [
         CANDIDATES,
         {1: "a dog runs", 2: "a cat sleeps on a chair"},
+        {1.0: "a dog runs", np.float64(2): "a cat sleeps on a chair"},
         {np.int64(1): ["a dog runs"], 2: ("a cat sleeps on a chair",)},
         {"1": [{"image_id": 1, "caption": "a dog runs"}], 2: [{"caption": "a cat sleeps on a chair"}]},
         ROWS,
@@ -47,7 +48,7 @@ def test_every_form_scores_the_same(candidates: Any, references: Any) -> None:
         ({"a": ["x", "y"]}, "candidates: found 2 captions for a; expected one caption"),
         ({"a": []}, "candidates: found 0 captions for a"),
         ([{"image_id": 1, "caption": "x"}] * 2, "candidates: found 2 captions for 1"),
-        ({"a": None}, "candidates: found None for a; expected a caption"),
+        ({"a": None}, "candidates: found None for a; expected a text, or a dict with caption"),
         ({"a": [{"text": "x"}]}, "candidates: found .*text.* for a"),
         ({1.5: "x"}, "candidates: found the id 1.5; expected a text or a whole number"),
         ({1: "x", "1": "y"}, "candidates: found the id 1 as a text and as a number"),
@@ -67,7 +68,7 @@ def test_other_forms_are_refused_by_name(candidates: Any, message: str) -> None:
     [
         ({"a": "x"}, "references: found a string for a; expected a list of strings"),
         ({"a": 7}, "references: found a int for a; expected a list of strings"),
-        ({"a": ["x", 7]}, "references: found 7 for a; expected a caption"),
+        ({"a": ["x", 7]}, "references: found 7 for a; expected a text"),
     ],
 )
 def test_other_references_are_refused_by_name(references: Any, message: str) -> None:

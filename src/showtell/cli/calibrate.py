@@ -57,7 +57,8 @@ def calibrate(
     if plot is not None:
         _draw(reports, plot)
     if failed:
-        echo(f"showtell: {failed} photos failed and were left out", err=True)
+        what = "1 photo failed and was left out" if failed == 1 else f"{failed} photos failed and were left out"
+        echo(f"showtell: {what}", err=True)
         raise typer.Exit(1)
 
 

@@ -43,11 +43,11 @@ def evaluate(
     from showtell.cli.reading import read_data
     from showtell.cli.scoring import build_report, check_metrics, check_outputs, output_report, training_captions
     from showtell.core.captioner import Captioner
-    from showtell.data.spec import select_split
+    from showtell.data.spec import select_split, tables_of
     from showtell.metrics import Evaluation
 
     check_diverse(diverse, num)
-    check_outputs({"--output": output, "--report": report})
+    check_outputs({"--output": output, "--report": report}, tables_of(data))
     captioner = Captioner.load(model or None)
     language = captioner.generation_options(lang).language
     check_metrics(language, java)
@@ -95,7 +95,10 @@ def _say_failed(samples: Sequence[Sample], rows: Sequence[CaptionRow]) -> None:
     failed = [(sample.name, row) for sample, row in zip(samples, rows, strict=True) if not row.ok]
     for name, row in failed:
         echo(f"showtell: {name}: {row.error}: {row.detail}", err=True)
-    echo(f"showtell: {len(failed)} photos failed and count as empty captions", err=True)
+    what = "1 photo failed and counts as an empty caption"
+    if len(failed) > 1:
+        what = f"{len(failed)} photos failed and count as empty captions"
+    echo(f"showtell: {what}", err=True)
 
 
 def _model_provenance(captioner: Captioner, names: Sequence[object]) -> dict[str, Any]:

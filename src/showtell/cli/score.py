@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,9 @@ from showtell.terminal import echo
 
 
 def score(
-    candidates: Annotated[Path, typer.Argument(help="JSONL, CSV or COCO result JSON with a caption for each image.")],
+    candidates: Annotated[
+        Path, typer.Argument(help="JSONL, CSV, COCO result JSON, or what `caption` prints; - reads stdin.")
+    ],
     references: Annotated[
         str,
         typer.Argument(help="Human captions: COCO or Karpathy JSON, JSONL, CSV, or a data spec such as flickr:DIR."),
@@ -36,26 +39,28 @@ def score(
     from showtell.cli.scoring import build_report, check_metrics, check_outputs, output_report, training_captions
     from showtell.data.candidates import read_candidates
     from showtell.data.matching import match_captions
+    from showtell.data.omissions import first_names, number_of
     from showtell.data.references import is_spec, read_references
     from showtell.data.scripts import wrong_script
-    from showtell.data.spec import read_samples
+    from showtell.data.spec import read_samples, tables_of
     from showtell.metrics import Evaluation
 
-    check_outputs({"--report": report}, [candidates, Path(references)])
+    check_outputs({"--report": report}, [candidates, Path(references), *tables_of(references)])
     check_metrics(lang, java)
     if is_spec(references):
         split = split or "dev"
     matches = match_captions(
-        read_candidates(candidates, lang),
+        read_candidates(candidates, lang, getattr(sys.stdin, "buffer", None)),
         read_references(references, split, lang),
         [kind for kind in leave_out.replace(" ", "").split(",") if kind],
         score_empty,
         (str(candidates), references),
     )
     for kind, names in matches.left_out.items():
-        echo(f"showtell: {len(names)} images left out ({kind})", err=True)
+        echo(f"showtell: {number_of(len(names), 'image')} left out ({kind}): {first_names(names)}", err=True)
     if matches.scored_empty:
-        echo(f"showtell: {len(matches.scored_empty)} captions scored as empty", err=True)
+        names = matches.scored_empty
+        echo(f"showtell: {number_of(len(names), 'caption')} scored as empty: {first_names(names)}", err=True)
     if script := wrong_script(matches.captions.values(), lang):
         echo(
             f"showtell: these captions have {script} letters, which {lang} is not written in; languages differ in how "

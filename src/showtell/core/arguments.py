@@ -120,14 +120,14 @@ def photos(images: Any) -> Iterator[Any]:
 def is_one_photo(images: Any) -> bool:
     """Whether `caption_many` has been given a photo and not several.
 
-    An array, of whatever library, is one if it has two or three axes, and several if it has four, or holds paths.
+    An array, of whatever library, is one if it has up to three axes, and several if it has four, or holds paths.
     """
     if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Image.Image | ImageInput):
         return True
     if hasattr(images, "read") or (callable(images) and not hasattr(images, "__iter__")):
         return True
     kind = getattr(getattr(images, "dtype", None), "kind", "u")  # of numpy; torch's types have none
-    return getattr(images, "ndim", None) in (0, 2, 3) and kind not in "OUS" and not hasattr(images, "columns")
+    return getattr(images, "ndim", None) in (0, 1, 2, 3) and kind not in "OUS" and not hasattr(images, "columns")
 
 
 def references(captions: Any) -> list[str]:

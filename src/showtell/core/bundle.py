@@ -24,7 +24,7 @@ from showtell.core.confidence import Calibration
 from showtell.core.no_bundle import MANIFEST as MANIFEST
 from showtell.core.no_bundle import what_it_is
 from showtell.core.tokenizer import Tokenizer
-from showtell.errors import BadBundle
+from showtell.errors import OUTPUT_ERRNOS, BadBundle, OutputError
 from showtell.files import sha256, write_text
 from showtell.settings import DecodeSettings, Language, PixelSettings
 
@@ -119,12 +119,14 @@ def write_bundle(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
     """Make a bundle of the files in the folder `parts`; `path` must be new, empty, or a bundle to replace.
 
     The bundle is written under a temporary name beside `path` and renamed. Raises BadBundle when `path` is something
-    else or cannot be written.
+    else or cannot be written, OutputError when the disk takes no more.
     """
     check_destination(path)
     try:
         _write(path.resolve(), manifest, parts)
     except OSError as error:
+        if error.errno in OUTPUT_ERRNOS:
+            raise OutputError.of(path, error) from error
         raise BadBundle(f"{path}: cannot be written ({error.strerror or error}); give another folder") from error
 
 
@@ -181,17 +183,9 @@ def write_calibration(path: Path, calibration: Mapping[str, Calibration]) -> Non
         # Rejected: the validated manifest, which would write out every default.
         raw = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         curves = {name: curve.model_dump() for name, curve in merged.items()}
-        _write_manifest(path, {**raw, "files": _with_card(path, raw["files"]), "calibration": curves})
+        _write_manifest(path, {**raw, "calibration": curves})
     except OSError as error:
         raise BadBundle(f"{path / MANIFEST}: cannot be written ({error.strerror or error}); copy the model") from error
-
-
-def _with_card(path: Path, records: dict[str, Any]) -> dict[str, Any]:
-    """The records of a manifest with that of the card as it is now, which may have been edited."""
-    card = path / CARD
-    if not card.is_file():
-        return records
-    return {**records, CARD: FileRecord(sha256=sha256(card), size=card.stat().st_size).model_dump()}
 
 
 def _write_manifest(folder: Path, raw: Mapping[str, Any]) -> None:

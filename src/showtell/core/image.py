@@ -19,7 +19,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO, TextIOBase
+from io import BytesIO, TextIOBase, UnsupportedOperation
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias, cast
 
@@ -173,6 +173,8 @@ def _read_file(file: BinaryIO, max_bytes: int) -> bytes:
             file.seek(position)
     except (BadImage, MemoryError):
         raise
+    except UnsupportedOperation as error:
+        raise BadImage("unreadable", "the file is opened for writing only; expected open(path, 'rb')") from error
     except Exception as error:  # a download, an archive's member: each kind of file has errors of its own
         raise BadImage("unreadable", _one_line(error) or type(error).__name__) from error
 

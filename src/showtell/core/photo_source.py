@@ -12,7 +12,8 @@ from PIL import Image
 from showtell.core.sources import ImageInput
 from showtell.errors import BadImage
 
-_URL: Final = re.compile(r"(https?|ftp|s3|gs|file|data):", re.IGNORECASE)
+_URL: Final = re.compile(r"(data|[a-z][a-z0-9+.-]+(?=:/)):", re.IGNORECASE)
+"""With one slash as well: `Path` makes that of two. A drive has one letter."""
 LONG_PATH: Final = 1000
 """Letters; a longer text without a file of that name is more likely a picture in base64."""
 
@@ -48,6 +49,8 @@ def advised(error: BadImage, source: Any) -> BadImage:
     if isinstance(source, np.ndarray):
         if source.ndim == 3 and source.shape[0] in (1, 3, 4):
             return BadImage(error.code, f"{error.detail}; channels come last: image.transpose(1, 2, 0)")
+        if source.ndim == 1:
+            return BadImage(error.code, f"{error.detail}; the bytes of a file are image.tobytes()")
         return BadImage(error.code, f"{error.detail}; several go to caption_many") if source.ndim > 3 else error
     if hasattr(source, "read"):
         return error

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from showtell.data.caption_files import CaptionRecord, parse_document, parse_record, parse_records, select_language
-from showtell.data.text_files import read_text
+from showtell.data.text_files import decode_text, read_text
 from showtell.errors import BadData
 
 
@@ -27,12 +27,12 @@ class Candidate:
     """Best first; `("",)` or `()` when the caption is null or blank."""
 
 
-def read_candidates(file: Path, language: str) -> list[Candidate]:
-    """One per row, in the order of the file; rows in another language are skipped.
+def read_candidates(file: Path, language: str, stdin: BinaryIO | None = None) -> list[Candidate]:
+    """One per row, in the order of the file; rows in another language are skipped. The file `-` is `stdin`, if given.
 
     Raises BadData, with the place, for what cannot be read, and when there is nothing in `language`.
     """
-    text = read_text(file)
+    text = read_text(file) if stdin is None or str(file) != "-" else decode_text(file, stdin.read())
     document = parse_document(file, text)
     if isinstance(document, dict) and isinstance(document.get("annotations"), list) and _is_references(document):
         expected = "captions to score; the file with the references is named after the one with the captions"

@@ -4,7 +4,8 @@
                  image may be file_name, image_name or image_id, caption may be captions, a list; see `columns`;
                  also alternatives, more captions of the image, and language and split
     CSV          a header with image and caption; also caption_2, caption_3 ..., language and split; see `delimited`
-    lines        PATH <TAB> caption, as `showtell caption` prints them; one path in consecutive lines: alternatives
+    lines        PATH <TAB> caption, as `showtell caption` prints them, in quotes where it must (see `terminal`); one
+                 path in consecutive lines: alternatives
     JSON         a list of such objects, as COCO has its results; or by image: {"a.jpg": "A dog."},
                  {"a.jpg": ["A dog.", "The dog."]} or {"a.jpg": [{"caption": "A dog."}]}, as pycocoevalcap has them;
                  or {"annotations": [{"image_id": 42, "caption": "A dog."}]}
@@ -26,6 +27,7 @@ from showtell.data.delimited import json_objects, table_cells
 from showtell.data.text_files import collapse_whitespace, numbered_lines
 from showtell.errors import BadData
 from showtell.languages.tags import lenient_tag
+from showtell.terminal import unquote
 
 IMAGE_KEYS: Final = ("image", "file_name", "filename", "image_name", "image_id")
 """All of them are names of the image; the first is the primary one. Others count only where these are absent."""
@@ -92,10 +94,10 @@ def _tab_records(file: Path, text: str) -> Iterator[CaptionRecord]:
 def _tab_lines(file: Path, text: str) -> Iterator[tuple[int, str, str]]:
     for line, content in numbered_lines(text):
         name, tab, caption = content.partition("\t")
-        name = _TOKEN_NUMBER.sub("", name).strip()  # NAME.jpg#0, as Flickr8k has them
+        name = unquote(_TOKEN_NUMBER.sub("", name).strip())  # NAME.jpg#0, as Flickr8k has them
         if not tab or not name or "\t" in caption:
             raise BadData(file, repr(content[:60]), "a path, a TAB and a caption, as in the first line", line)
-        yield line, name, collapse_whitespace(caption)
+        yield line, name, collapse_whitespace(unquote(caption))
 
 
 def parse_record(location: str, row: Any, language: str | None = None) -> CaptionRecord:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from showtell.data.files import resolve_folder
 from showtell.data.omissions import Omissions
-from showtell.data.rows import Row, samples_from_rows
+from showtell.data.rows import Row, relative_name, samples_from_rows
 from showtell.data.text_files import collapse_whitespace, read_text
 from showtell.errors import BadData
 from showtell.records import Sample
@@ -29,7 +29,7 @@ def read_coco(location: str, languages: Sequence[str], omissions: Omissions | No
     text, _, year = (
         location.rpartition(",") if location.endswith(tuple(f",{year}" for year in YEARS)) else (location, "", "")
     )
-    root = resolve_folder(text).absolute()  # the paths in a Row are relative to its file
+    root = resolve_folder(text).absolute()
     years = [
         candidate for candidate in YEARS if any(_captions_file(root, split, candidate).exists() for split in SPLITS)
     ]
@@ -44,7 +44,7 @@ def read_coco(location: str, languages: Sequence[str], omissions: Omissions | No
     omissions = omissions or Omissions()
     existing = [(split, file) for split, file in files.items() if file.exists()]
     rows = (row for split, file in existing for row in coco_rows(file, root, split, chosen, omissions))
-    return samples_from_rows(rows, languages, root, omissions=omissions)
+    return samples_from_rows(rows, languages, root, omissions=omissions, images_in=root)
 
 
 def coco_rows(file: Path, root: Path, split: str, year: str, omissions: Omissions) -> Iterator[Row]:
@@ -59,7 +59,7 @@ def coco_rows(file: Path, root: Path, split: str, year: str, omissions: Omission
         else:
             if not all(captions[image_id]):
                 raise BadData(file, f"an empty caption of {name}", "words")
-            yield Row(file, 1, str(folder / name), tuple(captions[image_id]), SPLITS[split])
+            yield Row(file, 1, relative_name(root, folder / name), tuple(captions[image_id]), SPLITS[split])
 
 
 def read_json(file: Path) -> Any:

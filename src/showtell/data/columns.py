@@ -1,7 +1,7 @@
 """What columns of tables and keys of JSON objects are called: for the image, its captions, split and language.
 
-Case, spaces and hyphens do not count. The names of a role come in groups; a group counts only where no name of an
-earlier one is there, so that `path` beside `image`, or `description` beside `caption`, is another column.
+Case, spaces, hyphens and camelCase do not count. The names of a role come in groups; a group counts only where no name
+of an earlier one is there, so that `path` beside `image`, or `description` beside `caption`, is another column.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _KNOWN: Final = frozenset(name for groups in ROLES.values() for group in groups 
 
 def column_key(name: str) -> str:
     """How names of columns are compared."""
-    return re.sub(r"[\s\-]+", "_", name.strip().casefold())
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())  # imagePath
+    return re.sub(r"[\s\-_]+", "_", words.casefold())
 
 
 def is_known(name: str) -> bool:

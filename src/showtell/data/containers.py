@@ -42,8 +42,11 @@ class ImageRecord(NamedTuple):
 
 
 def split_from_file_name(file: Path) -> str | None:
-    """The split that a file's name begins with, as in train-00000-of-00012.parquet; None when it begins otherwise."""
-    return SPLITS.get(re.split(r"[-_.]", file.name.lower())[0])
+    """The split that a file's name begins with, as in train-00000-of-00012.parquet, or else the only one in it, as in
+    cc3m-validation-0000.tar; None when there is none."""
+    words = re.split(r"[-_.\s]+", file.stem.lower())
+    splits = dict.fromkeys(SPLITS[word] for word in words if word in SPLITS)
+    return next(iter(splits)) if len(splits) == 1 or words[0] in SPLITS else None
 
 
 def samples_from_records(records: Iterable[ImageRecord], languages: Sequence[str], source: object) -> list[Sample]:

@@ -24,6 +24,7 @@ from showtell.data.sidecars import match_sidecars, sidecar_rows
 from showtell.data.split_folders import FolderSplits
 from showtell.data.tables import csv_rows, jsonl_rows
 from showtell.errors import BadData
+from showtell.image_formats import has_image_suffix
 from showtell.records import Sample
 
 
@@ -42,9 +43,14 @@ def read_folder(location: str, languages: Sequence[str], omissions: Omissions | 
     if files.metadata:
         named = {sample.image for sample in samples}
         tables = ", ".join(relative_name(root, table) for table in files.metadata[:3])
+        texts = {text.with_suffix("") for text in files.texts}
         for photo in files.photos:
             if photo not in named:
-                omissions.add(NO_CAPTION, relative_name(root, photo), f"no caption in {tables}")
+                beside = "; beside a table, files of single photos are not read"
+                has_text = photo in texts or photo.with_suffix("") in texts
+                detail = f"no caption in {tables}{beside if has_text else ''}"
+                omissions.add(NO_CAPTION, relative_name(root, photo), detail)
+        omissions.skip("text file beside a table", len(files.texts), "text files beside a table")
     return samples
 
 
@@ -99,8 +105,10 @@ def _no_captions(root: Path, files: FolderFiles, unmatched: Sequence[Path], empt
 
 
 def _may_be_a_table(file: Path) -> bool:
-    """Whether it may hold the captions of all photos: by its suffix, or by the names of columns in its first line."""
+    """Whether it may hold the captions of all photos: by its suffix, or by the first line, with names of columns, or
+    with a photo and a caption."""
     if file.suffix.lower() != ".txt":
         return file.suffix.lower() != JSON_SUFFIX
     with file.open(encoding="utf-8", errors="replace") as lines:
-        return any(map(is_known, re.split(r"[,;|\t]", lines.readline(500).strip("\ufeff \n"))))
+        cells = re.split(r"[,;|\t]", lines.readline(500).strip("\ufeff \n"))
+    return any(map(is_known, cells)) or (len(cells) > 1 and has_image_suffix(cells[0]))

@@ -2,7 +2,7 @@
 
     image      the photo: bytes, a struct with `bytes` or `path`, or a path relative to the file's folder
     caption    one caption, or a list of them (also: captions, text, comment)
-    split, language    optional, as in other tables; without the column, the file's name may begin with a split
+    split, language    optional, as in other tables; without the column, the file's name may say the split
 
 Rows with the same path are captions of one photo; photos within the table are one for each row.
 

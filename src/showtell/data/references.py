@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from showtell.data import karpathy, rows
+from showtell.data import karpathy
 from showtell.data.caption_files import CaptionRecord, parse_document, parse_records, select_language
 from showtell.data.coco import parse_coco
 from showtell.data.files import expand_path
+from showtell.data.rows import SPLITS
 from showtell.data.spec import READERS, read_samples, select_split
 from showtell.data.text_files import collapse_whitespace, numbered_lines, read_text
 from showtell.errors import BadData
 
-SPLITS: Final = {**rows.SPLITS, **karpathy.SPLITS}
 TOKEN: Final = re.compile(r"([^\t]*\S)#\d+\s*\t(.*)")
 
 

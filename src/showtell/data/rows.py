@@ -23,8 +23,10 @@ from showtell.records import Sample
 SPLITS: Final = {
     **{"train": "train", "dev": "dev", "val": "dev", "validation": "dev", "test": "test"},
     **{"training": "train", "trn": "train", "valid": "dev", "development": "dev", "testing": "test", "tst": "test"},
+    "restval": "train",
 }
-"""Names of splits in data sets, and ours; lower case. `eval` is none: some mean dev by it, some test."""
+"""Names of splits in data sets (`restval` is Karpathy's), and ours; lower case. `eval` is none: some mean dev by it,
+some test."""
 
 
 class Row(NamedTuple):

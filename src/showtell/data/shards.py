@@ -2,7 +2,7 @@
 
     key.jpg with key.txt or key.caption (a caption per line), or key.json (caption or captions; also split, language)
 
-A split that no JSON gives may be what the tar's name begins with (train-000.tar).
+A split that no JSON gives may be in the tar's name (train-000.tar, cc3m-train-0000.tar).
 
 With both, the captions are those of the text file. A photo is named by its tar and its key, because each tar may count
 from 0. Links and hidden files are no photos: the former are refused, the latter passed over.

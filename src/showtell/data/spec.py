@@ -7,14 +7,17 @@ imports an optional package only when it is called.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from showtell.config import nearest
 from showtell.data.coco import read_coco
 from showtell.data.cs231n import read_cs231n
 from showtell.data.features import read_features
+from showtell.data.files import expand_path
 from showtell.data.flickr import read_flickr
 from showtell.data.folder import read_folder
+from showtell.data.folder_files import METADATA
 from showtell.data.karpathy import read_karpathy
 from showtell.data.omissions import Omissions
 from showtell.data.parquet import read_parquet
@@ -77,6 +80,13 @@ def read_samples(spec: str, languages: Sequence[str] = ("en",), omissions: Omiss
     except ValueError as error:
         raise BadConfig(f"data spec {spec!r}: {error}") from error
     return READERS[kind].read(location, tags, omissions or Omissions())
+
+
+def tables_of(spec: str) -> list[Path]:
+    """The files that a spec names, or the tables in the folder that it names, so that nothing is written over them."""
+    location = spec.partition(":")[2]
+    paths = [expand_path(name) for name in (location, location.rpartition(",")[0]) if name]
+    return [*paths, *(path / name for path in paths if path.is_dir() for name in METADATA)]
 
 
 def select_split(samples: Sequence[Sample], split: str) -> list[Sample]:

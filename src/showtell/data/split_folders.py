@@ -31,7 +31,19 @@ def split_of_folder_name(name: str) -> str | None:
 
 
 def _words(name: str) -> frozenset[str]:
-    return frozenset(word for word in _SEPARATORS.split(name.casefold()) if word not in _OTHER_WORDS)
+    return frozenset(word for word in map(_split_word, _SEPARATORS.split(name.casefold())) if word not in _OTHER_WORDS)
+
+
+def _split_word(word: str) -> str:
+    """`train` for `trainset`, `testimages` and the like; other words as they are."""
+    split, rest = _prefix(word)
+    return split if rest in _OTHER_WORDS else word
+
+
+def _prefix(word: str) -> tuple[str, str]:
+    """The longest name of a split that the word begins with, or nothing, and the rest of the word."""
+    split = max((split for split in SPLITS if word.startswith(split)), key=len, default="")
+    return split, word[len(split) :]
 
 
 def split_folder(name: str) -> SplitFolder | None:
@@ -78,18 +90,21 @@ class FolderSplits:
         raise BadData(root.joinpath(*place), found, EXPECTED)
 
     def _check_pairs(self, root: Path) -> None:
-        """Raises BadData for folders such as dogs_train/ beside dogs_val/. One alone may be a subject: steam trains."""
+        """Raises BadData for folders such as dogs_train/ beside dogs_val/, or trainA/ beside testA/. One alone may be a
+        subject: steam trains."""
         pairs: dict[tuple[tuple[str, ...], frozenset[str]], dict[str, str]] = {}
         for parts in dict.fromkeys(PurePosixPath(name).parts[:-1] for name in self._without):
             for depth, part in enumerate(parts):
                 words = _words(part)
-                splits = words & SPLITS.keys()
-                if len(splits) == 1:
-                    pairs.setdefault((parts[:depth], words - splits), {})[SPLITS[next(iter(splits))]] = part
+                prefixes = [(word, *_prefix(word)) for word in words if word in SPLITS or not words & SPLITS.keys()]
+                found = [(word, split, rest) for word, split, rest in prefixes if split]
+                if len(found) == 1:
+                    word, split, rest = found[0]
+                    pairs.setdefault((parts[:depth], words - {word} | {rest}), {})[SPLITS[split]] = part
         for (above, _), names in pairs.items():
             if len(names) > 1:
-                found = f"the folders {' and '.join(sorted(names.values()))}, which may mean splits"
-                raise BadData(root.joinpath(*above), found, "folders train, dev (or val, valid, validation) and test")
+                shown = f"the folders {' and '.join(sorted(names.values()))}, which may mean splits"
+                raise BadData(root.joinpath(*above), shown, "folders train, dev (or val, valid, validation) and test")
 
 
 def _photos(number: int) -> str:

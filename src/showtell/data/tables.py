@@ -14,6 +14,7 @@ files.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -165,7 +166,8 @@ def _text(path: Path, line: int, cells: Mapping[str, Any], column: str) -> str |
 
 def _nonempty_text(path: Path, line: int, column: str, cell: object) -> str:
     if not isinstance(cell, str):
-        raise BadData(path, f"{column} {cell!r}", "text", line)
+        shown = json.dumps(cell, ensure_ascii=False)  # of a JSON file, the only one with other values
+        raise BadData(path, f"{column} {shown}", "text", line)
     text = collapse_whitespace(cell) if column == "caption" else cell.strip()
     if not text:
         raise BadData(path, f"an empty {column}", "text", line)

@@ -1,6 +1,7 @@
 """Text of files in the encodings that programs write; every failure is a `BadData` with the file and the line.
 
-UTF-8 with or without a byte order mark, UTF-16 and UTF-32 with one (Excel's "Unicode Text", Windows' Notepad).
+UTF-8 with or without a byte order mark, UTF-16 and UTF-32 with one (Excel's "Unicode Text", Windows' Notepad); UTF-16
+without one where most letters are Latin, since then every other byte is zero.
 Rejected: a guess at the code page of other bytes. Nearly every byte is a letter in Windows-1252, also where it was
 meant as Cyrillic, so a wrong guess trains a model on letters that nobody wrote.
 """
@@ -42,9 +43,12 @@ def decode_text(file: object, raw: bytes) -> str:
 
     Where there is no line feed at all, a carriage return ends lines, as on old Macs.
     """
-    encoding = next((name for mark, name in ENCODINGS if raw.startswith(mark)), "utf-8")
+    encoding: str | None = next((name for mark, name in ENCODINGS if raw.startswith(mark)), "utf-8")
     if encoding == "utf-8" and raw[:1000].count(0) > len(raw[:1000]) // 8:
-        raise BadData(file, "zero bytes, as in UTF-16 without a byte order mark", HOW_TO_CONVERT, 1)
+        encoding = _utf16_without_mark(raw[:1000])
+    if encoding is None:
+        expected = "UTF-8, or UTF-16 with a byte order mark; convert it with `iconv -f UTF-16LE -t UTF-8`"
+        raise BadData(file, "zero bytes, as in UTF-16 without a byte order mark", expected, 1)
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
@@ -53,6 +57,13 @@ def decode_text(file: object, raw: bytes) -> str:
         name = encoding.removesuffix("-sig").upper()
         raise BadData(file, f"the byte 0x{raw[error.start]:02x}, which is not {name}", HOW_TO_CONVERT, line) from error
     return text if "\n" in text else text.replace("\r", "\n")
+
+
+def _utf16_without_mark(head: bytes) -> str | None:
+    first, second = head[0::2].count(0), head[1::2].count(0)
+    if max(first, second) <= len(head) // 4 or min(first, second):
+        return None
+    return "utf-16-le" if second else "utf-16-be"
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -5,7 +5,8 @@
     references   {id: [caption, ...]} or {id: [{"caption": caption}, ...]}; COCO's annotations,
                  {"annotations": [{"image_id": id, "caption": caption}, ...]}, or that list
 
-An id is a text or a whole number; 1 and "1" are the same id, since JSON makes texts of the former.
+An id is a text or a whole number; 1 and "1" are the same id, since JSON makes texts of the former, and so is 1.0, which
+pandas makes of it in a column with gaps.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def _by_image(what: str, captions: Candidates | References) -> dict[str, Any]:
 def _name(what: str, key: object) -> str:
     if isinstance(key, str):
         return key
+    if isinstance(key, float) and key.is_integer():
+        key = int(key)
     try:
         return str(operator.index(key))  # type: ignore[arg-type]  # numpy's whole numbers as well
     except TypeError as error:
@@ -73,5 +76,5 @@ def _name(what: str, key: object) -> str:
 def _text(what: str, name: str, value: object) -> str:
     caption = value.get("caption") if isinstance(value, Mapping) else value
     if not isinstance(caption, str):
-        raise BadData(what, f"{value!r:.60} for {name}", "a caption, or an object with caption")
+        raise BadData(what, f"{value!r:.60} for {name}", "a text, or a dict with caption")
     return caption
