@@ -86,7 +86,7 @@ def test_what_is_left_out_has_a_line_and_a_count(tmp_path: Path) -> None:
     assert done.exit_code == 1
     first, *others = done.stdout.splitlines()
     assert first.startswith("train/c.jxl: unsupported: found JPEG XL; expected a format that is read")
-    assert [line.partition(": ")[0] for line in others] == [r"'train/\x1b[31m.png'", "train/bare.png", "train/lost.txt"]
+    assert [line.partition(": ")[0] for line in others] == [r"train/\u001b[31m.png", "train/bare.png", "train/lost.txt"]
     assert done.stderr == (
         "2 images checked; left out: 1 picture of a format that is not read (train/c.jxl), 2 photos without captions "
         r"('train/\x1b[31m.png', train/bare.png), 1 file with captions of no photo (train/lost.txt); "

@@ -49,7 +49,7 @@ def test_a_name_with_a_line_end_is_one_line(tmp_path: Path, photos, write) -> No
     photos("a.jpg", "b\n.jpg")
     write("a.txt", "A dog")
     _, omissions = accounts(tmp_path)
-    assert len(omissions.lines()) == 1 and omissions.lines()[0].startswith(r"'b\n.jpg': ")
+    assert len(omissions.lines()) == 1 and omissions.lines()[0].startswith(r"b\n.jpg: ")
     assert "\n" not in "".join(omissions.lines()) + omissions.summary()
 
 
