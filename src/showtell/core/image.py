@@ -30,6 +30,7 @@ from PIL import Image, ImageCms
 from showtell.core.image_exif import EXIF_ORIENTATION
 from showtell.core.image_grey import grey_to_8bit
 from showtell.core.image_jpeg import Jpeg
+from showtell.core.no_image import known_content
 from showtell.errors import BadImage
 from showtell.image_formats import SIGNATURE_BYTES, ImageFormat, expected_formats, format_of_bytes, resolve
 
@@ -244,7 +245,9 @@ def _detect_format(head: bytes, name: Path | None) -> ImageFormat:
     """A decoded format. Raises BadImage: `unsupported` for a known other format, else `not_an_image`."""
     image_format = format_of_bytes(head, name)
     if image_format is None:
-        raise BadImage("not_an_image", f"the file begins with {head[:12]!r}; {expected_formats()}")
+        known = known_content(head)
+        found = f"found {known}" if known else f"the file begins with {head[:12]!r}; {expected_formats()}"
+        raise BadImage("not_an_image", found)
     if not image_format.is_decoded:
         raise BadImage("unsupported", f"found {image_format.name}; {expected_formats()}")
     return image_format
