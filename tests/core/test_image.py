@@ -1,6 +1,7 @@
 import errno
 import io
 import os
+import struct
 import subprocess
 import sys
 import warnings
@@ -126,6 +127,19 @@ def test_limits_are_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("decoded before the limits were checked"))
     assert code_of(huge) == "too_large"
     assert code_of(dot) == "too_small"
+
+
+def test_a_page_as_a_scanner_saves_it_is_within_the_limit(tmp_path: Path) -> None:
+    """A4 at 600 dpi, uncompressed: 104 MB."""
+    path = tmp_path / "page.bmp"
+    side = struct.pack("<ii", 4960, 7016)
+    header = b"BM" + struct.pack("<IHHI", 0, 0, 0, 54) + struct.pack("<I", 40) + side + struct.pack("<HH", 1, 24)
+    with path.open("wb") as file:
+        file.write(header + bytes(24))
+        file.truncate(54 + 3 * 4960 * 7016)
+    assert load_image(path).size == (4960, 7016)
+    with pytest.raises(BadImage, match=r"expected at most that; save it smaller$"):
+        load_image(b"x" * 11, max_bytes=10)
 
 
 def test_bytes_limit_is_checked_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,17 +29,27 @@ from PIL import Image, ImageCms
 
 from showtell.core.image_exif import EXIF_ORIENTATION
 from showtell.core.image_grey import grey_to_8bit
+from showtell.core.image_guards import damaged
 from showtell.core.image_jpeg import Jpeg
 from showtell.core.no_image import known_content
 from showtell.errors import BadImage
-from showtell.image_formats import SIGNATURE_BYTES, ImageFormat, expected_formats, format_of_bytes, resolve
+from showtell.image_formats import (
+    SIGNATURE_BYTES,
+    ImageFormat,
+    expected_formats,
+    format_of_bytes,
+    format_of_suffix,
+    resolve,
+)
 
 EncodedImage: TypeAlias = bytes | bytearray | BinaryIO
 ImageSource: TypeAlias = (
     "str | os.PathLike[str] | EncodedImage | Image.Image | NDArray[np.uint8] | Callable[[], ImageSource]"
 )
 
-MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_BYTES: Final = 512 * 1024 * 1024
+"""Of a file; MAX_PIXELS of three colours and 16 bits take 480 MB uncompressed, as scanners save them. What comes over a
+network has limits of its own, in `fetch` and in the server."""
 MAX_PIXELS: Final = 80_000_000
 """Below Pillow's own limit (89 million), which therefore never warns; 320 MB decoded."""
 MAX_JPEG_REDUCTION: Final = 16
@@ -195,7 +205,8 @@ def _check_bytes(count: int, max_bytes: int) -> None:
     if count == 0:
         raise BadImage("empty", "found 0 bytes; expected an image")
     if count > max_bytes:
-        raise BadImage("too_large", f"found more than {max_bytes / 2**20:.3g} MiB, which is the limit")
+        limit = f"{max_bytes / 2**20:.3g} MiB"
+        raise BadImage("too_large", f"found more than {limit}; expected at most that; save it smaller")
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, min_side: int) -> None:
@@ -244,6 +255,9 @@ def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | Non
 def _detect_format(head: bytes, name: Path | None) -> ImageFormat:
     """A decoded format. Raises BadImage: `unsupported` for a known other format, else `not_an_image`."""
     image_format = format_of_bytes(head, name)
+    if image_format is None and name is not None:
+        by_name = format_of_suffix(name)
+        image_format = by_name if by_name and by_name.signature is None else None
     if image_format is None:
         known = known_content(head)
         found = f"found {known}" if known else f"the file begins with {head[:12]!r}; {expected_formats()}"
@@ -330,8 +344,12 @@ def _translated_errors(what: str) -> Iterator[None]:
         if re.search(r"data too large|too much memory", str(error), re.IGNORECASE):
             raise BadImage("too_large", f"{what}: {_one_line(error)}") from error
         if re.search(r"unsupported|not supported|unknown|not available", str(error), re.IGNORECASE):
-            raise BadImage("unsupported", f"{what} of a kind that is not decoded: {_one_line(error)}") from error
-        raise BadImage("truncated", f"{what}, damaged or cut off: {_one_line(error)}") from error
+            detail = f"{_one_line(error)}; save it again as JPEG or PNG"
+            raise BadImage("unsupported", f"{what} of a kind that is not decoded: {detail}") from error
+        # Where a header should be and is not, the message would be about Python's code.
+        is_of_code = isinstance(error, AssertionError | LookupError | struct.error)
+        detail = "its header is not complete" if is_of_code else _one_line(error)
+        raise damaged(f"{what}, damaged or cut off: {detail}") from error
 
 
 def _one_line(error: BaseException) -> str:
