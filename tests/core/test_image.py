@@ -202,6 +202,21 @@ def test_orientation_of_a_pil_image() -> None:
         assert load_image(opened).size == (64, 48)
 
 
+def test_an_image_that_pillow_has_only_opened_is_as_good_as_its_file() -> None:
+    whole = bad_images.encode(bad_images.photo(), "JPEG")
+    pixels = np.asarray(load_image(whole))
+    opened = Image.open(io.BytesIO(whole[:-2]))  # Pillow itself decodes no JPEG without its end
+    assert np.array_equal(np.asarray(load_image(opened)), pixels)
+    assert np.array_equal(np.asarray(load_image(opened)), pixels)
+    large = Image.open(io.BytesIO(bad_images.encode(Image.new("RGB", (300, 200)), "JPEG")))
+    assert load_image(large, max_pixels=20_000).size == (150, 100)
+    assert large.size == (300, 200) and large.convert("RGB").size == (300, 200)
+    white, black = Image.new("L", (16, 16), 255), Image.new("L", (16, 16))
+    second = Image.open(io.BytesIO(bad_images.encode(white, "GIF", save_all=True, append_images=[black])))
+    second.seek(1)
+    assert load_image(second).getpixel((4, 4)) == (0, 0, 0)
+
+
 def test_meaningless_orientation_is_ignored() -> None:
     assert load_image(bad_images.rotated_jpeg(9)).size == (64, 48)
 

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from showtell.core.image_exif import EXIF_ORIENTATION
 from showtell.core.image_grey import grey_to_8bit
@@ -121,8 +121,11 @@ def load_image(
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if isinstance(source, Image.Image):
-        _check_size(source.size, max_pixels, min_side)
-        return _to_rgb(source)
+        file = _undecoded_file(source)
+        if file is None:
+            _check_size(source.size, max_pixels, min_side)
+            return _to_rgb(source)
+        source = file
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         with _open_file(path, max_bytes) as file:
@@ -137,6 +140,26 @@ def load_image(
             _call_source(source), max_bytes=max_bytes, max_pixels=max_pixels, min_side=min_side, hint_size=hint_size
         )
     raise BadImage("unsupported", f"found {type(source).__name__}; expected a path, bytes, file, image or array")
+
+
+def _undecoded_file(image: Image.Image) -> BinaryIO | None:
+    """The file of an image that `PIL.Image.open` has not decoded yet, so that it is as good as its path; else None.
+
+    Pillow would refuse some whole photos, such as a JPEG without its end marker, and decode some others wrongly.
+    """
+    file = getattr(image, "fp", None)
+    if not (isinstance(image, ImageFile.ImageFile) and image.tile and file and image.tell() == 0):
+        return None
+    try:
+        position = file.tell()
+        file.seek(0)
+        image_format = format_of_bytes(file.read(SIGNATURE_BYTES))
+        file.seek(position)
+    except (OSError, ValueError):  # it is closed, or cannot go back
+        return None
+    name = "JPEG" if image.format == "MPO" else image.format
+    is_same = image_format is not None and image_format.is_decoded and image_format.name.upper() == name
+    return cast(BinaryIO, file) if is_same else None
 
 
 def _call_source(source: Callable[[], ImageSource]) -> ImageSource:
