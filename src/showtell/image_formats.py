@@ -104,7 +104,7 @@ FORMATS: Final = (
         ("image/bmp",),
         # Two letters begin many a text; the size of the second header is one of these.
         rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0",
-        opener="image_bmp:open_bmp",
+        opener="image_bmp:Bmp",
         structure_check="image_bmp:check_bmp",
     ),
     ImageFormat(
@@ -152,7 +152,7 @@ FORMATS: Final = (
     ImageFormat("Photoshop", (".psd", ".psb"), ("image/vnd.adobe.photoshop",), rb"8BPS"),
     ImageFormat("GIMP", (".xcf",), ("image/x-xcf",), rb"gimp xcf "),
     ImageFormat("PostScript", (".eps",), ("application/postscript",), rb"%!PS|\xc5\xd0\xd3\xc6"),
-    ImageFormat("icon", (".ico", ".cur"), ("image/x-icon", "image/vnd.microsoft.icon"), rb"\0\0[\x01\x02]\0"),
+    ImageFormat("icon", (".ico", ".cur"), ("image/x-icon", "image/vnd.microsoft.icon"), rb"\0\0[\x01\x02]\0[^\0]\0"),
     ImageFormat("icon of macOS", (".icns",), ("image/icns",), rb"icns"),
     ImageFormat(
         "portable any map",

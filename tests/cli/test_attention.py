@@ -1,6 +1,7 @@
 """`showtell caption --attention` as a user runs it, and the names of what it writes."""
 
 import csv
+import functools
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from showtell.core.stepper import Step
 from showtell.errors import BadConfig, BadImage
 from showtell.folder_scan import PassedOver
 from showtell.records import Caption, CaptionRow, Word
+from showtell.view import attention as view_attention
 from showtell.view import typefaces
 from showtell.view.attention import sheet
 from showtell.view.typefaces import FontBook
@@ -58,6 +60,17 @@ def small(path: Path, value: str = "#806040") -> Path:
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
+
+
+def test_a_photo_above_the_limit_of_a_sheet(
+    tmp_path: Path, captioner: Captioner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --max-pixels it has a caption, and then pictures as well."""
+    monkeypatch.setattr(view_attention, "load_image", functools.partial(load_image, max_pixels=5_950_000))
+    Image.new("1", (3000, 2000)).save(tmp_path / "a.png")
+    with Pictures(tmp_path, captioner, grid=False) as pictures:
+        draw(pictures, row(tmp_path / "a.png"))
+    assert {"a.attention.png", "a.attention.webp"} <= names(tmp_path)
 
 
 def test_a_sheet_and_an_animation_for_every_photo(tmp_path: Path, captioner: Captioner) -> None:

@@ -1,6 +1,7 @@
 import errno
 import io
 import os
+import struct
 import subprocess
 import sys
 import warnings
@@ -128,6 +129,19 @@ def test_limits_are_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> 
     assert code_of(dot) == "too_small"
 
 
+def test_a_page_as_a_scanner_saves_it_is_within_the_limit(tmp_path: Path) -> None:
+    """A4 at 600 dpi, uncompressed: 104 MB."""
+    path = tmp_path / "page.bmp"
+    side = struct.pack("<ii", 4960, 7016)
+    header = b"BM" + struct.pack("<IHHI", 0, 0, 0, 54) + struct.pack("<I", 40) + side + struct.pack("<HH", 1, 24)
+    with path.open("wb") as file:
+        file.write(header + bytes(24))
+        file.truncate(54 + 3 * 4960 * 7016)
+    assert load_image(path).size == (4960, 7016)
+    with pytest.raises(BadImage, match=r"expected at most that; save it smaller$"):
+        load_image(b"x" * 11, max_bytes=10)
+
+
 def test_bytes_limit_is_checked_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "large.jpg"
     path.write_bytes(bytes(1000))
@@ -186,6 +200,21 @@ def test_exif_orientation_of_other_formats(kind: str) -> None:
 def test_orientation_of_a_pil_image() -> None:
     with Image.open(io.BytesIO(bad_images.rotated_jpeg(6))) as opened:
         assert load_image(opened).size == (64, 48)
+
+
+def test_an_image_that_pillow_has_only_opened_is_as_good_as_its_file() -> None:
+    whole = bad_images.encode(bad_images.photo(), "JPEG")
+    pixels = np.asarray(load_image(whole))
+    opened = Image.open(io.BytesIO(whole[:-2]))  # Pillow itself decodes no JPEG without its end
+    assert np.array_equal(np.asarray(load_image(opened)), pixels)
+    assert np.array_equal(np.asarray(load_image(opened)), pixels)
+    large = Image.open(io.BytesIO(bad_images.encode(Image.new("RGB", (300, 200)), "JPEG")))
+    assert load_image(large, max_pixels=20_000).size == (150, 100)
+    assert large.size == (300, 200) and large.convert("RGB").size == (300, 200)
+    white, black = Image.new("L", (16, 16), 255), Image.new("L", (16, 16))
+    second = Image.open(io.BytesIO(bad_images.encode(white, "GIF", save_all=True, append_images=[black])))
+    second.seek(1)
+    assert load_image(second).getpixel((4, 4)) == (0, 0, 0)
 
 
 def test_meaningless_orientation_is_ignored() -> None:

@@ -146,3 +146,14 @@ def test_a_cut_off_file_is_truncated() -> None:
     for data in (avif(), heic(PHOTO), heic(bad_images.photo(300, 200), tile_size=128)):
         for share in (0.1, 0.4, 0.7, 0.9):
             assert code_of(data[: int(len(data) * share)]) == "truncated", share
+
+
+def test_zeros_in_the_place_of_the_end_are_no_picture() -> None:
+    """As an interrupted download leaves them; libheif would show something for them."""
+    for data in (heic(noise()), avif(noise())):
+        with pytest.raises(BadImage, match=r"^truncated: .*; copy or download it again$"):
+            load_image(data[:-64] + bytes(64))
+
+
+def noise() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))

@@ -144,6 +144,16 @@ def test_what_other_encoders_write_is_named() -> None:
     assert np.array_equal(np.asarray(load_image(lossless)), pixels), "which libjpeg-turbo 3 decodes"
 
 
+def test_a_height_behind_the_picture_is_named() -> None:
+    data = bytearray(encoded("4:4:4"))
+    at = data.index(b"\xff\xc0") + 5
+    height = bytes(data[at : at + 2])
+    data[at : at + 2] = b"\0\0"
+    data[-2:-2] = b"\xff\xdc\0\4" + height
+    with pytest.raises(BadImage, match=r"^unsupported: found a JPEG whose height comes after its picture \(DNL\); "):
+        load_image(bytes(data))
+
+
 def test_two_components_are_named() -> None:
     data = bytearray(encoded("4:4:4"))
     at = data.index(b"\xff\xc0")

@@ -211,6 +211,14 @@ def test_palettes() -> None:
         assert is_read(data, np.moveaxis(colours[:, indices], 0, -1).astype(float))
 
 
+def test_a_palette_of_8_bits() -> None:
+    """Some programs write its colours from 0 to 255, not to 65535."""
+    colours = np.arange(768).reshape(3, 256).astype(np.uint16) % 256
+    indices = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8)
+    data = written(indices, photometric="palette", colormap=colours)
+    assert np.array_equal(np.asarray(load_image(data)), colours.T[indices])
+
+
 def lab_to_srgb(lab: np.ndarray) -> np.ndarray:
     """The textbook's way: Lab of D50 to XYZ, adapted to D65 (Bradford), to sRGB."""
     fy = (lab[..., 0] + 16) / 116

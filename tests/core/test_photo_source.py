@@ -50,7 +50,11 @@ def refusal(captioner: Captioner, source: Any) -> tuple[str, str]:
         ("data:image/png;base64,iVBORw0KGgo", "url_refused", "expected its bytes: base64.b64decode"),
         ("data:image/png;base64," + "A" * 9000, "url_refused", "expected its bytes: base64.b64decode"),
         ("/9j/4AAQSkZJRg" + "A" * 9000, "missing", "found a text of 9014 letters; expected a path, or bytes"),
-        ("~/none.jpg", "missing", "no such file; ~ is not expanded here: give os.path.expanduser(path)"),
+        (
+            "~/none.jpg",
+            "missing",
+            "no such file; ~ is not expanded here: give the path as of os.path.expanduser",
+        ),
         (Path("~/none.jpg"), "missing", "~ is not expanded here"),
         ("", "missing", "found an empty path"),
         (str(DOG.parent), "unreadable", "found a folder; expected a file: give caption_many the files in it"),

@@ -1,6 +1,8 @@
 """Lists and images on standard input, as the programs that are piped into showtell write them."""
 
+import base64
 import codecs
+import gzip
 import io
 import os
 import struct
@@ -62,6 +64,19 @@ def test_names_that_end_in_nul(end: bytes) -> None:
     assert listed(b"", null_separated=True) == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_names_that_end_in_nul_with_a_byte_order_mark(encoding: str) -> None:
+    assert listed("\0".join(NAMES).encode(encoding), null_separated=True) == NAMES
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_byte_order_mark(encoding: str) -> None:
+    """As `cmd /u` writes it."""
+    names = ["Größe 1.png", *NAMES]
+    assert listed("\r\n".join(names).encode(encoding)) == names
+    assert listed("C:\\фото\\1.jpg\r\n".encode(encoding)) == ["C:\\фото\\1.jpg"]
+
+
 def test_names_that_are_not_utf8_stay_what_they_are() -> None:
     names = [b"caf\xe9.jpg", b"\xff\xd8.png", b"ok.jpg", b"\xe9" * 40 + b".jpg"]
     for null_separated, separator in ((False, b"\n"), (True, b"\0")):
@@ -76,6 +91,8 @@ def test_a_damaged_list_of_utf_16_loses_no_other_name() -> None:
 @pytest.mark.parametrize(
     "name",
     [
+        "[a] {b}.jpg",
+        "PK.jpg",
         "GIF89a.jpg",
         "BMW.jpg",
         "RIFF.webp",
@@ -114,6 +131,26 @@ def test_an_image_is_given_whole(file_format: str) -> None:
     assert read_standard_input(io.BytesIO(data)) == data
     pieces = (data[start : start + 5] for start in range(0, len(data), 5))
     assert read_standard_input(Pipe(*pieces, is_open=False)) == data
+    assert read_standard_input(io.BytesIO(data), null_separated=True) == data
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"<!DOCTYPE html>\n<html>\n<title>404</title>\n", "a web page or XML"),
+        (b"<?xml version='1.0'?>\n<Error>\n</Error>\n", "a web page or XML"),
+        (b'{"error": "not found",\n "code": 404}\n', "JSON"),
+        (b'[\n  {"image": "a.jpg"}\n]\n', "JSON"),
+        (base64.encodebytes(picture("JPEG")), "an image in base64"),
+        (b"data:image/png;base64," + base64.b64encode(picture("PNG")), "an image in base64"),
+        (b"PK\3\4\x14\0\0\0", "an archive or a compressed file"),
+        (gzip.compress(b"a.jpg\n", mtime=0), "an archive or a compressed file"),
+        (bytes(100), "zeros"),
+    ],
+)
+def test_what_is_neither_an_image_nor_a_list_is_one_refusal(content: bytes, found: str) -> None:
+    with pytest.raises(BadImage, match=f"^not_an_image: found {found}.*, or give paths, one per line$"):
+        read_standard_input(io.BytesIO(content))
 
 
 @pytest.mark.parametrize(

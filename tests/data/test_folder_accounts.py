@@ -120,3 +120,17 @@ def test_a_photo_without_a_suffix_is_known_by_its_content(tmp_path: Path, photos
     (tmp_path / "a.jpg").rename(tmp_path / "a")
     write("a.txt", "A dog")
     assert accounts(tmp_path)[0] == ["a"]
+
+
+def test_a_table_that_names_a_picture_of_a_format_that_is_not_read(tmp_path: Path, photos, write) -> None:
+    photos("a.jpg")
+    write("b.nef", "raw")
+    write("metadata.csv", "file_name,text\na.jpg,A dog\nb.nef,A cat\n")
+    omissions = Omissions()
+    assert [sample.name for sample in read_folder(str(tmp_path), ("en",), omissions)] == ["a.jpg"]
+    [line] = omissions.lines()
+    assert line.startswith("b.nef: unsupported: found camera raw")
+    (tmp_path / "a.jpg").unlink()
+    write("metadata.csv", "file_name,text\nb.nef,A cat\n")
+    with pytest.raises(BadData, match="found no images but 1 of a format that is not read"):
+        read_folder(str(tmp_path), ("en",))

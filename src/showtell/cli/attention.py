@@ -29,6 +29,7 @@ from showtell.view.notes import drawing_problems
 
 SHEET_SUFFIX, ANIMATION_SUFFIX = ATTENTION_SUFFIXES
 """Pictures may be written to the folder of the photos, since a folder scan passes over these."""
+MAX_SIDE: Final = 4 * LOAD_SIZE
 MAX_NAME_BYTES: Final = 160
 """Less than file systems allow, since suffixes are added while a file is written."""
 
@@ -113,6 +114,7 @@ class Pictures:
         assert isinstance(row.source, ImageInput)
         source = row.source.read or row.source.path
         photo = load_image(source, hint_size=LOAD_SIZE, max_pixels=self._max_pixels)
+        photo.thumbnail((MAX_SIDE, MAX_SIDE))  # a PNG comes in its own size, which may be above the limit of `sheet`
         caption = row.captions[0]
         try:
             with replacing(self.folder / (name + SHEET_SUFFIX)) as temporary:

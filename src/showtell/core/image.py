@@ -25,20 +25,31 @@ from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from showtell.core.image_exif import EXIF_ORIENTATION
 from showtell.core.image_grey import grey_to_8bit
+from showtell.core.image_guards import damaged
 from showtell.core.image_jpeg import Jpeg
+from showtell.core.no_image import known_content
 from showtell.errors import BadImage
-from showtell.image_formats import SIGNATURE_BYTES, ImageFormat, expected_formats, format_of_bytes, resolve
+from showtell.image_formats import (
+    SIGNATURE_BYTES,
+    ImageFormat,
+    expected_formats,
+    format_of_bytes,
+    format_of_suffix,
+    resolve,
+)
 
 EncodedImage: TypeAlias = bytes | bytearray | BinaryIO
 ImageSource: TypeAlias = (
     "str | os.PathLike[str] | EncodedImage | Image.Image | NDArray[np.uint8] | Callable[[], ImageSource]"
 )
 
-MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_BYTES: Final = 512 * 1024 * 1024
+"""Of a file; MAX_PIXELS of three colours and 16 bits take 480 MB uncompressed, as scanners save them. What comes over a
+network has limits of its own, in `fetch` and in the server."""
 MAX_PIXELS: Final = 80_000_000
 """Below Pillow's own limit (89 million), which therefore never warns; 320 MB decoded."""
 MAX_JPEG_REDUCTION: Final = 16
@@ -110,8 +121,11 @@ def load_image(
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if isinstance(source, Image.Image):
-        _check_size(source.size, max_pixels, min_side)
-        return _to_rgb(source)
+        file = _undecoded_file(source)
+        if file is None:
+            _check_size(source.size, max_pixels, min_side)
+            return _to_rgb(source)
+        source = file
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         with _open_file(path, max_bytes) as file:
@@ -126,6 +140,26 @@ def load_image(
             _call_source(source), max_bytes=max_bytes, max_pixels=max_pixels, min_side=min_side, hint_size=hint_size
         )
     raise BadImage("unsupported", f"found {type(source).__name__}; expected a path, bytes, file, image or array")
+
+
+def _undecoded_file(image: Image.Image) -> BinaryIO | None:
+    """The file of an image that `PIL.Image.open` has not decoded yet, so that it is as good as its path; else None.
+
+    Pillow would refuse some whole photos, such as a JPEG without its end marker, and decode some others wrongly.
+    """
+    file = getattr(image, "fp", None)
+    if not (isinstance(image, ImageFile.ImageFile) and image.tile and file and image.tell() == 0):
+        return None
+    try:
+        position = file.tell()
+        file.seek(0)
+        image_format = format_of_bytes(file.read(SIGNATURE_BYTES))
+        file.seek(position)
+    except (OSError, ValueError):  # it is closed, or cannot go back
+        return None
+    name = "JPEG" if image.format == "MPO" else image.format
+    is_same = image_format is not None and image_format.is_decoded and image_format.name.upper() == name
+    return cast(BinaryIO, file) if is_same else None
 
 
 def _call_source(source: Callable[[], ImageSource]) -> ImageSource:
@@ -196,7 +230,8 @@ def _check_bytes(count: int, max_bytes: int) -> None:
     if count == 0:
         raise BadImage("empty", "found 0 bytes; expected an image")
     if count > max_bytes:
-        raise BadImage("too_large", f"found more than {max_bytes / 2**20:.3g} MiB, which is the limit")
+        limit = f"{max_bytes / 2**20:.3g} MiB"
+        raise BadImage("too_large", f"found more than {limit}; expected at most that; save it smaller")
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, min_side: int) -> None:
@@ -245,8 +280,13 @@ def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | Non
 def _detect_format(head: bytes, name: Path | None) -> ImageFormat:
     """A decoded format. Raises BadImage: `unsupported` for a known other format, else `not_an_image`."""
     image_format = format_of_bytes(head, name)
+    if image_format is None and name is not None:
+        by_name = format_of_suffix(name)
+        image_format = by_name if by_name and by_name.signature is None else None
     if image_format is None:
-        raise BadImage("not_an_image", f"the file begins with {head[:12]!r}; {expected_formats()}")
+        known = known_content(head)
+        found = f"found {known}" if known else f"the file begins with {head[:12]!r}; {expected_formats()}"
+        raise BadImage("not_an_image", found)
     if not image_format.is_decoded:
         raise BadImage("unsupported", f"found {image_format.name}; {expected_formats()}")
     return image_format
@@ -329,8 +369,12 @@ def _translated_errors(what: str) -> Iterator[None]:
         if re.search(r"data too large|too much memory", str(error), re.IGNORECASE):
             raise BadImage("too_large", f"{what}: {_one_line(error)}") from error
         if re.search(r"unsupported|not supported|unknown|not available", str(error), re.IGNORECASE):
-            raise BadImage("unsupported", f"{what} of a kind that is not decoded: {_one_line(error)}") from error
-        raise BadImage("truncated", f"{what}, damaged or cut off: {_one_line(error)}") from error
+            detail = f"{_one_line(error)}; save it again as JPEG or PNG"
+            raise BadImage("unsupported", f"{what} of a kind that is not decoded: {detail}") from error
+        # Where a header should be and is not, the message would be about Python's code.
+        is_of_code = isinstance(error, AssertionError | LookupError | struct.error)
+        detail = "its header is not complete" if is_of_code else _one_line(error)
+        raise damaged(f"{what}, damaged or cut off: {detail}") from error
 
 
 def _one_line(error: BaseException) -> str:

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from showtell.core.image_codecs import av1_pixels, hevc_pixels
-from showtell.core.image_guards import SLACK_BYTES, too_large, unsupported
-from showtell.errors import BadImage
+from showtell.core.image_guards import SLACK_BYTES, damaged, too_large, unsupported
 
 MAX_BOXES: Final = 16_384
 MAX_NESTING: Final = 8
@@ -27,6 +26,7 @@ MAX_ITEMS: Final = 2048
 MAX_EXTENTS: Final = 8192
 MAX_META_BYTES: Final = 16 << 20
 _SMALL_PIXELS: Final = 4_000_000
+_ZEROS: Final = 16
 MAX_DERIVATIONS: Final = 4
 """Pictures made of pictures, such as a grid, in each other."""
 
@@ -78,7 +78,7 @@ def read_meta(file: BinaryIO) -> Meta:
         elif kind in _CONTAINERS:
             boxes.count_all(start, stop, 1)
     if (meta is None or meta.primary is None) and not is_film:
-        raise BadImage("truncated", "AVIF or HEIC, damaged or cut off: its list of pictures is missing")
+        raise damaged("AVIF or HEIC, damaged or cut off: its list of pictures is missing")
     if meta is None or meta.primary is None:
         raise unsupported("a film of the AVIF or HEIC family", "a still picture")
     total = sum(min(size, max(end - at, 0)) for extents in meta.extents.values() for at, size in extents)
@@ -129,12 +129,20 @@ class _Costs:
         elif kind in _CODED:
             # libheif would show what there is of the picture.
             if any(start + size > self._end for start, size in meta.extents.get(item, ())):
-                raise BadImage("truncated", "AVIF or HEIC, cut off: a part of its picture lies behind the end")
+                raise damaged("AVIF or HEIC, cut off: a part of its picture lies behind the end")
+            if self._ends_in_zeros(item):
+                raise damaged("AVIF or HEIC, damaged: zeros are in the place of its end")
             pixels = _CODED[kind](self._file, meta.properties.get(item, []), meta.extents.get(item, []))
         else:
             name = _CODEC_NAMES.get(kind, kind.decode("latin-1") or "nothing")
             raise unsupported(f"an AVIF or HEIC that holds {name}", "AV1 or HEVC (H.265)")
         return max(pixels, _declared_pixels(meta, item))
+
+    def _ends_in_zeros(self, item: int) -> bool:
+        """As interrupted downloads do. Neither AV1 nor HEVC ends so, and decoders show something for them."""
+        start, size = next(reversed(self._meta.extents.get(item, ())), (0, 0))
+        self._file.seek(start + max(size - _ZEROS, 0))
+        return size >= _ZEROS and not any(self._file.read(_ZEROS))
 
 
 def _is_alpha(meta: Meta, item: int) -> bool:
@@ -168,7 +176,7 @@ class _Boxes:
                 size, content = struct.unpack_from(">Q", head, 8)[0], start + 16
             stop = end if size == 0 else start + size
             if stop < content or (stop > end and depth):
-                raise BadImage("truncated", f"AVIF or HEIC, damaged: a box {kind!r} of {size} bytes does not fit")
+                raise damaged(f"AVIF or HEIC, damaged: a box {kind!r} of {size} bytes does not fit")
             yield kind, content, min(stop, end)
             start = stop
 
@@ -266,7 +274,7 @@ def _parse_locations(meta: Meta, box: bytes, data_at: int) -> None:
         nonlocal at
         at += size
         if at > len(box):
-            raise BadImage("truncated", "AVIF or HEIC, damaged: its list of places is not complete")
+            raise damaged("AVIF or HEIC, damaged: its list of places is not complete")
         return int.from_bytes(box[at - size : at], "big")
 
     for _ in range(number(number_size)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from PIL.BmpImagePlugin import BmpImageFile
 
@@ -15,7 +15,16 @@ MAX_RLE_SIDE: Final = 16_384
 """Limits of a run-length-coded BMP, which Pillow decodes in Python. Real ones have 256 colours: old screenshots and
 scanned pages (A4 at 300 dpi is 8.7 million pixels)."""
 
-open_bmp: Final = BmpImageFile
+
+class Bmp(BmpImageFile):
+    """Opaque where no pixel has alpha: programs announce it and leave it empty, as Windows does with screenshots."""
+
+    def load(self) -> Any:
+        is_decoded_now = bool(self.tile)
+        access = super().load()
+        if is_decoded_now and self.mode == "RGBA" and self.getchannel("A").getextrema() == (0, 0):
+            self.putalpha(255)
+        return access
 
 
 def check_bmp(file: BinaryIO) -> None:

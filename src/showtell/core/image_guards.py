@@ -27,5 +27,9 @@ def too_large(found: str, expected: str) -> BadImage:
     return BadImage("too_large", f"found {found}; expected at most {expected}")
 
 
+def damaged(found: str) -> BadImage:
+    return BadImage("truncated", f"{found}; copy or download it again")
+
+
 def unsupported(found: str, expected: str) -> BadImage:
     return BadImage("unsupported", f"found {found}; expected {expected}")

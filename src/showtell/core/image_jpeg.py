@@ -73,7 +73,7 @@ class Jpeg(OrientationOnly, JpegImageFile):
         super()._open()
         # libjpeg scans a run of fill bytes from its start again with each block of input. With Pillow's blocks of
         # 64 KB, a file of fill bytes would take seconds.
-        self.decodermaxblock = 1 << 20
+        self.decodermaxblock = 16 << 20
         self._full_pixels = self.width * self.height
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> Any:
@@ -187,6 +187,8 @@ def _check_frame(code: int, header: bytes) -> None:
         raise unsupported(f"{kind} of {header[0]} bits", _EXPECTED)
     if code == 0xCB:
         raise unsupported(_LOSSLESS_FRAMES[code], _EXPECTED)
+    if header[1:3] == b"\0\0":
+        raise unsupported("a JPEG whose height comes after its picture (DNL)", _EXPECTED)
     if header[5] not in (1, 3, 4):
         raise unsupported(f"a JPEG of {header[5]} components", "1, 3 or 4")
 

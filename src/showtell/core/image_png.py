@@ -18,8 +18,7 @@ from typing import BinaryIO, Final, cast
 from PIL.PngImagePlugin import PngImageFile
 
 from showtell.core.image_exif import OrientationOnly
-from showtell.core.image_guards import too_large, unsupported
-from showtell.errors import BadImage
+from showtell.core.image_guards import damaged, too_large, unsupported
 
 MAX_CHUNKS: Final = 65_536
 MAX_METADATA_BYTES: Final = 1 << 20
@@ -97,7 +96,7 @@ def check_png(file: BinaryIO) -> None:
         if name == b"CgBI":
             raise unsupported("a PNG of Apple's own kind (CgBI)", "PNG; convert it with Xcode's pngcrush")
         if name == b"IHDR" and size != 13:
-            raise BadImage("truncated", f"PNG, damaged: found a header of {size} bytes; expected 13")
+            raise damaged(f"PNG, damaged: found a header of {size} bytes; expected 13")
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

@@ -17,8 +17,7 @@ from PIL import Image, ImageFile, TiffImagePlugin, _imaging
 
 from showtell.core.image_exif import EXIF_ORIENTATION, OrientationOnly
 from showtell.core.image_grey import grey_to_8bit
-from showtell.core.image_guards import SLACK_BYTES, too_large, unsupported
-from showtell.errors import BadImage
+from showtell.core.image_guards import SLACK_BYTES, damaged, too_large, unsupported
 
 MAX_TIFF_ENTRIES: Final = 1000
 """Entries of a directory."""
@@ -82,12 +81,15 @@ class Tiff(OrientationOnly, TiffImagePlugin.TiffImageFile):
         if compression not in TiffImagePlugin.COMPRESSION_INFO or not _is_configured(compression):
             raise unsupported(f"a TIFF compressed with {_COMPRESSIONS.get(compression, compression)}", _EXPECTED)
         if _STRIPS not in tags and _TILES not in tags:
-            raise BadImage("truncated", "TIFF, damaged or cut off: found no place of its pixels")
+            raise damaged("TIFF, damaged or cut off: found no place of its pixels")
         bits, samples = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (1,))
         is_separate = tags.get(_PLANES) == _SEPARATE_PLANES
         if is_separate and compression == 1 and bits[0] != 8:
             # Pillow would take the planes for 8 bits; it leaves all but uncompressed ones to libtiff.
             tags[_COMPRESSION] = _OTHER_UNCOMPRESSED
+        colours = tags.get(_COLOURS, ())
+        if colours and max(colours) < 256:  # of 8 bits, as some programs write them; Pillow would make them black
+            tags[_COLOURS] = tuple(257 * colour for colour in colours)
         try:
             super()._setup()
         except IndexError as error:
@@ -170,7 +172,7 @@ def check_tiff(file: BinaryIO) -> None:
     entries = int.from_bytes(file.read(8 if big else 2), "little" if order == "<" else "big")
     listed = file.read(min(entries, MAX_TIFF_ENTRIES + 1) * entry.size)
     if len(listed) < min(entries, MAX_TIFF_ENTRIES + 1) * entry.size:
-        raise BadImage("truncated", "TIFF, damaged or cut off: its directory is not complete")
+        raise damaged("TIFF, damaged or cut off: its directory is not complete")
     if len(listed) > MAX_TIFF_ENTRIES * entry.size:
         raise too_large(f"{entries} entries in the directory of a TIFF", f"{MAX_TIFF_ENTRIES}")
     copied, sides = 0, dict.fromkeys((_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT), 0)
@@ -178,7 +180,7 @@ def check_tiff(file: BinaryIO) -> None:
         size = count * _TIFF_SIZES.get(kind, 0)
         start = struct.unpack(order + number, value)[0] if size > inline else 0
         if start + size > length and tag in (_STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES, _BITS):
-            raise BadImage("truncated", f"TIFF, damaged or cut off: entry {tag} lies behind the end")
+            raise damaged(f"TIFF, damaged or cut off: entry {tag} lies behind the end")
         # Other values that lie beyond the end are not read.
         available = min(size, max(length - start, 0))
         copied += available if size > inline else 0

@@ -74,7 +74,7 @@ def _advised_path(error: BadImage, path: str) -> BadImage:
     if not path:
         return BadImage("missing", "found an empty path; expected the path of a photo")
     if error.code == "missing" and path.startswith("~"):
-        return BadImage("missing", f"{error.detail}; ~ is not expanded here: give os.path.expanduser(path)")
+        return BadImage("missing", f"{error.detail}; ~ is not expanded here: give the path as of os.path.expanduser")
     if os.path.isdir(path):  # noqa: PTH112 (a Path of "a\0b" raises)
         return BadImage("unreadable", "found a folder; expected a file: give caption_many the files in it")
     return error

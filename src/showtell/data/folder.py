@@ -41,6 +41,10 @@ def read_folder(location: str, languages: Sequence[str], omissions: Omissions | 
     samples = samples_from_rows(rows, languages, root, omissions=omissions, split_of=splits)
     splits.check(root)
     if files.metadata:
+        not_read = set(files.not_read)  # as with sidecars; `omissions` has them
+        samples = [sample for sample in samples if sample.image not in not_read]
+        if not samples:
+            raise _no_images(root, files)
         named = {sample.image for sample in samples}
         tables = ", ".join(relative_name(root, table) for table in files.metadata[:3])
         texts = {text.with_suffix("") for text in files.texts}
@@ -66,8 +70,7 @@ def _metadata_rows(files: FolderFiles, omissions: Omissions) -> Iterator[Row]:
 
 def _sidecar_rows(root: Path, files: FolderFiles, omissions: Omissions) -> Iterator[Row]:
     if not files.photos:
-        of_others = f" but {len(files.not_read)} of a format that is not read" if files.not_read else ""
-        raise BadData(root, f"no images{of_others}", f"files such as dog.jpg with dog.txt, or {' or '.join(METADATA)}")
+        raise _no_images(root, files)
     sidecars, unmatched = match_sidecars(files.photos, files.texts)
     _, unmatched = match_sidecars(files.not_read, unmatched)
     empty: list[Path] = []
@@ -88,6 +91,11 @@ def _sidecar_rows(root: Path, files: FolderFiles, omissions: Omissions) -> Itera
             omissions.skip("other file")
         else:
             omissions.add(NO_PHOTO, relative_name(root, text), f"captions of no photo: no image {text.stem} beside it")
+
+
+def _no_images(root: Path, files: FolderFiles) -> BadData:
+    of_others = f" but {len(files.not_read)} of a format that is not read" if files.not_read else ""
+    return BadData(root, f"no images{of_others}", f"files such as dog.jpg with dog.txt, or {' or '.join(METADATA)}")
 
 
 def _no_captions(root: Path, files: FolderFiles, unmatched: Sequence[Path], empty: Sequence[Path]) -> BadData:

@@ -188,7 +188,8 @@ class Fetcher:
 
     def _check_size(self, count: int) -> None:
         if count > self.max_bytes:
-            raise BadImage("too_large", f"found more than {self.max_bytes / 2**20:.3g} MiB, which is the limit")
+            limit = f"{self.max_bytes / 2**20:.3g} MiB"
+            raise BadImage("too_large", f"found more than {limit}; expected at most that; make it smaller")
 
 
 class _HTTPResponse(http.client.HTTPResponse):

@@ -20,7 +20,7 @@ _URL_ESCAPES: Final = {"%2b": "+", "%2f": "/", "%3d": "=", "%0a": "", "%0d": "",
 times the memory of a text of nothing but escapes."""
 _WHITESPACE: Final = b" \t\r\n\v\f"
 _STANDARD_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
-_UNKNOWN: Final = re.compile(r"[^A-Za-z0-9+/_=\s-]")
+_UNKNOWN: Final = re.compile(r"[^A-Za-z0-9+/_=\s-]", re.ASCII)
 
 
 def decode_base64(text: str) -> bytes:
