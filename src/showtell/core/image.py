@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO, TextIOBase, UnsupportedOperation
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias, cast
 
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
 from showtell.core.image_exif import EXIF_ORIENTATION
+from showtell.core.image_file import check_bytes, one_line, open_file, read_file
 from showtell.core.image_grey import grey_to_8bit
 from showtell.core.image_guards import damaged
 from showtell.core.image_jpeg import Jpeg
@@ -128,12 +128,12 @@ def load_image(
         source = file
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        with _open_file(path, max_bytes) as file:
+        with open_file(path, max_bytes) as file:
             return _decode(file, max_pixels, min_side, hint_size, path)
     if hasattr(source, "read"):
-        source = _read_file(cast(BinaryIO, source), max_bytes)
+        source = read_file(cast(BinaryIO, source), max_bytes)
     if isinstance(source, bytes | bytearray):
-        _check_bytes(len(source), max_bytes)
+        check_bytes(len(source), max_bytes)
         return _decode(BytesIO(source), max_pixels, min_side, hint_size, None)
     if callable(source):
         return load_image(
@@ -169,69 +169,7 @@ def _call_source(source: Callable[[], ImageSource]) -> ImageSource:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadImage("missing", f"no such file: {error.filename}") from error
     except OSError as error:
-        raise BadImage("unreadable", error.strerror or _one_line(error)) from error
-
-
-def _open_file(path: Path, max_bytes: int) -> BinaryIO:
-    try:
-        status = path.stat()
-        # Opening a named pipe would wait for a writer that may never come.
-        if not stat.S_ISREG(status.st_mode):
-            found = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or pipe"
-            raise BadImage("unreadable", f"found {found}; expected a file")
-        _check_bytes(status.st_size, max_bytes)
-        return path.open("rb")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise BadImage("missing", "no such file") from error
-    except OSError as error:
-        raise BadImage("unreadable", error.strerror or str(error)) from error
-    except ValueError as error:  # a NUL or a lone surrogate in the name: no file can be called that
-        raise BadImage("missing", "no file can have this name") from error
-
-
-def _read_file(file: BinaryIO, max_bytes: int) -> bytes:
-    """From its start, and its position stays; one that has none (a pipe, a download) from where it is."""
-    if getattr(file, "closed", False) is True:
-        raise BadImage("unreadable", "the file is closed; expected an open one")
-    if isinstance(file, TextIOBase):
-        raise BadImage("unreadable", "the file is opened in text mode; expected binary mode: open(path, 'rb')")
-    try:
-        try:
-            position = file.tell()
-            file.seek(0)
-        except (OSError, AttributeError):
-            return _read_all(file, max_bytes)
-        try:
-            return _read_all(file, max_bytes)
-        finally:
-            file.seek(position)
-    except (BadImage, MemoryError):
-        raise
-    except UnsupportedOperation as error:
-        raise BadImage("unreadable", "the file is opened for writing only; expected open(path, 'rb')") from error
-    except Exception as error:  # a download, an archive's member: each kind of file has errors of its own
-        raise BadImage("unreadable", _one_line(error) or type(error).__name__) from error
-
-
-def _read_all(file: BinaryIO, max_bytes: int) -> bytes:
-    """At most `max_bytes` and one more."""
-    data = bytearray()
-    while len(data) <= max_bytes:
-        part = file.read(max_bytes + 1 - len(data))  # unbuffered ones give a part of it
-        if not isinstance(part, bytes):
-            raise BadImage("unreadable", f"reading gave {type(part).__name__}; expected a file opened in binary mode")
-        if not part:
-            break
-        data += part
-    return bytes(data)
-
-
-def _check_bytes(count: int, max_bytes: int) -> None:
-    if count == 0:
-        raise BadImage("empty", "found 0 bytes; expected an image")
-    if count > max_bytes:
-        limit = f"{max_bytes / 2**20:.3g} MiB"
-        raise BadImage("too_large", f"found more than {limit}; expected at most that; save it smaller")
+        raise BadImage("unreadable", error.strerror or one_line(error)) from error
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, min_side: int) -> None:
@@ -362,20 +300,16 @@ def _translated_errors(what: str) -> Iterator[None]:
     try:
         yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImage("too_large", f"{what}: {_one_line(error)}") from error
+        raise BadImage("too_large", f"{what}: {one_line(error)}") from error
     except _PILLOW_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise BadImage("unreadable", error.strerror or str(error)) from error
         if re.search(r"data too large|too much memory", str(error), re.IGNORECASE):
-            raise BadImage("too_large", f"{what}: {_one_line(error)}") from error
+            raise BadImage("too_large", f"{what}: {one_line(error)}") from error
         if re.search(r"unsupported|not supported|unknown|not available", str(error), re.IGNORECASE):
-            detail = f"{_one_line(error)}; save it again as JPEG or PNG"
+            detail = f"{one_line(error)}; save it again as JPEG or PNG"
             raise BadImage("unsupported", f"{what} of a kind that is not decoded: {detail}") from error
         # Where a header should be and is not, the message would be about Python's code.
         is_of_code = isinstance(error, AssertionError | LookupError | struct.error)
-        detail = "its header is not complete" if is_of_code else _one_line(error)
+        detail = "its header is not complete" if is_of_code else one_line(error)
         raise damaged(f"{what}, damaged or cut off: {detail}") from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
