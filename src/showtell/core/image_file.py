@@ -29,8 +29,8 @@ def open_file(path: Path, max_bytes: int) -> BinaryIO:
 
 
 def read_file(file: BinaryIO, max_bytes: int) -> bytes:
-    """The bytes of an open file, from its start; its position stays. One that has none (a pipe, a download) is read from
-    where it is. At most `max_bytes` and one more. Raises BadImage when it cannot be read."""
+    """The bytes of an open file, from its start; its position stays. One that has none (a pipe, a download) is read
+    from where it is. At most `max_bytes` and one more. Raises BadImage when it cannot be read."""
     if getattr(file, "closed", False) is True:
         raise BadImage("unreadable", "the file is closed; expected an open one")
     if isinstance(file, TextIOBase):
