@@ -89,7 +89,7 @@ def test_what_is_left_out_has_a_line_and_a_count(tmp_path: Path) -> None:
     assert [line.partition(": ")[0] for line in others] == [r"train/\u001b[31m.png", "train/bare.png", "train/lost.txt"]
     assert done.stderr == (
         "2 images checked; left out: 1 picture of a format that is not read (train/c.jxl), 2 photos without captions "
-        r"('train/\x1b[31m.png', train/bare.png), 1 file with captions of no photo (train/lost.txt); "
+        r"(train/\u001b[31m.png, train/bare.png), 1 file with captions of no photo (train/lost.txt); "
         "skipped: 1 other file\n"
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.counting import assert_linear
 
+from showtell.data.omissions import Omissions
 from showtell.data.rows import split_from_hash
 from showtell.data.tables import read_csv, read_jsonl
 from showtell.errors import BadData, MissingImages
@@ -117,9 +118,8 @@ def test_jsonl_with_caption_or_captions(write) -> None:
         ('{"image": "a.jpg", "caption": "A dog", "captions": []}', "the keys 'image', 'caption', 'captions'"),
         ("{}", "no keys"),
         ('{"image": "a.jpg", "captions": "A dog"}', "captions 'A dog'; expected a list"),
-        ('{"image": "a.jpg", "captions": []}', r"captions \[\]; expected a list"),
-        ('{"image": "a.jpg", "captions": ["A dog", " "]}', "an empty caption"),
-        ('{"image": "a.jpg", "caption": null}', "caption null; expected text"),
+        ('{"image": null, "caption": "A dog"}', "image null; expected text"),
+        ('{"image": "a.jpg", "captions": ["A dog", 7]}', "caption 7; expected text"),
         ('{"image": 7, "caption": "A dog"}', "image 7; expected text"),
         ('{"image": "no.jpg", "caption": "A dog"}', "captions of 'no.jpg', but no file"),
         ('{"image": "a.jpg", "caption": "A dog", "split": "all"}', "the split 'all'"),
@@ -129,6 +129,18 @@ def test_jsonl_errors_name_file_and_line(write, line: str, message: str) -> None
     file = write("t.jsonl", '{"image": "b.jpg", "caption": "A cat", "split": "train"}\n\n' + line + "\n")
     with pytest.raises(BadData, match=rf"t\.jsonl, line 3: found {message}"):
         read_jsonl(str(file), ("en",))
+
+
+@pytest.mark.parametrize("empty", ['"caption": null', '"caption": " "', '"captions": []', '"captions": ["", null]'])
+def test_jsonl_rows_without_a_caption_are_left_out_and_named(write, empty: str) -> None:
+    """As `showtell caption --output` writes them for photos that could not be read."""
+    row = f'{{"image": "a.jpg", {empty}, "split": null, "language": null}}\n'
+    file = write("t.jsonl", row + '{"image": "b.jpg", "captions": ["A cat", null], "split": "train"}\n')
+    omissions = Omissions()
+    assert [(s.name, s.captions) for s in read_jsonl(str(file), ("en",), omissions)] == [("b.jpg", ("A cat",))]
+    assert "t.jsonl, line 1: no caption of a.jpg" in omissions.lines()
+    with pytest.raises(BadData, match=r"t\.jsonl, line 1: found an empty caption"):
+        read_jsonl(str(write("t.jsonl", row)), ("en",))
 
 
 @pytest.mark.parametrize("read", [read_csv, read_jsonl])

@@ -65,7 +65,8 @@ def _metadata_rows(files: FolderFiles, omissions: Omissions) -> Iterator[Row]:
         if table.parent in seen:
             raise BadData(table, f"{seen[table.parent].name} beside it", "one of them; remove the other")
         seen[table.parent] = table
-        yield from jsonl_rows(table) if table.suffix.lower() == ".jsonl" else csv_rows(table, omissions)
+        read = jsonl_rows if table.suffix.lower() == ".jsonl" else csv_rows
+        yield from read(table, omissions)
 
 
 def _sidecar_rows(root: Path, files: FolderFiles, omissions: Omissions) -> Iterator[Row]:

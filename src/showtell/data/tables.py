@@ -55,14 +55,39 @@ def read_csv(location: str, languages: Sequence[str], omissions: Omissions | Non
 def read_jsonl(location: str, languages: Sequence[str], omissions: Omissions | None = None) -> list[Sample]:
     """Raises BadData with file and line for what cannot be read, and for images that do not exist."""
     path = expand_path(location).absolute()
-    samples = samples_from_rows(jsonl_rows(path), languages, path, omissions=omissions)
+    samples = samples_from_rows(jsonl_rows(path, omissions), languages, path, omissions=omissions)
     return _with_unnamed(samples, path, path.parent, omissions)
 
 
 def csv_rows(path: Path, omissions: Omissions | None = None) -> Iterator[Row]:
-    """Raises BadData for a missing column, a row of another length, a broken quotation, a table in which every caption
-    is blank, and as `_row`."""
+    """Raises BadData for a missing column, a row of another length, a broken quotation, and as `_row` and
+    `_captioned`."""
+    return _captioned(_all_csv_rows(path), path, omissions)
+
+
+def jsonl_rows(path: Path, omissions: Omissions | None = None) -> Iterator[Row]:
+    """A value null is as good as no value. Raises BadData for what is no JSON object, for missing keys, and as `_row`
+    and `_captioned`."""
+    return _captioned(_all_jsonl_rows(path), path, omissions)
+
+
+def _captioned(rows: Iterable[Row], path: Path, omissions: Omissions | None) -> Iterator[Row]:
+    """The rows with captions; others, such as those of photos that `showtell caption` could not read, go to
+    `omissions`. Raises BadData for a table in which no row has any."""
     blank, is_blank = 0, True
+    for row in rows:
+        if row.captions:
+            is_blank = False
+            yield row
+        else:
+            blank = blank or row.line
+            if omissions is not None:
+                omissions.add(BLANK_ROW, f"{path.name}, line {row.line}", f"no caption of {row.image}")
+    if blank and is_blank:
+        raise BadData(path, "an empty caption", "text", blank)
+
+
+def _all_csv_rows(path: Path) -> Iterator[Row]:
     for line, cells in table_cells(path, read_text(path), _csv_columns):
         texts = [cells[column] for column in ("caption", "captions") if column in cells]
         numbered = [cells[column] for column in numbered_captions(cells)]
@@ -70,29 +95,20 @@ def csv_rows(path: Path, omissions: Omissions | None = None) -> Iterator[Row]:
         rest: dict[str, Any] = {column: cells[column] for column in ("image", "split", "language") if column in cells}
         # Photos may have fewer captions than the table has columns for them.
         others = [caption for caption in numbered[0 if texts else 1 :] if caption]
-        row = _row(path, line, {**rest, "captions": [caption for caption in (*captions, *others) if caption.strip()]})
-        if row.captions:
-            is_blank = False
-            yield row
-        else:
-            blank = blank or line
-            if omissions is not None:
-                omissions.add(BLANK_ROW, f"{path.name}, line {line}", f"no caption of {row.image}")
-    if blank and is_blank:
-        raise BadData(path, "an empty caption", "text", blank)
+        yield _row(path, line, {**rest, "captions": [caption for caption in (*captions, *others) if caption.strip()]})
 
 
-def jsonl_rows(path: Path) -> Iterator[Row]:
-    """Raises BadData for what is no JSON object, for missing keys, and as `_row`."""
+def _all_jsonl_rows(path: Path) -> Iterator[Row]:
     for line, value in json_objects(path, read_text(path)):
         names = {role: columns_of(role, list(value)) for role in ("image", "caption", "captions", "split", "language")}
         # Of several names for the image the plainest counts.
         if not names["image"] or len(names["caption"]) > 1 or bool(names["caption"]) == bool(names["captions"]):
             raise BadData(path, _quoted_names("key", value), "image, and either caption or captions", line)
-        row = _row(path, line, {role: value[found[0]] for role, found in names.items() if found})
-        if not row.captions:
-            raise BadData(path, "captions []", "a list of captions", line)
-        yield row
+        cells = {role: value[found[0]] for role, found in names.items() if found and value[found[0]] is not None}
+        captions = cells.get("captions", [cells.get("caption")])
+        if isinstance(captions, list):
+            captions = [text for text in captions if text is not None and str(text).strip()]
+        yield _row(path, line, {**cells, "captions": captions})
 
 
 def _image_folder(path: Path, rows: Sequence[Row]) -> Path:
@@ -144,7 +160,7 @@ def _csv_columns(path: Path, header: list[str], line: int) -> list[str]:
 
 def _row(path: Path, line: int, cells: Mapping[str, Any]) -> Row:
     """Raises BadData for cells that are empty or no text, and for an unknown split."""
-    captions = cells["captions"] if "captions" in cells else [cells["caption"]]
+    captions = cells["captions"]
     if not isinstance(captions, list):
         raise BadData(path, f"captions {captions!r}", "a list of captions", line)
     split = _text(path, line, cells, "split")
@@ -153,7 +169,7 @@ def _row(path: Path, line: int, cells: Mapping[str, Any]) -> Row:
     return Row(
         file=path,
         line=line,
-        image=_text(path, line, cells, "image") or "",
+        image=_nonempty_text(path, line, "image", cells.get("image")),
         captions=tuple(_nonempty_text(path, line, "caption", caption) for caption in captions),
         split=None if split is None else SPLITS[split.lower()],
         language=_text(path, line, cells, "language"),
