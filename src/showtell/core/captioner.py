@@ -327,8 +327,8 @@ class Captioner:
     def _language(self, language: str | None) -> str:
         if language is None:
             return self.languages[0]
-        tag = lenient_tag(language)
-        if tag not in self.languages:
+        tag = lenient_tag(language) if isinstance(language, str) else None
+        if tag is None or tag not in self.languages:
             raise BadConfig(f"found language {language!r}; this model writes {', '.join(self.languages)}")
         return tag
 
