@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 from PIL import Image
-from tests.serve.page_window import Page, Running, a_photo
+from tests.serve.page_window import Page, Running, a_photo, isolated, named
 
 from showtell.serve.page import accepted_files
 
@@ -51,7 +51,7 @@ def test_the_photo_among_dropped_files_is_known_by_its_suffix(visit: Callable[..
     window = visit()
     drop(window, ("notes.txt", b"hello", "text/plain"), ("SCAN.TIF", encoded("TIFF"), ""))
     assert window.captioned() == ["two", "dogs", "run"]
-    assert window.page.inner_text(".file-note") == "One of 2 files was taken: SCAN.TIF."
+    assert window.page.inner_text(".file-note") == f"One of 2 files was taken: {isolated('SCAN.TIF')}."
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_format_that_is_refused_says_what_to_do_and_shows_no_broken_image(visi
     window.choose(b"8BPS\0\1" + bytes(100), "layers.psd")
     alert = window.page.get_by_role("alert")
     alert.wait_for()
-    expected = "layers.psd: Images of this kind are not read here. Save it as JPEG or PNG, and try that."
+    expected = named("layers.psd", "Images of this kind are not read here. Save it as JPEG or PNG, and try that.")
     assert alert.locator("p").inner_text() == expected
     assert window.page.is_hidden(".image") and window.page.is_visible(".drop-zone")
     window.choose(SVG, "drawing.svg")  # the browser can show it, the model cannot read it
