@@ -78,7 +78,7 @@ def test_a_format_that_is_refused_says_what_to_do_and_shows_no_broken_image(visi
     assert alert.locator("p").inner_text() == expected
     assert window.page.is_hidden(".image") and window.page.is_visible(".drop-zone")
     window.choose(SVG, "drawing.svg")  # the browser can show it, the model cannot read it
-    window.page.wait_for_function("() => document.querySelector('.error bdi').textContent === 'drawing.svg'")
+    alert.get_by_text("drawing.svg").wait_for()
     assert window.page.is_hidden(".image") and window.page.is_visible(".drop-zone")
 
 
