@@ -97,3 +97,14 @@ def browser(browser_server: str) -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         yield playwright.chromium.connect(browser_server)
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Files of at most 3,000 bytes: the system then refuses a write in the middle, as a full disk does."""
+    import resource  # not on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

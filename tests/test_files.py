@@ -1,11 +1,10 @@
 import contextlib
 import hashlib
 import os
-import resource
 import stat
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -120,15 +119,6 @@ def test_a_pipe_and_a_device_are_written_and_stay(tmp_path: Path) -> None:
     write_text(Path("/dev/null"), "a report")
     assert Path("/dev/null").is_char_device()
     assert not list(Path(tempfile.gettempdir()).glob(".null.*.part"))
-
-
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """Files of at most 3,000 bytes: the system then refuses a write in the middle, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def _text(path: Path) -> None:

@@ -111,7 +111,7 @@ def check_file(path: str) -> bool:
         return True  # where it is not decoded, loading it says so
     what = by_suffix.name if by_suffix else _media_type(PurePath(path).suffix.lower())
     if what and head:
-        raise BadImage("unsupported", f"found {what}, by its name; {expected_formats()}")
+        raise BadImage("unsupported", f"found {what}, by its name; {expected_formats()}; convert it")
     return bool(what)
 
 

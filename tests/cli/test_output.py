@@ -4,10 +4,8 @@ import csv
 import errno
 import json
 import os
-import resource
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,15 +32,6 @@ def images(path: Path) -> list[str]:
         with path.open(encoding="utf-8", newline="") as file:
             return [line["image"] for line in csv.DictReader(file)]
     return [json.loads(line)["image"] for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """Files of at most 3,000 bytes: the system then refuses a write in the middle, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_jsonl_has_a_line_per_row_and_every_name_exactly(tmp_path: Path) -> None:

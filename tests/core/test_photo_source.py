@@ -90,7 +90,7 @@ def test_a_file_with_the_name_of_a_url_is_a_file(
     (tmp_path / "http:" / "host").mkdir(parents=True)
     (tmp_path / "http:" / "host" / "a.jpg").write_bytes(DOG.read_bytes())
     monkeypatch.chdir(tmp_path)
-    captioner.preprocess("http://host/a.jpg")
+    assert np.array_equal(captioner.preprocess("http://host/a.jpg"), captioner.preprocess(DOG))
 
 
 # --- PIL images
@@ -135,7 +135,8 @@ def test_a_closed_image(captioner: Captioner, make: Callable[[], Image.Image]) -
 def test_an_image_loaded_in_its_block_is_not_closed(captioner: Captioner) -> None:
     with Image.open(DOG) as image:
         image.load()
-    captioner.preprocess(image)
+    decoded_whole = captioner.preprocess(np.asarray(image))
+    assert np.array_equal(captioner.preprocess(image), decoded_whole)
 
 
 def test_a_damaged_image_is_not_called_closed(captioner: Captioner) -> None:

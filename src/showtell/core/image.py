@@ -226,7 +226,7 @@ def _detect_format(head: bytes, name: Path | None) -> ImageFormat:
         found = f"found {known}" if known else f"the file begins with {head[:12]!r}; {expected_formats()}"
         raise BadImage("not_an_image", found)
     if not image_format.is_decoded:
-        raise BadImage("unsupported", f"found {image_format.name}; {expected_formats()}")
+        raise BadImage("unsupported", f"found {image_format.name}; {expected_formats()}; convert it")
     return image_format
 
 

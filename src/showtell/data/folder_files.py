@@ -84,7 +84,7 @@ def _why_not_read(path: Path) -> str | None:
         with path.open("rb") as file:
             image_format = format_of_bytes(file.read(SIGNATURE_BYTES), path)
     except (BadImage, OSError) as error:
-        return f"{error}; convert it" if isinstance(error, BadImage) else f"unreadable: {error.strerror}"
+        return str(error) if isinstance(error, BadImage) else f"unreadable: {error.strerror}"
     if image_format is not None and image_format.is_decoded:
         return None
     return not_read_detail(path) if image_format is None else f"unsupported: found {image_format.name}; {CONVERT}"
