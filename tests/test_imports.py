@@ -27,6 +27,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"numpy", "torch", "lightning", "safetensors", "sklearn", "tokenizers", "spacy", "PIL", "filelock"},
     ),
     "export": ({"core", "nets", "train"}, {"numpy", "torch", "onnx", "onnxscript", "safetensors", "PIL"}),
+    "hub": (
+        {"core", "nets", "export"},
+        {"numpy", "torch", "PIL", "safetensors", "tokenizers", "transformers", "huggingface_hub"},
+    ),
     "metrics": (set(), {"numpy", "pycocoevalcap"}),
     "view": ({"core"}, {"numpy", "PIL", "matplotlib", "bidi", "arabic_reshaper"}),
     "fetch": (set(), set()),
@@ -46,7 +50,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "recipes": (set(), set()),
     "cli": (
-        {"data", "core", "nets", "train", "export", "metrics", "view", "fetch", "serve", "recipes", "cli"},
+        {"data", "core", "nets", "hub", "train", "export", "metrics", "view", "fetch", "serve", "recipes", "cli"},
         {"typer", "rich", "PIL"},
     ),
 }
@@ -82,7 +86,7 @@ def test_a_room_imports_only_what_the_table_allows(room: str, file: Path) -> Non
 
 def test_every_folder_of_the_package_is_a_room_of_the_table() -> None:
     folders = {p.parent.relative_to(SOURCE).parts[0] for p in SOURCE.rglob("*.py") if p.parent != SOURCE}
-    assert folders - {"languages"} == set(ROOMS)  # the one shared module that is a folder
+    assert folders - {"languages", "settings"} == set(ROOMS)  # shared modules that are folders
 
 
 def test_languages_import_only_each_other() -> None:
@@ -90,6 +94,13 @@ def test_languages_import_only_each_other() -> None:
         for module in imports(file):
             top = module.partition(".")[0]
             assert module.startswith("showtell.languages") or top in {*sys.stdlib_module_names, "yaml"}, file
+
+
+def test_settings_import_only_each_other_and_languages() -> None:
+    for file in sorted((SOURCE / "settings").glob("*.py")):
+        for module in imports(file):
+            ours = module.startswith(("showtell.settings", "showtell.languages"))
+            assert ours or module.partition(".")[0] in {*sys.stdlib_module_names, "pydantic"}, file
 
 
 def test_only_one_file_knows_onnx_runtime() -> None:

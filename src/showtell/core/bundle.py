@@ -26,7 +26,7 @@ from showtell.core.no_bundle import what_it_is
 from showtell.core.tokenizer import Tokenizer
 from showtell.errors import OUTPUT_ERRNOS, BadBundle, OutputError
 from showtell.files import sha256, write_text
-from showtell.settings import DecodeSettings, Language, PixelSettings
+from showtell.settings import DecodeSettings, ImportedText, Language, PixelSettings
 
 FORMAT = 2
 """Format 1 had other names of settings."""
@@ -58,7 +58,13 @@ class Manifest(BaseModel):
     pixels: PixelSettings
     decode: DecodeSettings
     model: dict[str, Any]
-    """The recipe's `model` section, for information only."""
+    """The recipe's `model` section."""
+    prefix_regions: int = 0
+    """Regions before those of the grid, such as a class token."""
+    imported_text: ImportedText | None = None
+    """Of an imported model, whose tokenizer is its own; None: the tokenizer is ours."""
+    source: dict[str, Any] = {}
+    """Where an imported model comes from: id, revision, licence, family, and how it was checked."""
     files: dict[str, FileRecord]
     calibration: dict[str, Calibration] = {}
     """By language, where `showtell calibrate` has been run; see `core/confidence`."""

@@ -34,9 +34,7 @@ class TextSettings(Settings):
         description="letters: spaCy's words, rare ones split into letters; bpe: byte-pair encoding; imported: the "
         "tokenizer of an imported model",
     )
-    imported: ImportedText | None = Field(
-        None, description="kind imported: set from the model that training starts from"
-    )
+    imported: ImportedText | None = Field(None, description="kind imported: taken from train.start_from")
     min_frequency: int = Field(3, ge=1, description="rarer words of train become <unk>, or letters")
     vocab_size: int | None = Field(None, ge=8, description="largest vocabulary; the most frequent words are kept")
     splits: Literal["train", "all"] = Field("train", description="splits whose captions the vocabulary is built from")

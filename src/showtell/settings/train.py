@@ -32,9 +32,9 @@ class TrainSettings(Settings):
     lora_rank: int = Field(
         0,
         ge=0,
-        description="train low-rank adapters of this rank on the decoder's linear layers instead of them; 0: off",
+        description="rank of adapters that are trained instead of the decoder's linear layers; 0: off",
     )
-    lora_alpha: float = Field(16.0, gt=0, description="adapters are scaled by lora_alpha / lora_rank (Hu et al. 2021)")
+    lora_alpha: float = Field(16.0, gt=0, description="adapters are scaled by lora_alpha / lora_rank (Hu et al. 2022)")
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(64, ge=1, description="images per step; all captions of an image are used together")
     accumulate_grad_batches: int = Field(
