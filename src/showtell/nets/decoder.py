@@ -7,7 +7,7 @@ decoder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -57,7 +57,7 @@ class Sizes(NamedTuple):
 class Decoder(nn.Module):
     """Base of all decoders."""
 
-    cache_axes: ClassVar[dict[str, tuple[int, ...]]] = {}
+    cache_axes: Mapping[str, tuple[int, ...]] = {}
     """The dimensions of each state tensor that grow with the number of tokens."""
     compiled_method: ClassVar[Literal["forward", "decode_step"]] = "decode_step"
     """The method that torch.compile speeds up most (see `train/compilation`)."""

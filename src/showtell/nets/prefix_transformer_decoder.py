@@ -41,30 +41,28 @@ class PrefixTransformerDecoder(TransformerBase):
         return cls(settings, sizes.channels, sizes.regions, sizes.vocab_size, sizes.max_length)
 
     def encode_memory(self, regions: Tensor) -> Tensors:
-        """[B, S, C] -> keys and values [B, layers, heads, S, d]."""
+        """[B, S, C] -> for each layer its keys and values [B, heads, S, d]."""
         x = self.embed_regions(regions)
-        keys, values = [], []
-        for layer in self._layers:
+        memory: Tensors = {}
+        for i, layer in enumerate(self._layers):
             q, k, v = layer.project(x)
-            keys.append(k)
-            values.append(v)
-            if len(keys) < len(self.layers):  # tokens see the last layer's keys and values, nobody its output
+            memory[f"keys.{i}"], memory[f"values.{i}"] = k, v
+            if i + 1 < len(self.layers):  # tokens see the last layer's keys and values, nobody its output
                 attended, _ = dot_product_attention(q, k, v, dropout=layer.attention_dropout)
                 x = layer.feed_forward(layer.add_attended(x, attended))
-        return {"keys": torch.stack(keys, 1), "values": torch.stack(values, 1)}
+        return memory
 
     def decode_step(self, tokens: Tensor, memory: Tensors, state: Tensors) -> StepOutput:
-        x = self.embed_tokens(tokens, state["past_keys"].shape[4]).unsqueeze(2)  # [B, K, 1, D]
-        keys, values = [], []
+        x = self.embed_tokens(tokens, state["past_keys.0"].shape[3]).unsqueeze(2)  # [B, K, 1, D]
+        cache: Tensors = {}
         for i, layer in enumerate(self._layers):
             q, k, v = layer.project(x)  # [B, K, heads, 1, d]
-            keys.append(torch.cat([state["past_keys"][:, :, i], k], 3))
-            values.append(torch.cat([state["past_values"][:, :, i], v], 3))
-            image = memory["keys"][:, i], memory["values"][:, i]
-            attended, weights = prefixed_attention(q, *image, keys[-1], values[-1], dropout=layer.attention_dropout)
+            keys = cache[f"past_keys.{i}"] = torch.cat([state[f"past_keys.{i}"], k], 3)
+            values = cache[f"past_values.{i}"] = torch.cat([state[f"past_values.{i}"], v], 3)
+            image = memory[f"keys.{i}"], memory[f"values.{i}"]
+            attended, weights = prefixed_attention(q, *image, keys, values, dropout=layer.attention_dropout)
             x = layer.feed_forward(layer.add_attended(x, attended))
-        state = {"past_keys": torch.stack(keys, 2), "past_values": torch.stack(values, 2)}
-        return StepOutput(self.norm(x.squeeze(2)), state, weights.mean(2).squeeze(2))
+        return StepOutput(self.norm(x.squeeze(2)), cache, weights.mean(2).squeeze(2))
 
     def forward(self, tokens: Tensor, memory: Tensors) -> DecoderOutput:
         length = tokens.shape[2]
@@ -72,7 +70,7 @@ class PrefixTransformerDecoder(TransformerBase):
         causal = torch.ones(length, length, dtype=torch.bool, device=tokens.device).tril()
         for i, layer in enumerate(self._layers):
             q, k, v = layer.project(x)  # [B, N, heads, T, d]
-            image = memory["keys"][:, i], memory["values"][:, i]
+            image = memory[f"keys.{i}"], memory[f"values.{i}"]
             attended, weights = prefixed_attention(q, *image, k, v, causal, layer.attention_dropout)
             x = layer.feed_forward(layer.add_attended(x, attended))
         return DecoderOutput(self.norm(x), weights.mean(2))

@@ -22,7 +22,6 @@ class TransformerBase(Decoder):
     """A subclass's constructor calls `_add_regions`, `_add_tokens` and `_add_output` with its layers in between. Their
     order is that of the parameters, which a resumed optimiser counts on, and of the random numbers at the beginning."""
 
-    cache_axes: ClassVar[dict[str, tuple[int, ...]]] = {"past_keys": (4,), "past_values": (4,)}
     compiled_method: ClassVar[Literal["forward", "decode_step"]] = "forward"
     position_embedding: Tensor
     region_position_embedding: Tensor
@@ -31,6 +30,8 @@ class TransformerBase(Decoder):
         """Raises BadConfig for settings that contradict each other, the encoder or the longest sequence."""
         super().__init__()
         self.settings = settings
+        names = (f"{kind}.{i}" for i in range(settings.layers) for kind in ("past_keys", "past_values"))
+        self.cache_axes = dict.fromkeys(names, (3,))
         self.positions = _positions(settings, max_length)
         _check_widths(settings, channels)
         self.dropout = nn.Dropout(settings.dropout)
@@ -51,10 +52,9 @@ class TransformerBase(Decoder):
         return dropped
 
     def init_state(self, memory: Tensors) -> Tensors:
-        """An empty cache: [B, 1, layers, heads, 0, d]."""
-        batch, layers, heads, _, d = memory["keys"].shape
-        empty = memory["keys"].new_zeros(batch, 1, layers, heads, 0, d)
-        return {"past_keys": empty, "past_values": empty}
+        """An empty cache: for each layer keys and values [B, 1, heads, 0, d]."""
+        batch, heads, _, d = memory["keys.0"].shape
+        return dict.fromkeys(self.cache_axes, memory["keys.0"].new_zeros(batch, 1, heads, 0, d))
 
     def logits(self, hidden: Tensor) -> Tensor:
         hidden = self.output_transform(hidden)

@@ -38,28 +38,33 @@ class TransformerDecoder(TransformerBase):
         return cls(settings, sizes.channels, sizes.regions, sizes.vocab_size, sizes.max_length)
 
     def encode_memory(self, regions: Tensor) -> Tensors:
-        """[B, S, C] -> keys and values [B, layers, heads, S, d]."""
+        """[B, S, C] -> for each layer its keys and values [B, heads, S, d].
+
+        Rejected: all layers in one tensor. A step would copy each layer's part out of it, and the caches of all layers
+        into a new one.
+        """
         x = self.embed_regions(regions)
         for layer in self.encoder_layers:
             x = layer(x)
         x = self.encoder_norm(x)
-        pairs = [layer.cross_attention.keys_values(x) for layer in self._layers]
-        return {"keys": torch.stack([k for k, _ in pairs], 1), "values": torch.stack([v for _, v in pairs], 1)}
+        memory: Tensors = {}
+        for i, layer in enumerate(self._layers):
+            memory[f"keys.{i}"], memory[f"values.{i}"] = layer.cross_attention.keys_values(x)
+        return memory
 
     def decode_step(self, tokens: Tensor, memory: Tensors, state: Tensors) -> StepOutput:
         batch, beams = tokens.shape
-        x = self.embed_tokens(tokens, state["past_keys"].shape[4]).unsqueeze(2)  # [B, K, 1, D]
-        keys, values = [], []
+        x = self.embed_tokens(tokens, state["past_keys.0"].shape[3]).unsqueeze(2)  # [B, K, 1, D]
+        cache: Tensors = {}
         for i, layer in enumerate(self._layers):
             q, k, v = layer.project(x)  # [B, K, heads, 1, d]
-            keys.append(torch.cat([state["past_keys"][:, :, i], k], 3))
-            values.append(torch.cat([state["past_values"][:, :, i], v], 3))
-            attended, _ = dot_product_attention(q, keys[-1], values[-1], dropout=layer.attention_dropout)
+            keys = cache[f"past_keys.{i}"] = torch.cat([state[f"past_keys.{i}"], k], 3)
+            values = cache[f"past_values.{i}"] = torch.cat([state[f"past_values.{i}"], v], 3)
+            attended, _ = dot_product_attention(q, keys, values, dropout=layer.attention_dropout)
             x = layer.add_attended(x, attended)
-            flat, weights = layer.cross_attend(x.view(batch, beams, -1), memory["keys"][:, i], memory["values"][:, i])
+            flat, weights = layer.cross_attend(x.view(batch, beams, -1), memory[f"keys.{i}"], memory[f"values.{i}"])
             x = layer.feed_forward(flat).unsqueeze(2)
-        state = {"past_keys": torch.stack(keys, 2), "past_values": torch.stack(values, 2)}
-        return StepOutput(self.norm(x.squeeze(2)), state, weights.mean(1))
+        return StepOutput(self.norm(x.squeeze(2)), cache, weights.mean(1))
 
     def forward(self, tokens: Tensor, memory: Tensors) -> DecoderOutput:
         batch, captions, length = tokens.shape
@@ -70,7 +75,7 @@ class TransformerDecoder(TransformerBase):
             attended, _ = dot_product_attention(q, k, v, causal, layer.attention_dropout)
             x = layer.add_attended(x, attended)
             flat, weights = layer.cross_attend(
-                x.view(batch, captions * length, -1), memory["keys"][:, i], memory["values"][:, i]
+                x.view(batch, captions * length, -1), memory[f"keys.{i}"], memory[f"values.{i}"]
             )
             x = layer.feed_forward(flat.view(batch, captions, length, -1))
         return DecoderOutput(self.norm(x), weights.mean(1).view(batch, captions, length, -1))
