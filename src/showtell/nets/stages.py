@@ -105,7 +105,7 @@ def _split_tokens(backbone: Any, keep_prefix: bool) -> Stages:
 
 
 def _passes_tokens_only(backbone: Any) -> bool:
-    """Whether blocks share nothing that is trained or random, as BEiT's position bias and learned rotary embeddings are.
+    """Whether blocks share nothing trained or random, as BEiT's position bias and learned rotary embeddings are.
     Plain rotary embeddings are constants, and each block may have them."""
     rope = getattr(backbone, "rope", None)
     if rope is not None and (rope.state_dict() or getattr(rope, "aug_active", False)):
