@@ -126,7 +126,7 @@ def test_equals_the_plain_search(data: st.DataObject) -> None:
     stepper = FakeStepper(about)
     memory, end, longest = stepper.encode(range(len(about))), rules.end, rules.max_length
     found = beam_search(
-        stepper, memory, np.array(starts), end, rules.rules(), beam, longest, exponent, num, attention=True
+        stepper, memory, np.array(starts)[:, None], end, rules.rules(), beam, longest, exponent, num, attention=True
     )
 
     assert len(found) == len(about)
@@ -160,7 +160,15 @@ def test_a_beam_as_wide_as_everything_finds_everything(data: st.DataObject) -> N
 
     stepper, width = FakeStepper(about), vocabulary**longest
     found = beam_search(
-        stepper, stepper.encode([0, 1]), np.array(starts), END, rules.rules(), width, longest, exponent, num=width
+        stepper,
+        stepper.encode([0, 1]),
+        np.array(starts)[:, None],
+        END,
+        rules.rules(),
+        width,
+        longest,
+        exponent,
+        num=width,
     )
 
     for network, start, hypotheses in zip(about, starts, found, strict=True):
@@ -174,8 +182,10 @@ def test_a_beam_of_one_that_only_sums_is_greedy(seed: int, grain: float, ngram: 
     stepper = FakeStepper([random_ngram(random, 6, 3, grain) for _ in range(3)])
     rules = Limits(END, 9, min_length=2, banned=(1,), ngram=ngram).rules()
     memory, starts = stepper.encode(range(3)), np.array([1, 2, 3])
-    greedily = greedy(stepper, memory, starts, END, [*rules, MaxLength(9, END)])
-    for hypothesis, (best,) in zip(greedily, beam_search(stepper, memory, starts, END, rules, 1, 9), strict=True):
+    greedily = greedy(stepper, memory, starts[:, None], END, [*rules, MaxLength(9, END)])
+    for hypothesis, (best,) in zip(
+        greedily, beam_search(stepper, memory, starts[:, None], END, rules, 1, 9), strict=True
+    ):
         np.testing.assert_array_equal(hypothesis.tokens, best.tokens)
         np.testing.assert_array_equal(hypothesis.log_probs, best.log_probs)
 
@@ -185,7 +195,7 @@ def search(stepper: FakeStepper, beam: int, num: int = 1, exponent: float = 0, *
     rules, longest = more.pop("rules", []), more.pop("max_length", 8)
     images = stepper.encode(range(len(stepper.networks)))
     starts = np.full(len(images), START)
-    return beam_search(stepper, images, starts, END, rules, beam, longest, exponent, num, **more)
+    return beam_search(stepper, images, starts[:, None], END, rules, beam, longest, exponent, num, **more)
 
 
 # A is the best first word, but B begins the best sentence: B 0.4, A C 0.3, A B 0.3
@@ -263,7 +273,7 @@ def test_a_result_does_not_depend_on_the_batch(seed: int, order: list[int]) -> N
     def found(images: list[int]) -> list[list[Hypothesis]]:
         rules = [MinLength(2, END), NoRepeatNgram(2)]
         memory = stepper.encode(images)
-        return beam_search(stepper, memory, starts[images], END, rules, 3, 7, 0.7, num=3, attention=True)
+        return beam_search(stepper, memory, starts[images, None], END, rules, 3, 7, 0.7, num=3, attention=True)
 
     together = found(order)
     for image, hypotheses in zip(order, together, strict=True):

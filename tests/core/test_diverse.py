@@ -93,7 +93,7 @@ def test_equals_the_plain_search(data: st.DataObject) -> None:
 
     stepper = FakeStepper(about)
     memory, end, longest = stepper.encode(range(len(about))), rules.end, rules.max_length
-    what = stepper, memory, np.array(starts), end, rules.rules(), beam
+    what = stepper, memory, np.array(starts)[:, None], end, rules.rules(), beam
     found = diverse_beam_search(*what, groups, diversity, longest, exponent, num, attention=True)
 
     assert len(found) == len(about)
@@ -118,7 +118,7 @@ def test_one_group_is_beam_search(data: st.DataObject) -> None:
     beam, diversity = data.draw(st.integers(1, 5), "beam"), data.draw(st.sampled_from([0, 1]), "diversity")
     ours, theirs = FakeStepper(about), FakeStepper(about)
     memory, starts = ours.encode(range(len(about))), np.ones(len(about), np.int64)
-    what, how = (memory, starts, rules.end, rules.rules(), beam), (rules.max_length, 0.7, beam)
+    what, how = (memory, starts[:, None], rules.end, rules.rules(), beam), (rules.max_length, 0.7, beam)
     plain, grouped = beam_search(theirs, *what, *how), diverse_beam_search(ours, *what, 1, diversity, *how)
     assert ours.grids == theirs.grids
     for one, other in zip(grouped, plain, strict=True):
@@ -133,7 +133,9 @@ def search(
     rules: list[Rule] = more.pop("rules", [])
     images = stepper.encode(range(len(stepper.networks)))
     starts = np.full(len(images), START)
-    return diverse_beam_search(stepper, images, starts, END, rules, beam, groups, diversity, 8, exponent, num, **more)
+    return diverse_beam_search(
+        stepper, images, starts[:, None], END, rules, beam, groups, diversity, 8, exponent, num, **more
+    )
 
 
 # The first group says A C (0.6 * 0.7). ln 0.6 = -0.51, ln 0.3 = -1.20, ln 0.1 = -2.30; ln 0.7 = -0.36, ln 0.2 = -1.61
@@ -246,7 +248,7 @@ def test_a_result_does_not_depend_on_the_batch(seed: int, order: list[int], widt
 
     def found(images: Sequence[int]) -> list[list[Hypothesis]]:
         rules = [MinLength(2, END), NoRepeatNgram(2)]
-        what = stepper, stepper.encode(images), starts[images], END, rules, 3 * width
+        what = stepper, stepper.encode(images), starts[images, None], END, rules, 3 * width
         return diverse_beam_search(*what, 3, 0.7, 7, 0.7, num=3 * width, attention=True)
 
     for image, hypotheses in zip(order, found(order), strict=True):
