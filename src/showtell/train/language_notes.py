@@ -32,7 +32,8 @@ def language_notes(
     for language in languages:
         captions = [caption for s in train if s.language == language for caption in s.captions]
         captions = captions[:: -(-len(captions) // CHECKED_CAPTIONS)]
-        encoded = [tokenizer.encode(pretokenize(c, language, tokenizer), language)[1:-1] for c in captions]
+        prompt = len(tokenizer.prompt_ids(language))
+        encoded = [tokenizer.encode(pretokenize(c, language, tokenizer), language)[prompt:-1] for c in captions]
         yield from _length_notes(language, sorted(map(len, encoded)), recipe)
         size = recipe.decode.no_repeat_ngram_size
         share = sum(_repeats(ids, size) for ids in encoded) / len(encoded)

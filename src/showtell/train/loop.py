@@ -17,7 +17,7 @@ from showtell.core.tokenizer import Tokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.progress import ProgressReporter
 from showtell.settings import Recipe
-from showtell.train.batches import Batch, Photo, batches
+from showtell.train.batches import Batch, Photo, batches, prompt_length
 from showtell.train.checkpoints import Checkpoints
 from showtell.train.compilation import compile_decoder
 from showtell.train.distillation import Teachers
@@ -65,7 +65,7 @@ class Trainer:
         settings, tokenizer = recipe.train, train_set.tokenizer
         self.fabric, self.recipe, self.run, self.model = fabric, recipe, run, model
         self.train_set, self.validator, self.reporter, self.after_epoch = train_set, validator, reporter, after_epoch
-        loss = CaptionLoss(model, settings, tokenizer.pad_id, tokenizer.unk_id, tokenizer.special_ids)
+        loss = CaptionLoss(model, settings, prompt_length(tokenizer), tokenizer.unk_id, tokenizer.banned_ids)
         self.loss, self.optimizer = fabric.setup(loss, build_optimizer(model, settings))
         self.ema = AveragedModel(model, multi_avg_fn=_ema(settings.ema_decay)) if settings.ema_decay else None
         if settings.compile:  # after the EMA's copy, which would otherwise call the original's compiled method

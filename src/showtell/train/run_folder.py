@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import dump_recipe, parse_recipe, read_recipe
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import Tokenizer, load_tokenizer
 from showtell.errors import BadConfig
 from showtell.files import write_text
 from showtell.locks import Locked, locked
@@ -119,7 +119,8 @@ class RunFolder:
         return parse_recipe(read_recipe(self.config), str(self.config), outdated)
 
     def load_tokenizer(self) -> Tokenizer:
-        return Tokenizer.load(self.tokenizer, self.recipe().text.languages)
+        text = self.recipe().text
+        return load_tokenizer(self.tokenizer, text.languages, text.imported)
 
     def log(self, **entry: Any) -> None:
         """One line of `log.jsonl`."""

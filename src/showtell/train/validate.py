@@ -23,7 +23,7 @@ from showtell.nets.torch_stepper import TorchStepper
 from showtell.progress import ProgressReporter
 from showtell.records import Sample
 from showtell.settings import DecodeSettings, Recipe
-from showtell.train.batches import Batch, Photo, batches
+from showtell.train.batches import Batch, Photo, batches, prompt_length
 from showtell.train.features import Features
 from showtell.train.losses import forward_packed
 
@@ -58,7 +58,7 @@ class Validator:
 
         scores, predictions = score_languages(caption, self.samples, self.recipe.text.languages, self.score)
         plan = batches(self.photos, self.tokenizer, BATCH, views=1, seed=0, epoch=0)
-        return scores | teacher_forced_scores(model, self.features, plan, self.tokenizer.pad_id), predictions
+        return scores | teacher_forced_scores(model, self.features, plan, prompt_length(self.tokenizer)), predictions
 
 
 def caption_features(
@@ -88,7 +88,7 @@ def caption_features(
 
 @torch.inference_mode()
 def teacher_forced_scores(
-    model: CaptioningModel, features: Features, plan: Sequence[Batch], pad_id: int
+    model: CaptioningModel, features: Features, plan: Sequence[Batch], prompt_length: int
 ) -> dict[str, float]:
     """`loss`, the cross-entropy per reference token in nats, and `top-5`, the share of reference tokens among the five
     most probable."""
@@ -99,7 +99,7 @@ def teacher_forced_scores(
         regions = model.encoder.forward_trainable(features.batch(batch.images).to(device))
         memory = model.decoder.encode_memory(regions)
         slots = [slot.to(device) for slot in batch.slots]
-        output = forward_packed(slots, pad_id, partial(model.decoder, memory=memory))
+        output = forward_packed(slots, prompt_length, partial(model.decoder, memory=memory))
         log_probs = model.decoder.logits(output.hidden).log_softmax(-1)
         total += float(functional.nll_loss(log_probs, output.targets, reduction="sum"))
         hits += int((log_probs.topk(5).indices == output.targets.unsqueeze(-1)).sum())
