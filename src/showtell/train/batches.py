@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.records import Sample
 from showtell.train.augment import is_mirrored, mirror_words, without_mirrored_words
 from showtell.train.vocabulary import pretokenize
@@ -37,7 +37,7 @@ class Photo:
         return sum(len(ids) for ids in self.tokens)
 
 
-def group_photos(samples: Sequence[Sample], tokenizer: Tokenizer, max_length: int) -> list[Photo]:
+def group_photos(samples: Sequence[Sample], tokenizer: AnyTokenizer, max_length: int) -> list[Photo]:
     """One Photo per image, with its captions in all languages."""
     by_name: dict[str, list[Sample]] = {}
     for sample in samples:
@@ -45,7 +45,7 @@ def group_photos(samples: Sequence[Sample], tokenizer: Tokenizer, max_length: in
     return [_photo(group, tokenizer, max_length) for group in by_name.values()]
 
 
-def _photo(group: list[Sample], tokenizer: Tokenizer, max_length: int) -> Photo:
+def _photo(group: list[Sample], tokenizer: AnyTokenizer, max_length: int) -> Photo:
     pairs = [(caption, sample.language) for sample in group for caption in sample.captions]
     return Photo(
         group[0],
@@ -61,7 +61,7 @@ def _photo(group: list[Sample], tokenizer: Tokenizer, max_length: int) -> Photo:
     )
 
 
-def prompt_length(tokenizer: Tokenizer) -> int:
+def prompt_length(tokenizer: AnyTokenizer) -> int:
     """P: how many tokens of every encoded caption are given, and not learned: our start token of the language, or an
     imported model's start tokens and default prompt, which are the same in all languages."""
     return len(tokenizer.prompt_ids(tokenizer.languages[0]))
@@ -82,7 +82,7 @@ class Batch:
 
 
 def batches(
-    photos: Sequence[Photo], tokenizer: Tokenizer, batch_size: int, views: int, seed: int, epoch: int
+    photos: Sequence[Photo], tokenizer: AnyTokenizer, batch_size: int, views: int, seed: int, epoch: int
 ) -> list[Batch]:
     """All batches of an epoch: every photo once, in a random view, with all its captions, batched by length."""
     rng = np.random.default_rng([seed, epoch])

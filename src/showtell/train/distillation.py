@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.errors import BadConfig
 from showtell.files import sha256
 from showtell.nets.captioning_model import CaptioningModel
@@ -58,7 +58,10 @@ class Teachers:
 
 
 def load_teachers(
-    runs: Sequence[Path], tokenizer: Path, student: Tokenizer, features: Callable[[CaptioningModel, Recipe], Features]
+    runs: Sequence[Path],
+    tokenizer: Path,
+    student: AnyTokenizer,
+    features: Callable[[CaptioningModel, Recipe], Features],
 ) -> Teachers:
     """`tokenizer` is the student's file; `features` extracts those of the student's photos with a teacher's encoder.
 

@@ -32,8 +32,11 @@ from showtell.train.large_tensor import map_large, write_large
 
 def describe(encoder: Encoder, settings: EncoderSettings) -> dict[str, Any]:
     """Everything that features depend on, for the header of a file; no paths, which are meaningless elsewhere."""
+    resolved = resolve(settings)
+    later = {"prefix_regions"} if not resolved.prefix_regions else set()  # files from before this setting remain valid
     return {
-        **resolve(settings).model_dump(mode="json", exclude={"weights", "channels"}),
+        **resolved.model_dump(mode="json", exclude={"weights", "channels", "pixels", *later}),
+        "pixels": resolved.pixels.model_dump(mode="json", exclude_none=True),
         "weights": None if settings.weights is None or not settings.pretrained else sha256(settings.weights),
         "timm's weights": published_weights(settings),
         "random weights": None if settings.pretrained else fingerprint(encoder),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.records import Sample
 from showtell.settings import Recipe
 from showtell.train.augment import without_mirrored_words
@@ -18,7 +18,7 @@ CHECKED_CAPTIONS = 2000
 
 
 def language_notes(
-    recipe: Recipe, tokenizer: Tokenizer, train: Sequence[Sample], dev: Sequence[Sample]
+    recipe: Recipe, tokenizer: AnyTokenizer, train: Sequence[Sample], dev: Sequence[Sample]
 ) -> Iterator[str]:
     """Photos without captions in some of the languages, no mirroring, limits on captions that are characters."""
     languages = recipe.text.languages

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.progress import ProgressReporter
 from showtell.settings import Recipe
@@ -22,6 +22,7 @@ from showtell.train.checkpoints import Checkpoints
 from showtell.train.compilation import compile_decoder
 from showtell.train.distillation import Teachers
 from showtell.train.features import Features
+from showtell.train.lora import load_merged
 from showtell.train.losses import CaptionLoss, LossInputs
 from showtell.train.model_selection import ModelSelection
 from showtell.train.optimizer import build_optimizer
@@ -39,7 +40,7 @@ LOG_EVERY = 20
 class TrainingSet:
     """The training data, and the optional distillation teachers and self-critic."""
 
-    tokenizer: Tokenizer
+    tokenizer: AnyTokenizer
     photos: Sequence[Photo]
     features: Features
     teachers: Teachers | None = None
@@ -230,7 +231,7 @@ class Trainer:
         if len(epochs) < 2:
             return
         own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        model.load_state_dict(best_epochs.mean())
+        load_merged(model, best_epochs.mean())
         title = f"mean of epochs {', '.join(map(str, epochs))}"
         scores, predictions = self.validator(model, title)
         improved = self.selection.is_best(scores, progress)

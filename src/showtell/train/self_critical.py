@@ -23,7 +23,7 @@ from torch import Tensor
 from showtell.core.rules import Ban, MaxLength, Rule
 from showtell.core.search import sample
 from showtell.core.stepper import Ids
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
 from showtell.train.augment import is_mirrored, mirror_words, without_mirrored_words
@@ -57,7 +57,8 @@ class SelfCritic:
     def __init__(
         self,
         photos: Sequence[Photo],
-        tokenizer: Tokenizer,
+        tokenizer: AnyTokenizer,
+        vocab_size: int,
         num_samples: int,
         max_length: int,
         seed: int,
@@ -66,7 +67,7 @@ class SelfCritic:
         self.tokenizer, self.num_samples, self.max_length, self.seed = tokenizer, num_samples, max_length, seed
         self.rules: list[Rule] = [Ban(tokenizer.banned_ids), MaxLength(max_length, tokenizer.eos_id)]
         self.mirror = not without_mirrored_words(tokenizer.languages)
-        self.mirrored = {language: mirrored_ids(tokenizer, language) for language in tokenizer.languages}
+        self.mirrored = {language: mirrored_ids(tokenizer, language, vocab_size) for language in tokenizer.languages}
         self.rewards = {
             language: _LanguageReward(
                 photos, language, len(tokenizer.prompt_ids(language)), tokenizer.eos_id, make_reward
@@ -150,13 +151,13 @@ class _LanguageReward:
         return rewards
 
 
-def mirrored_ids(tokenizer: Tokenizer, language: str) -> Ids:
+def mirrored_ids(tokenizer: AnyTokenizer, language: str, vocab_size: int) -> Ids:
     """`[V]`: each id's counterpart in the caption of the mirrored photo (left, right) in this language. A caption
     sampled for a mirrored view is mirrored back before it is compared with the references."""
-    ids = np.arange(tokenizer.vocab_size)
-    for token in tokenizer.ids_to_tokens(ids):
+    ids = np.arange(vocab_size)
+    by_token = {token: i for i, token in enumerate(tokenizer.ids_to_tokens(ids))}
+    for token, i in by_token.items():
         mark = token[:1] if token.startswith(WORD_MARKS) else ""
-        other = mark + mirror_words(token.removeprefix(mark), language)
-        if other != token and len(pair := tokenizer.tokens_to_ids([token, other])) == 2:
-            ids[pair] = pair[::-1]
+        other = by_token.get(mark + mirror_words(token.removeprefix(mark), language), i)
+        ids[[i, other]] = other, i
     return ids

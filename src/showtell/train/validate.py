@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from showtell.core.decode import decode
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
 from showtell.progress import ProgressReporter
@@ -37,7 +37,7 @@ class Validator:
     """Captions and scores the dev split."""
 
     recipe: Recipe
-    tokenizer: Tokenizer
+    tokenizer: AnyTokenizer
     samples: Sequence[Sample]
     photos: Sequence[Photo]
     features: Features
@@ -66,7 +66,7 @@ def caption_features(
     features: Features,
     images: np.ndarray,
     names: Sequence[str],
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     language: str,
     settings: DecodeSettings,
     batch_size: int,
