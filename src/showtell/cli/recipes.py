@@ -71,7 +71,9 @@ def _explained(recipe: Recipe, vocabulary: int | None) -> list[str]:
 def _parameters(recipe: Recipe, vocabulary: int | None) -> list[str]:
     """A line per part of the network, or one line with the reason why there is no table."""
     if recipe.text.kind == "imported" and recipe.text.imported is None:
-        return ["no table of parameters: model and text are those of train.start_from; give it, as for `showtell train`"]
+        return [
+            "no table of parameters: model and text are those of train.start_from; give it, as for `showtell train`"
+        ]
     try:
         with needs("train"):
             from showtell.nets.parameters import Row, parameter_table
