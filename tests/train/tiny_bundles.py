@@ -9,6 +9,7 @@ import tokenizers
 import torch
 from safetensors.torch import save_file
 from tokenizers import decoders, models, normalizers, pre_tokenizers
+from torch import nn
 
 from showtell.core.bundle import FileRecord, Manifest
 from showtell.core.tokenizer import Tokenizer
@@ -56,16 +57,21 @@ def wordpiece() -> tokenizers.Tokenizer:
     return backend
 
 
-def write_imported(folder: Path, prompt: str = "a picture of", model: dict[str, Any] | None = None) -> Path:
-    """A bundle with `bundle.json`, `tokenizer.json` and `model.safetensors`; the graphs are empty files."""
+def write_imported(folder: Path, prompt: str = "a picture of", std: float | None = None) -> Path:
+    """A bundle with `bundle.json`, `tokenizer.json` and `model.safetensors`; the graphs are empty files.
+
+    `std`: of the decoder's matrices, so large that random captions differ from photo to photo; None: as they begin."""
     backend = wordpiece()
     vocab_size = backend.get_vocab_size() + 1
     text = ImportedText(
         bos_ids=(vocab_size - 1,), eos_id=3, unk_id=1, banned_ids=(0, 1, 2, 4), takes_prompt=True, prompt=prompt
     )
     torch.manual_seed(0)
-    settings = ModelSettings.model_validate(model or MODEL)
+    settings = ModelSettings.model_validate(MODEL)
     network = CaptioningModel(settings, vocab_size, POSITIONS - 1)
+    for parameter in network.decoder.parameters():
+        if std is not None and parameter.ndim > 1:
+            nn.init.normal_(parameter, std=std)
     folder.mkdir(parents=True)
     backend.save(str(folder / "tokenizer.json"))
     save_half(network, folder / "model.safetensors")

@@ -10,6 +10,7 @@ Reading a bundle's settings needs no torch, so that a recipe can be explained wi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,16 @@ class Start(NamedTuple):
 
 def is_bundle(path: Path) -> bool:
     return (path / MANIFEST).is_file()
+
+
+def read_bundle(path: Path) -> Bundle:
+    """`load_bundle`, whose hashes of gigabytes are computed once for all runs of a sweep."""
+    return _read_bundle(path.absolute(), (path / MANIFEST).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _read_bundle(path: Path, modified: int) -> Bundle:
+    return load_bundle(path)
 
 
 def complete(raw: Mapping[str, Any]) -> Raw:
@@ -67,7 +78,7 @@ def _start(raw: Mapping[str, Any]) -> Start | None:
         return None
     path = Path(name)
     if is_bundle(path):
-        return _of_bundle(load_bundle(path))
+        return _of_bundle(path, read_bundle(path))
     if not leaves_model_open(raw):
         return None
     from showtell.train.run_folder import RunFolder  # which needs torch
@@ -77,7 +88,7 @@ def _start(raw: Mapping[str, Any]) -> Start | None:
     return Start(path, **sections)
 
 
-def _of_bundle(bundle: Bundle) -> Start:
+def _of_bundle(path: Path, bundle: Bundle) -> Start:
     manifest = bundle.manifest
     model = ModelSettings.model_validate(manifest.model).model_dump(mode="json")
     model["encoder"]["pixels"] = manifest.pixels.model_dump(mode="json")
@@ -94,7 +105,7 @@ def _of_bundle(bundle: Bundle) -> Start:
     if manifest.imported_text is not None:
         imported = manifest.imported_text.model_dump(mode="json")
         text |= {"kind": "imported", "imported": imported, "vocab_size": manifest.vocab_size}
-    return Start(bundle.path, model, text, manifest.decode.model_dump(mode="json"))
+    return Start(path, model, text, manifest.decode.model_dump(mode="json"))
 
 
 def _model(start: Start, given: Raw) -> Raw:

@@ -7,16 +7,13 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from showtell.core.bundle import load_bundle
+from showtell.core.bundle import WEIGHTS
 from showtell.errors import BadBundle, BadConfig
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.train.best_model import load_state, load_weights
 from showtell.train.features import fingerprint
 from showtell.train.run_folder import RunFolder
-from showtell.train.start_from import is_bundle
-
-WEIGHTS = "model.safetensors"
-"""Of a bundle: the weights of its graphs, by the names of `CaptioningModel`."""
+from showtell.train.start_from import is_bundle, read_bundle
 
 
 def load_start(model: CaptioningModel, path: Path) -> None:
@@ -30,7 +27,7 @@ def load_start(model: CaptioningModel, path: Path) -> None:
 
 def check_has_weights(path: Path) -> None:
     """Raises BadConfig for a bundle without weights that can be trained."""
-    if WEIGHTS not in load_bundle(path).manifest.files:
+    if WEIGHTS not in read_bundle(path).manifest.files:
         raise BadConfig(
             f"train.start_from: {path} has no {WEIGHTS}, as int8 bundles and those of earlier versions have none; "
             "expected one that was imported or exported in half precision by this version"
