@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import onnx
-import onnx_ir as ir
 import torch
 from onnxscript import optimizer
 from torch import Tensor, nn
@@ -33,6 +32,7 @@ from showtell.export.weights import (
 from showtell.files import replacing
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.decoder import Decoder
+
 
 class EncoderGraph(nn.Module):
     """Pixels [B, 3, H, W] -> the decoder's memory."""
@@ -82,7 +82,7 @@ def export_graphs(model: CaptioningModel, size: int, folder: Path) -> None:
     stored = [_take_weights(graph, entries) for graph in graphs]
     offsets = write_weights(folder / WEIGHTS, entries.values())
     for graph, weights in zip(graphs, stored, strict=True):
-        proto = ir.to_proto(graph.program)
+        proto = graph.program.model_proto
         _strip_metadata(proto)
         use_weights(proto, weights, offsets)
         path = folder / graph.file
@@ -94,7 +94,7 @@ def export_graphs(model: CaptioningModel, size: int, folder: Path) -> None:
 class _Graph(NamedTuple):
     file: str
     program: Any
-    """onnx_ir.Model; its weights are the model's tensors and no copies."""
+    """torch.onnx.ONNXProgram; its weights are the model's tensors and no copies."""
     prefix: str
     """What its names of weights have in front of those of the model's state dict."""
 
@@ -153,7 +153,7 @@ def _export(graph: nn.Module, args: tuple[Any, ...], inputs: list[str], outputs:
     # log-probabilities by 3e-3.
     optimizer.fold_constants(program.model, output_size_limit=SMALL, should_fold=_reads_no_weight)
     optimizer.remove_unused_nodes(program.model)
-    return program.model
+    return program
 
 
 def _reads_no_weight(node: Any) -> bool | None:
@@ -168,7 +168,7 @@ def _take_weights(graph: _Graph, entries: dict[str, Entry]) -> dict[str, Entry]:
     Those that are no weights, such as sinusoids, are added to `entries`, once for both graphs.
     """
     stored = {}
-    for name, value in list(graph.program.graph.initializers.items()):
+    for name, value in list(graph.program.model.graph.initializers.items()):
         if value.const_value.size < SMALL:
             continue
         entry = entries.get(name.removeprefix(graph.prefix))
@@ -177,7 +177,7 @@ def _take_weights(graph: _Graph, entries: dict[str, Entry]) -> dict[str, Entry]:
             entry = next((other for other in entries.values() if is_same(other, constant)), constant)
             entries[entry.name] = entry
         stored[name] = entry
-        del graph.program.graph.initializers[name]
+        del graph.program.model.graph.initializers[name]
     return stored
 
 
