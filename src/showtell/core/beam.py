@@ -137,7 +137,7 @@ class BeamScorer:
 
     def is_last_step(self, live: LiveBeams) -> bool:
         """Whether the next token makes every hypothesis as long as it can be."""
-        return live.tokens.shape[2] == self.longest - 1
+        return bool(live.tokens.shape[2] == self.longest - 1)
 
     def _hypothesis(
         self, live: LiveBeams, b: int, k: int, token: int, log_probs: Floats, attention: Floats | None
@@ -161,7 +161,7 @@ class BeamScorer:
     def can_improve(self, finished: FinishedHypotheses, sums: Sums) -> bool:
         """Whether a live beam with one of these sums can still rank among the best `beam_size` hypotheses."""
         bound = float(sums.max()) / self.longest**self.length_penalty
-        return bound > -np.inf and self._ranks(bound, finished)
+        return bool(bound > -np.inf) and self._ranks(bound, finished)
 
     def with_length(self, rules: Sequence[Rule]) -> list[Rule]:
         """`rules`, and that of the greatest length, which a truncated sentence does not need."""
