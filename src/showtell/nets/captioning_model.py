@@ -10,12 +10,14 @@ from showtell.nets.attention_decoder import AttentionDecoder
 from showtell.nets.decoder import Decoder, Sizes, Tensors
 from showtell.nets.encoder import Encoder
 from showtell.nets.precomputed import PrecomputedFeatures
+from showtell.nets.prefix_transformer_decoder import PrefixTransformerDecoder
 from showtell.nets.recurrent_decoder import RecurrentDecoder
 from showtell.nets.transformer_decoder import TransformerDecoder
 from showtell.settings import PRECOMPUTED, DecoderSettings, EncoderSettings, ModelSettings
 
 DECODERS: dict[str, Any] = {
     "transformer": TransformerDecoder,
+    "prefix_transformer": PrefixTransformerDecoder,
     "recurrent": RecurrentDecoder,
     "attention": AttentionDecoder,
 }
@@ -37,11 +39,9 @@ class CaptioningModel(nn.Module):
         loads a whole model."""
         super().__init__()
         self.encoder = build_encoder(settings.encoder, trainable_stages, load)
-        height, width = self.encoder.grid
         max_length = None if max_positions is None else max_positions + 1  # the start token has a position, too
-        self.decoder = build_decoder(
-            settings.decoder, Sizes(self.encoder.channels, height * width, vocab_size, max_length)
-        )
+        sizes = Sizes(self.encoder.channels, self.encoder.num_regions, vocab_size, max_length)
+        self.decoder = build_decoder(settings.decoder, sizes)
 
     def encode(self, pixels: Tensor) -> Tensors:
         """[B, 3, H, W] -> the decoder's memory of B images."""
