@@ -25,7 +25,6 @@ from showtell import __version__
 from showtell.errors import ExportMismatch
 from showtell.files import replacing
 
-WEIGHTS = "model.safetensors"
 SMALL = 1024
 """Tensors of fewer elements (biases, norms, constants) stay float32, and inside the graphs."""
 DTYPES = {
