@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from showtell.errors import BadWeights
-from showtell.hub.checkpoint import Checkpoint, Source, both, check_shapes, joined, same
+from showtell.hub.checkpoint import Checkpoint, Source, check_shapes, joined, merged, same
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2, 3), "pooler.weight": torch.zeros(4)}
 
@@ -40,7 +40,7 @@ def test_tensors_are_read_from_one_file_or_from_parts(tmp_path: Path) -> None:
         checkpoint = Checkpoint(folder)
         checkpoint.ignore(r"pooler\..*", "a caption needs no pooled vector")
         state = checkpoint.read(
-            both({"x": joined("b", "a")}, {"y": Source(("a",), lambda a: a.t()), "z": same("a")}),
+            merged({"x": joined("b", "a")}, {"y": Source(("a",), lambda a: a.t()), "z": same("a")}),
         )
         assert state["x"].tolist() == [[1, 1, 1], [1, 1, 1], [0, 1, 2], [3, 4, 5]]
         assert state["y"].tolist() == [[0, 3], [1, 4], [2, 5]]

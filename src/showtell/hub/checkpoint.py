@@ -46,10 +46,10 @@ def joined(*names: str) -> Source:
     return Source(names, lambda *tensors: torch.cat(tensors))
 
 
-def both(first: Plan, *others: Plan) -> Plan:
+def merged(*plans: Plan) -> Plan:
     """One plan of several; our names must differ."""
-    plan = dict(first)
-    for other in others:
+    plan: Plan = {}
+    for other in plans:
         assert not plan.keys() & other.keys(), "two sources for one tensor"
         plan.update(other)
     return plan
