@@ -40,9 +40,10 @@ def map_beit(config: Any, checkpoint: Checkpoint, prefix: str, image_size: int |
             "use_abs_pos_emb": config.use_absolute_position_embeddings,
             "use_rel_pos_bias": own,
             "use_shared_rel_pos_bias": shared,
-            # The norm after the last layer is of patches' mean, which captions do not need.
             "use_fc_norm": config.use_mean_pooling,
         },
+        # With mean pooling the only norm after the last layer is that of the mean, which captions do not need.
+        remove_blocks=("fc_norm",) if config.use_mean_pooling else (),
     )
     stem = {"cls_token": same(prefix + VIT.cls_token)}
     if config.use_absolute_position_embeddings:
