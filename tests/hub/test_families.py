@@ -99,7 +99,8 @@ def ours_of(mapped: Mapped) -> CaptioningModel:
     model = CaptioningModel(mapped.model, mapped.vocab_size, mapped.max_positions, load=False)
     model.load_state_dict(mapped.state)
     global NORM_EPS
-    if not hasattr(model.encoder, "prefix_regions"): model.decoder.region_position_embedding = torch.zeros(1)
+    if not hasattr(model.encoder, "prefix_regions"):
+        model.decoder.region_position_embedding = torch.zeros(1)
     NORM_EPS = mapped.model.encoder.norm_eps
     return model.double().eval()
 
@@ -121,9 +122,14 @@ def reference_outputs(reference: Any, pixels: Tensor, tokens: Tensor) -> tuple[T
 def our_outputs(model: CaptioningModel, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As `reference_outputs`, and the log-probabilities again step by step."""
     regions = model.encoder(pixels)
-    if not hasattr(model.encoder, "prefix_regions") and "Swin" not in type(model.encoder.frozen[0]).__name__ and hasattr(model.encoder.frozen[0], "backbone"):
+    if (
+        not hasattr(model.encoder, "prefix_regions")
+        and "Swin" not in type(model.encoder.frozen[0]).__name__
+        and hasattr(model.encoder.frozen[0], "backbone")
+    ):
         for m in model.encoder.modules():
-            if isinstance(m, torch.nn.LayerNorm): m.eps = NORM_EPS
+            if isinstance(m, torch.nn.LayerNorm):
+                m.eps = NORM_EPS
         regions = model.encoder.frozen[0].backbone.forward_features(pixels)
     if model.decoder.settings.input_norm:
         regions_with_norm = model.decoder.region_projection[0](regions)

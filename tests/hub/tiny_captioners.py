@@ -71,9 +71,7 @@ def git(vision: dict[str, Any] | None = None, **options: Any) -> Any:
     return transformers.GitForCausalLM(config)
 
 
-def encoder_decoder(
-    encoder: str, decoder: str, encoder_options: dict[str, Any] | None = None, **options: Any
-) -> Any:
+def encoder_decoder(encoder: str, decoder: str, encoder_options: dict[str, Any] | None = None, **options: Any) -> Any:
     """`options`: of the decoder."""
     encoder_config = ENCODERS[encoder](**{**DEFAULTS[encoder], **(encoder_options or {})})
     flags = {"is_decoder": True, "add_cross_attention": True}

@@ -54,7 +54,9 @@ def map_beit(config: Any, checkpoint: Checkpoint, prefix: str, image_size: int |
         stem |= renamed("norm", prefix + VIT.final_norm)
     patches = renamed("patch_embed.proj", prefix + VIT.patches)
     has_scale = config.layer_scale_init_value > 0
-    layers = (_layer(f"{prefix}{VIT.layers}.{i}.", f"blocks.{i}", own, has_scale) for i in range(config.num_hidden_layers))
+    layers = (
+        _layer(f"{prefix}{VIT.layers}.{i}.", f"blocks.{i}", own, has_scale) for i in range(config.num_hidden_layers)
+    )
     return EncoderMapping(settings, merged(stem, patches, *layers), width)
 
 
