@@ -93,8 +93,8 @@ class Checkpoint:
         if missing or unused:
             lost, extra = _count(missing, "expected and not there"), _count(unused, "there and not expected")
             raise BadWeights(
-                f"{self.folder}: {lost}, {extra}; expected the tensors of the architecture in config.json; save it again with save_pretrained of a "
-                "recent transformers, or report the model"
+                f"{self.folder}: {lost}, {extra}; expected the tensors of the architecture in config.json; save it "
+                "again with save_pretrained of a recent transformers, or report the model"
             )
         with ExitStack() as stack:
             handles = {file: self._open(file, stack) for file in {self._files[name] for name in wanted}}

@@ -214,7 +214,7 @@ def resized_positions(table: Tensor, before: int, after: int) -> Tensor:
     table = table.unsqueeze(0) if table.ndim == 2 else table
     if before == after:
         return table
-    grid = table[:, 1:].unflatten(1, (before, before)).permute(0, 3, 1, 2)
+    grid = table[:, 1:].reshape(1, before, before, -1).permute(0, 3, 1, 2)
     resized = nn.functional.interpolate(grid, size=(after, after), mode="bicubic", align_corners=False)
     return cat([table[:, :1], resized.permute(0, 2, 3, 1).flatten(1, 2)], 1)
 
