@@ -1,0 +1,104 @@
+"""The tokenizer of a model, and how captions begin and end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import tokenizers
+
+from showtell.errors import BadConfig
+from showtell.hub.generation import Generation
+from showtell.settings import ImportedText
+
+FILE: Final = "tokenizer.json"
+_VOCABULARIES: Final = (("vocab.txt",), ("vocab.json", "merges.txt"))
+TAKES_PROMPT: Final = ("blip", "git")
+"""Families that were made to continue a given beginning of a caption."""
+
+
+def load_backend(folder: Path) -> tokenizers.Tokenizer:
+    """`tokenizer.json`, or what transformers makes of `vocab.txt`, or of `vocab.json` and `merges.txt`; without
+    truncation and padding. Raises BadConfig when there is none of them."""
+    if (folder / FILE).exists():
+        try:
+            backend = tokenizers.Tokenizer.from_file(str(folder / FILE))
+        except Exception as error:
+            raise BadConfig(f"{folder / FILE}: no tokenizer ({error}); fetch it again") from error
+    else:
+        backend = _from_vocabulary(folder)
+    # Of the model's training; a caption is never padded.
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def _from_vocabulary(folder: Path) -> tokenizers.Tokenizer:
+    from transformers import AutoTokenizer
+
+    if not any(all((folder / name).exists() for name in names) for names in _VOCABULARIES):
+        raise BadConfig(
+            f"{folder}: no {FILE}; make one where transformers is installed, with AutoTokenizer.from_pretrained(...)"
+            ".save_pretrained(DIR)"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return tokenizers.Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadConfig(f"{folder}: its tokenizer cannot be loaded ({reason}); expected {FILE}") from error
+
+
+def imported_text(
+    family: str,
+    config: dict[str, Any],
+    generation: Generation,
+    backend: tokenizers.Tokenizer,
+    prompt: str | None = None,
+) -> ImportedText:
+    """`config`: the content of `config.json`; `prompt`: the default beginning of captions.
+
+    BLIP begins with a token that its tokenizer does not have, and ends with BERT's separator (its `generate` sets both).
+    Raises BadConfig for a prompt to a family that takes none, and unless there is one start and one end.
+    """
+    if prompt and family not in TAKES_PROMPT:
+        raise BadConfig(
+            f"found --prompt; models of the family {family} take none, only {' and '.join(TAKES_PROMPT)} do"
+        )
+    if family == "blip":
+        text = config.get("text_config") or {}
+        bos, eos_ids = text.get("bos_token_id", 30522), (text.get("sep_token_id", 102),)  # BlipTextConfig's defaults
+    elif family == "git":
+        bos, eos_ids = generation.config.bos_token_id, generation.eos_ids
+        bos = config.get("bos_token_id", 101) if bos is None else bos  # GitConfig's defaults
+        eos_ids = eos_ids or (config.get("eos_token_id", 102),)
+    else:
+        bos, eos_ids = generation.start_id, generation.eos_ids
+    if bos is None:
+        raise BadConfig(
+            "found no decoder_start_token_id and no bos_token_id; expected one of them in generation_config.json"
+        )
+    if len(eos_ids) != 1:
+        raise BadConfig(f"found end tokens {list(eos_ids)}; expected one eos_token_id in generation_config.json")
+    return ImportedText(
+        bos_ids=(int(bos),),
+        eos_id=int(eos_ids[0]),
+        unk_id=_unk_id(backend, {int(bos), int(eos_ids[0])}),
+        banned_ids=generation.banned_ids,
+        takes_prompt=family in TAKES_PROMPT,
+        prompt=prompt or "",
+    )
+
+
+def prompt_length(text: ImportedText, backend: tokenizers.Tokenizer) -> int:
+    """Tokens before the first generated one."""
+    return len(text.bos_ids) + len(backend.encode(text.prompt, add_special_tokens=False).ids)
+
+
+def _unk_id(backend: tokenizers.Tokenizer, others: set[int]) -> int | None:
+    """None where the tokenizer has no unknown token of its own: GPT-2's is its end."""
+    model = backend.model
+    found = getattr(model, "unk_id", None)
+    if found is None and (token := getattr(model, "unk_token", None)):
+        found = backend.token_to_id(token)
+    return None if found is None or found in others else int(found)
