@@ -109,7 +109,7 @@ def test_torchvision_differs_by_little(resample: int, tmp_path: Path) -> None:
     for image in [*(photo(*size) for size in SIZES), *map(load_image, EXAMPLES.glob("*.jpg"))]:
         expected = reference(image, return_tensors="np")["pixel_values"][0]
         difference = abs(to_pixels(image, settings) - expected) * settings.std[0] * 255
-        assert difference.max() < 2.1 and difference.mean() < 0.05, image.size
+        assert difference.max() < 2.1 and difference.mean() < 0.2, image.size
 
 
 @pytest.mark.parametrize(

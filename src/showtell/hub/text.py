@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,13 +59,14 @@ def imported_text(
 ) -> ImportedText:
     """`config`: the content of `config.json`; `prompt`: the default beginning of captions.
 
-    BLIP begins with a token that its tokenizer does not have, and ends with BERT's separator (its `generate` sets both).
+    BLIP begins with a token that its tokenizer does not have, and ends with BERT's separator: its `generate` sets both.
     Raises BadConfig for a prompt to a family that takes none, and unless there is one start and one end.
     """
     if prompt and family not in TAKES_PROMPT:
         raise BadConfig(
             f"found --prompt; models of the family {family} take none, only {' and '.join(TAKES_PROMPT)} do"
         )
+    eos_ids: tuple[int, ...]
     if family == "blip":
         text = config.get("text_config") or {}
         bos, eos_ids = text.get("bos_token_id", 30522), (text.get("sep_token_id", 102),)  # BlipTextConfig's defaults
@@ -97,8 +99,8 @@ def prompt_length(text: ImportedText, backend: tokenizers.Tokenizer) -> int:
 
 def _unk_id(backend: tokenizers.Tokenizer, others: set[int]) -> int | None:
     """None where the tokenizer has no unknown token of its own: GPT-2's is its end."""
-    model = backend.model
-    found = getattr(model, "unk_id", None)
-    if found is None and (token := getattr(model, "unk_token", None)):
+    model = json.loads(backend.to_str())["model"]  # the Python object of a unigram model does not have it
+    found = model.get("unk_id")
+    if found is None and (token := model.get("unk_token")):
         found = backend.token_to_id(token)
     return None if found is None or found in others else int(found)
