@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from showtell.settings import AttentionSettings, DecoderSettings, RecurrentSettings, TransformerSettings
+from showtell.settings import (
+    AttentionSettings,
+    DecoderSettings,
+    PrefixTransformerSettings,
+    RecurrentSettings,
+    TransformerSettings,
+)
 
 
 def recurrent(cell: str, image: str, **more: object) -> RecurrentSettings:
@@ -15,6 +21,10 @@ def attention(cell: str, **more: object) -> AttentionSettings:
 
 def transformer(**more: object) -> TransformerSettings:
     return TransformerSettings(width=12, heads=3, ffn_dim=16, **more)
+
+
+def prefix_transformer(**more: object) -> PrefixTransformerSettings:
+    return PrefixTransformerSettings(width=12, heads=3, ffn_dim=16, **more)
 
 
 DECODERS: dict[str, DecoderSettings] = {
@@ -41,6 +51,36 @@ DECODERS: dict[str, DecoderSettings] = {
         encoder_layers=1,
         position_embedding="sinusoidal",
         region_position_embedding="sinusoidal",
+        tie_weights=False,
+    ),
+    "transformer, as BERT's": transformer(
+        norm="post",
+        norm_eps=1e-12,
+        region_position_embedding="none",
+        input_norm=False,
+        region_projection=False,
+        encoder_norm=False,
+        final_norm=False,
+        embedding_norm=True,
+        output_transform=True,
+    ),
+    "transformer, as GPT-2's": transformer(
+        activation="gelu_tanh",
+        region_position_embedding="none",
+        input_norm=False,
+        encoder_norm=False,
+        max_positions=40,
+        output_bias=False,
+    ),
+    "prefix transformer, pre-norm": prefix_transformer(position_embedding="sinusoidal", activation="quick_gelu"),
+    "prefix transformer, post-norm": prefix_transformer(
+        norm="post",
+        region_position_embedding="none",
+        input_norm=False,
+        projection_norm=True,
+        projection_norm_eps=1e-3,
+        final_norm=False,
+        embedding_norm=True,
         tie_weights=False,
     ),
 }

@@ -32,6 +32,15 @@ class Limits:
     banned: tuple[int, ...] = ()
     ngram: int = 0
     bad_endings: tuple[int, ...] = ()
+    truncate: bool = False
+
+    @property
+    def longest(self) -> int:
+        """The end included."""
+        return self.max_length + (not self.truncate)
+
+    def is_finished(self, sentence: Sentence) -> bool:
+        return sentence[-1] == self.end or (self.truncate and len(sentence) == self.longest)
 
     def allow(self, words: Sentence, token: int) -> bool:
         if token in self.banned:
@@ -51,43 +60,44 @@ class Limits:
         return rules
 
 
-def log_prob(network: NextWord, start: int, sentence: Sentence) -> float:
+def log_prob(network: NextWord, prompt: Sentence, sentence: Sentence) -> float:
     total = 0.0
     for t, word in enumerate(sentence):
-        total += float(network((start, *sentence[:t]))[word])
+        total += float(network((*prompt, *sentence[:t]))[word])
     return total
 
 
 def plain_beam_search(
-    network: NextWord, start: int, vocabulary: int, limits: Limits, beam: int, exponent: float
+    network: NextWord, prompt: Sentence, vocabulary: int, limits: Limits, beam: int, exponent: float
 ) -> tuple[list[Sentence], int]:
     """All sentences that it finished, best first, their ends with them; and the step that none of the best needs more
     than."""
     unfinished: list[Sentence] = [()]
     finished: list[tuple[float, Sentence]] = []
     enough = 0
-    for step in range(1, limits.max_length + 2):
+    for step in range(1, limits.longest + 1):
         continuations = []
         for rank, words in enumerate(unfinished):
             for token in range(vocabulary):
-                total = log_prob(network, start, (*words, token))
+                total = log_prob(network, prompt, (*words, token))
                 if limits.allow(words, token) and total > -np.inf:
                     continuations.append((-total, rank, token))
         continuations.sort()
         best = [(-negative, (*unfinished[rank], token)) for negative, rank, token in continuations]
         ended = [(total / len(sentence) ** exponent, sentence) for total, sentence in best[:beam]]
-        finished += [(value, sentence) for value, sentence in ended if sentence[-1] == limits.end]
+        finished += [(value, sentence) for value, sentence in ended if limits.is_finished(sentence)]
         finished.sort(key=lambda entry: -entry[0])
-        goes_on = [(total, words) for total, words in best if words[-1] != limits.end][:beam]
+        goes_on = [(total, words) for total, words in best if not limits.is_finished(words)][:beam]
         unfinished = [words for _, words in goes_on]
-        hopes = [total / (limits.max_length + 1) ** exponent for total, _ in goes_on]
+        hopes = [total / limits.longest**exponent for total, _ in goes_on]
         if not enough and (not hopes or (len(finished) >= beam and max(hopes) <= finished[beam - 1][0])):
             enough = step
     return [sentence for _, sentence in finished], enough
 
 
 def sentences(hypotheses: Sequence[Hypothesis], end: int) -> list[Sentence]:
-    return [(*hypothesis.tokens.tolist(), end) for hypothesis in hypotheses]
+    """With their ends, which truncated ones lack."""
+    return [(*h.tokens.tolist(), *([end] if len(h.log_probs) > len(h.tokens) else [])) for h in hypotheses]
 
 
 @st.composite
@@ -103,7 +113,15 @@ def limits(draw: st.DrawFn, vocabulary: int) -> Limits:
         banned=draw(some),
         ngram=draw(st.integers(0, 3)),
         bad_endings=draw(some),
+        truncate=draw(st.booleans()),
     )
+
+
+def prompts(vocabulary: int, images: int) -> st.SearchStrategy[list[list[int]]]:
+    """Of one length for all images."""
+    words = st.integers(0, vocabulary - 1)
+    sentences = st.integers(1, 3).map(lambda n: st.lists(words, min_size=n, max_size=n))
+    return sentences.flatmap(lambda sentence: st.lists(sentence, min_size=images, max_size=images))
 
 
 @st.composite
@@ -118,7 +136,7 @@ def test_equals_the_plain_search(data: st.DataObject) -> None:
     vocabulary = data.draw(st.integers(3, 8), "vocabulary")
     about = data.draw(networks(vocabulary))
     rules = data.draw(limits(vocabulary), "limits")
-    starts = data.draw(st.lists(st.integers(0, vocabulary - 1), min_size=len(about), max_size=len(about)), "starts")
+    starts = data.draw(prompts(vocabulary, len(about)), "prompts")
     beam = data.draw(st.integers(1, 5), "beam")
     num = data.draw(st.integers(1, beam), "num")
     exponent = data.draw(st.sampled_from([0, 0.5, 0.7, 1, 1.5]), "exponent")
@@ -126,21 +144,22 @@ def test_equals_the_plain_search(data: st.DataObject) -> None:
     stepper = FakeStepper(about)
     memory, end, longest = stepper.encode(range(len(about))), rules.end, rules.max_length
     found = beam_search(
-        stepper, memory, np.array(starts), end, rules.rules(), beam, longest, exponent, num, attention=True
+        *(stepper, memory, np.array(starts), end, rules.rules(), beam, longest, exponent, num, True, rules.truncate)
     )
 
     assert len(found) == len(about)
-    for image, network, start, hypotheses in zip(memory, about, starts, found, strict=True):
-        expected, enough = plain_beam_search(network, start, vocabulary, rules, beam, exponent)
+    for image, network, prompt, hypotheses in zip(memory, about, map(tuple, starts), found, strict=True):
+        expected, enough = plain_beam_search(network, prompt, vocabulary, rules, beam, exponent)
         assert sentences(hypotheses, end) == expected[:num]
         for hypothesis, sentence in zip(hypotheses, expected, strict=False):
-            assert hypothesis.log_prob == pytest.approx(log_prob(network, start, sentence), abs=1e-5)
-            each = [network((start, *sentence[:t]))[word] for t, word in enumerate(sentence)]
+            assert hypothesis.log_prob == pytest.approx(log_prob(network, prompt, sentence), abs=1e-5)
+            each = [network((*prompt, *sentence[:t]))[word] for t, word in enumerate(sentence)]
             np.testing.assert_array_equal(hypothesis.log_probs, each)
             assert hypothesis.attention is not None and hypothesis.attention.shape[0] == len(hypothesis.tokens)
             for t, row in enumerate(hypothesis.attention):
-                np.testing.assert_array_equal(row, history(image, (start, *sentence[:t])))
-        assert sum(image in seen for seen in stepper.seen) == enough, "no step too few, and none too many"
+                np.testing.assert_array_equal(row, history(image, (*prompt, *sentence[:t])))
+        steps = enough + len(prompt) - 1
+        assert sum(image in seen for seen in stepper.seen) == steps, "no step too few, and none too many"
 
 
 @given(data=st.data())
@@ -160,11 +179,19 @@ def test_a_beam_as_wide_as_everything_finds_everything(data: st.DataObject) -> N
 
     stepper, width = FakeStepper(about), vocabulary**longest
     found = beam_search(
-        stepper, stepper.encode([0, 1]), np.array(starts), END, rules.rules(), width, longest, exponent, num=width
+        stepper,
+        stepper.encode([0, 1]),
+        np.array(starts)[:, None],
+        END,
+        rules.rules(),
+        width,
+        longest,
+        exponent,
+        num=width,
     )
 
     for network, start, hypotheses in zip(about, starts, found, strict=True):
-        values = {words: log_prob(network, start, words) / len(words) ** exponent for words in everything}
+        values = {words: log_prob(network, (start,), words) / len(words) ** exponent for words in everything}
         assert sentences(hypotheses, END) == sorted(everything, key=lambda words: -values[words])
 
 
@@ -174,8 +201,10 @@ def test_a_beam_of_one_that_only_sums_is_greedy(seed: int, grain: float, ngram: 
     stepper = FakeStepper([random_ngram(random, 6, 3, grain) for _ in range(3)])
     rules = Limits(END, 9, min_length=2, banned=(1,), ngram=ngram).rules()
     memory, starts = stepper.encode(range(3)), np.array([1, 2, 3])
-    greedily = greedy(stepper, memory, starts, END, [*rules, MaxLength(9, END)])
-    for hypothesis, (best,) in zip(greedily, beam_search(stepper, memory, starts, END, rules, 1, 9), strict=True):
+    greedily = greedy(stepper, memory, starts[:, None], END, [*rules, MaxLength(9, END)])
+    for hypothesis, (best,) in zip(
+        greedily, beam_search(stepper, memory, starts[:, None], END, rules, 1, 9), strict=True
+    ):
         np.testing.assert_array_equal(hypothesis.tokens, best.tokens)
         np.testing.assert_array_equal(hypothesis.log_probs, best.log_probs)
 
@@ -185,7 +214,7 @@ def search(stepper: FakeStepper, beam: int, num: int = 1, exponent: float = 0, *
     rules, longest = more.pop("rules", []), more.pop("max_length", 8)
     images = stepper.encode(range(len(stepper.networks)))
     starts = np.full(len(images), START)
-    return beam_search(stepper, images, starts, END, rules, beam, longest, exponent, num, **more)
+    return beam_search(stepper, images, starts[:, None], END, rules, beam, longest, exponent, num, **more)
 
 
 # A is the best first word, but B begins the best sentence: B 0.4, A C 0.3, A B 0.3
@@ -263,7 +292,7 @@ def test_a_result_does_not_depend_on_the_batch(seed: int, order: list[int]) -> N
     def found(images: list[int]) -> list[list[Hypothesis]]:
         rules = [MinLength(2, END), NoRepeatNgram(2)]
         memory = stepper.encode(images)
-        return beam_search(stepper, memory, starts[images], END, rules, 3, 7, 0.7, num=3, attention=True)
+        return beam_search(stepper, memory, starts[images, None], END, rules, 3, 7, 0.7, num=3, attention=True)
 
     together = found(order)
     for image, hypotheses in zip(order, together, strict=True):

@@ -50,7 +50,7 @@ def test_rules_for() -> None:
     everything = but(min_length=2, no_repeat_ngram_size=3, bad_endings=("the", "nonsense", "a"))
     assert kinds(everything) == [Ban, MinLength, NoRepeatNgram, NoBadEnding]
     ban, shortest, ngram, ending = build_rules(everything, TOKENIZER)
-    assert ban.ids == [TOKENIZER.pad_id, TOKENIZER.unk_id, *TOKENIZER.bos_ids.values()]
+    assert ban.ids == TOKENIZER.tokens_to_ids(["<pad>", "<unk>", "<en>", "<ar>"])
     assert (shortest.length, shortest.eos) == (2, TOKENIZER.eos_id)
     assert ngram.n == 3
     assert (ending.ids.tolist(), ending.eos, ending.max_length) == (
@@ -83,8 +83,8 @@ def test_settings_reach_the_search(seed: int, beam: int, groups: int, longest: i
         num_beam_groups=groups,
         diversity_penalty=0.9,
     )
-    memory, starts = stepper.encode(range(3)), np.full(3, TOKENIZER.bos_ids[language])
-    rules = [Ban(TOKENIZER.special_ids), MinLength(1, TOKENIZER.eos_id), *([NoRepeatNgram(ngram)] if ngram else [])]
+    memory, starts = stepper.encode(range(3)), np.array([TOKENIZER.prompt_ids(language)] * 3)
+    rules = [Ban(TOKENIZER.banned_ids), MinLength(1, TOKENIZER.eos_id), *([NoRepeatNgram(ngram)] if ngram else [])]
     if beam == 1:
         greedily = greedy(
             stepper, memory, starts, TOKENIZER.eos_id, [*rules, MaxLength(longest, TOKENIZER.eos_id)], attention=True
@@ -175,7 +175,7 @@ def test_the_language_is_the_start_token(beam: int) -> None:
     english, arabic = saying({"": {"dog": 1}}), saying({"": {"كلب": 1}})
 
     def bilingual(read: tuple[int, ...]) -> np.ndarray:
-        return {TOKENIZER.bos_ids["en"]: english, TOKENIZER.bos_ids["ar"]: arabic}[read[0]](read)
+        return {TOKENIZER.prompt_ids("en")[0]: english, TOKENIZER.prompt_ids("ar")[0]: arabic}[read[0]](read)
 
     assert captions(bilingual, but(beam_size=beam), language="en") == ["dog"]
     assert captions(bilingual, but(beam_size=beam), language="ar") == ["كلب"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.test_beam import Limits, Sentence, limits, log_prob, networks, sentences
+from tests.core.test_beam import Limits, Sentence, limits, log_prob, networks, prompts, sentences
 from tests.fake_stepper import FakeStepper, NextWord, history, random_ngram, script
 
 from showtell.core.beam import beam_search
@@ -22,7 +22,7 @@ VOCABULARY = 6
 
 def plain_diverse_beam_search(
     network: NextWord,
-    start: int,
+    prompt: Sentence,
     vocabulary: int,
     limits: Limits,
     beam: int,
@@ -38,7 +38,7 @@ def plain_diverse_beam_search(
     def ranks_by(group: int, sentence: Sentence) -> float:
         total = 0.0
         for t, word in enumerate(sentence):
-            total += float(network((start, *sentence[:t]))[word])
+            total += float(network((*prompt, *sentence[:t]))[word])
             before = [other for other, its in said[t] if other < group and its == word]
             total -= diversity * len(before) if word != limits.end else 0
         return total
@@ -46,7 +46,7 @@ def plain_diverse_beam_search(
     unfinished: list[list[Sentence]] = [[()] for _ in range(groups)]
     finished: list[list[tuple[float, Sentence]]] = [[] for _ in range(groups)]
     enough = 0
-    for step in range(1, limits.max_length + 2):
+    for step in range(1, limits.longest + 1):
         said.append([])
         ended: list[Sentence] = []
         can_change = False
@@ -58,21 +58,21 @@ def plain_diverse_beam_search(
                     if limits.allow(words, token) and total > -np.inf and sentence not in ended:
                         continuations.append((-total, rank, token, sentence))
             best = [(-negative, sentence) for negative, _, _, sentence in sorted(continuations)]
-            ends = [(total, sentence) for total, sentence in best[:width] if sentence[-1] == limits.end]
+            ends = [(total, sentence) for total, sentence in best[:width] if limits.is_finished(sentence)]
             goes_on = [(total, sentence) for total, sentence in best if sentence[-1] != limits.end][:width]
             finished[group] += [(total / len(sentence) ** exponent, sentence) for total, sentence in ends]
             finished[group].sort(key=lambda entry: -entry[0])
             unfinished[group] = [sentence for _, sentence in goes_on]
             ended += [sentence for _, sentence in ends if sentence in [its for _, its in finished[group][:width]]]
             said[-1] += [(group, sentence[-1]) for _, sentence in goes_on]
-            hopes = [total / (limits.max_length + 1) ** exponent for total, _ in goes_on]
+            hopes = [] if step == limits.longest else [total / limits.longest**exponent for total, _ in goes_on]
             full = len(finished[group]) >= width
             can_change |= bool(hopes) and not (full and max(hopes) <= finished[group][width - 1][0])
         if not enough and not can_change:
             enough = step
 
     def value(sentence: Sentence) -> float:
-        return log_prob(network, start, sentence) / len(sentence) ** exponent
+        return log_prob(network, prompt, sentence) / len(sentence) ** exponent
 
     kept = [[sentence for _, sentence in pool[:width]] for pool in finished]
     bests, others = [s for pool in kept for s in pool[:1]], [s for pool in kept for s in pool[1:]]
@@ -84,7 +84,7 @@ def test_equals_the_plain_search(data: st.DataObject) -> None:
     vocabulary = data.draw(st.integers(3, 8), "vocabulary")
     about = data.draw(networks(vocabulary))
     rules = data.draw(limits(vocabulary), "limits")
-    starts = data.draw(st.lists(st.integers(0, vocabulary - 1), min_size=len(about), max_size=len(about)), "starts")
+    starts = data.draw(prompts(vocabulary, len(about)), "prompts")
     groups, width = data.draw(st.integers(1, 4), "groups"), data.draw(st.integers(1, 3), "width")
     diversity = data.draw(st.sampled_from([0, 0.5, 1, 2.3]), "diversity")
     beam = groups * width
@@ -94,22 +94,23 @@ def test_equals_the_plain_search(data: st.DataObject) -> None:
     stepper = FakeStepper(about)
     memory, end, longest = stepper.encode(range(len(about))), rules.end, rules.max_length
     what = stepper, memory, np.array(starts), end, rules.rules(), beam
-    found = diverse_beam_search(*what, groups, diversity, longest, exponent, num, attention=True)
+    found = diverse_beam_search(*what, groups, diversity, longest, exponent, num, True, rules.truncate)
 
     assert len(found) == len(about)
-    for image, network, start, hypotheses in zip(memory, about, starts, found, strict=True):
+    for image, network, prompt, hypotheses in zip(memory, about, map(tuple, starts), found, strict=True):
         expected, enough = plain_diverse_beam_search(
-            network, start, vocabulary, rules, beam, groups, diversity, exponent
+            network, prompt, vocabulary, rules, beam, groups, diversity, exponent
         )
         assert sentences(hypotheses, end) == expected[:num]
         assert len(set(expected)) == len(expected), "no sentence twice"
         for hypothesis, sentence in zip(hypotheses, expected, strict=False):
-            each = [network((start, *sentence[:t]))[word] for t, word in enumerate(sentence)]
+            each = [network((*prompt, *sentence[:t]))[word] for t, word in enumerate(sentence)]
             np.testing.assert_array_equal(hypothesis.log_probs, each, "the network's own, without penalties")
             assert hypothesis.attention is not None and hypothesis.attention.shape[0] == len(hypothesis.tokens)
             for t, row in enumerate(hypothesis.attention):
-                np.testing.assert_array_equal(row, history(image, (start, *sentence[:t])))
-        assert sum(image in seen for seen in stepper.seen) == enough, "no step too few, and none too many"
+                np.testing.assert_array_equal(row, history(image, (*prompt, *sentence[:t])))
+        steps = enough + len(prompt) - 1
+        assert sum(image in seen for seen in stepper.seen) == steps, "no step too few, and none too many"
 
 
 @given(data=st.data())
@@ -118,7 +119,10 @@ def test_one_group_is_beam_search(data: st.DataObject) -> None:
     beam, diversity = data.draw(st.integers(1, 5), "beam"), data.draw(st.sampled_from([0, 1]), "diversity")
     ours, theirs = FakeStepper(about), FakeStepper(about)
     memory, starts = ours.encode(range(len(about))), np.ones(len(about), np.int64)
-    what, how = (memory, starts, rules.end, rules.rules(), beam), (rules.max_length, 0.7, beam)
+    what, how = (
+        (memory, starts[:, None], rules.end, rules.rules(), beam),
+        (rules.max_length, 0.7, beam, False, rules.truncate),
+    )
     plain, grouped = beam_search(theirs, *what, *how), diverse_beam_search(ours, *what, 1, diversity, *how)
     assert ours.grids == theirs.grids
     for one, other in zip(grouped, plain, strict=True):
@@ -133,7 +137,9 @@ def search(
     rules: list[Rule] = more.pop("rules", [])
     images = stepper.encode(range(len(stepper.networks)))
     starts = np.full(len(images), START)
-    return diverse_beam_search(stepper, images, starts, END, rules, beam, groups, diversity, 8, exponent, num, **more)
+    return diverse_beam_search(
+        stepper, images, starts[:, None], END, rules, beam, groups, diversity, 8, exponent, num, **more
+    )
 
 
 # The first group says A C (0.6 * 0.7). ln 0.6 = -0.51, ln 0.3 = -1.20, ln 0.1 = -2.30; ln 0.7 = -0.36, ln 0.2 = -1.61
@@ -246,7 +252,7 @@ def test_a_result_does_not_depend_on_the_batch(seed: int, order: list[int], widt
 
     def found(images: Sequence[int]) -> list[list[Hypothesis]]:
         rules = [MinLength(2, END), NoRepeatNgram(2)]
-        what = stepper, stepper.encode(images), starts[images], END, rules, 3 * width
+        what = stepper, stepper.encode(images), starts[images, None], END, rules, 3 * width
         return diverse_beam_search(*what, 3, 0.7, 7, 0.7, num=3 * width, attention=True)
 
     for image, hypotheses in zip(order, found(order), strict=True):

@@ -43,7 +43,7 @@ def test_the_mean_by_hand() -> None:
     one = script(4, {(): {A: 0.6, B: 0.3, END: 0.1}, (A,): {B: 1}, (A, B): {END: 1}, (B,): {A: 0.75, END: 0.25}})
     two = script(4, {(): {A: 0.1, B: 0.6, END: 0.3}, (B,): {END: 1}, (B, A): {END: 0.5}})
     stepper = Ensemble([FakeStepper([one]), FakeStepper([two])])
-    (found,) = greedy(stepper, stepper.encode([[0], [0]]), np.array([START]), END, [], attention=True)
+    (found,) = greedy(stepper, stepper.encode([[0], [0]]), np.array([[START]]), END, [], attention=True)
     assert found.tokens.tolist() == [B]
     np.testing.assert_allclose(np.exp(found.log_probs), [0.45, 0.625], rtol=1e-5)
     assert found.attention is not None
@@ -103,7 +103,7 @@ def test_a_search_is_that_of_one_network_with_the_mean_probabilities(seed: int, 
     numbers = [order] * members
 
     def found(stepper: Ensemble | FakeStepper, images: Any, starts: Any) -> list[list[Hypothesis]]:
-        return beam_search(stepper, stepper.encode(images), starts, END, rules, 3, 6, 0.7, 2, attention=True)
+        return beam_search(stepper, stepper.encode(images), starts[:, None], END, rules, 3, 6, 0.7, 2, attention=True)
 
     together = found(ensemble, numbers, starts[order])
     same(together, found(single, order, starts[order]))
@@ -128,7 +128,7 @@ def test_no_attention_unless_all_can_say_it_of_equally_many_regions() -> None:
     def looked(other: FakeStepper) -> Floats | None:
         stepper = Ensemble([FakeStepper([network]), other])
         memory, checked = stepper.encode([[0], [0]]), list[Rule](rules)
-        return greedy(stepper, memory, np.array([START]), END, checked, attention=True)[0].attention
+        return greedy(stepper, memory, np.array([[START]]), END, checked, attention=True)[0].attention
 
     assert looked(FakeStepper([network])) is not None
     assert looked(FakeStepper([network], attention=False)) is None

@@ -66,7 +66,7 @@ def test_greedy_equals_a_rollout_of_each_image(
     stepper = FakeStepper([random_ngram(random, vocabulary, 3, grain, impossible) for _ in range(images)])
     starts = random.integers(1, vocabulary, images)
     rules = [Ban([1]), MinLength(shortest, END), NoRepeatNgram(ngram), MaxLength(longest, END)]
-    found = greedy(stepper, stepper.encode(range(images)), starts, END, rules, attention=True)
+    found = greedy(stepper, stepper.encode(range(images)), starts[:, None], END, rules, attention=True)
     assert len(found) == images
     for image, hypothesis in enumerate(found):
         expected = rollout(stepper.networks[image], starts[image], rules)
@@ -79,7 +79,7 @@ def test_greedy_equals_a_rollout_of_each_image(
 def test_greedy_by_hand(attention: bool) -> None:
     lines = {(): {A: 0.4, B: 0.6}, (B,): {C: 0.5, A: 0.5}, (B, A): {END: 0.75, C: 0.25}}
     stepper = FakeStepper([script(VOCABULARY, lines)])
-    (found,) = greedy(stepper, stepper.encode([0]), np.array([START]), END, [], attention)
+    (found,) = greedy(stepper, stepper.encode([0]), np.array([[START]]), END, [], attention)
     assert found.tokens.tolist() == [B, A], "of two that tie, the lower id"
     np.testing.assert_allclose(found.log_probs, np.log([0.6, 0.5, 0.75]), atol=1e-6)
     expected = [history(0, [START]), history(0, [START, B])] if attention else None
@@ -88,7 +88,7 @@ def test_greedy_by_hand(attention: bool) -> None:
 
 def test_no_attention_from_a_network_without() -> None:
     stepper = FakeStepper([script(VOCABULARY, {(): {A: 1}, (A,): {END: 1}})], attention=False)
-    assert greedy(stepper, stepper.encode([0]), np.array([START]), END, [], attention=True)[0].attention is None
+    assert greedy(stepper, stepper.encode([0]), np.array([[START]]), END, [], attention=True)[0].attention is None
 
 
 def test_finished_images_leave_the_batch() -> None:
@@ -99,10 +99,10 @@ def test_finished_images_leave_the_batch() -> None:
     lengths = [2, 0, 4, 1]
     stepper = FakeStepper([after(length) for length in lengths])
     memory, starts = stepper.encode(range(4)), np.full(4, START)
-    assert [len(h.tokens) for h in greedy(stepper, memory, starts, END, [])] == lengths
+    assert [len(h.tokens) for h in greedy(stepper, memory, starts[:, None], END, [])] == lengths
     assert stepper.seen == everything
     stepper.grids.clear()
-    found = sample(stepper, memory, starts, END, [], 3, np.random.default_rng(0))
+    found = sample(stepper, memory, starts[:, None], END, [], 3, np.random.default_rng(0))
     assert [[len(h.tokens) for h in image] for image in found] == [[length] * 3 for length in lengths]
     assert stepper.grids == [(everything[0], 1), *((images, 3) for images in everything[1:])]
 
@@ -118,8 +118,8 @@ def test_where_the_rules_leave_nothing_the_sentence_ends(top_p: float) -> None:
         ([Ban([B]), MinLength(99, END)], [A]),
         ([Ban(range(VOCABULARY))], []),
     ):
-        (found,) = greedy(stepper, memory, starts, END, rules)
-        drawn = sample(stepper, memory, starts, END, rules, 2, random, top_p=top_p)[0]
+        (found,) = greedy(stepper, memory, starts[:, None], END, rules)
+        drawn = sample(stepper, memory, starts[:, None], END, rules, 2, random, top_p=top_p)[0]
         assert [h.tokens.tolist() for h in (found, *drawn)] == [words] * 3
     np.testing.assert_allclose(drawn[0].log_probs, [-np.inf])
 
@@ -131,7 +131,7 @@ def test_greedy_does_not_depend_on_the_batch(seed: int, order: list[int]) -> Non
     starts, rules = random.integers(7, size=len(order)), [MaxLength(8, END)]
 
     def found(images: list[int]) -> list[Hypothesis]:
-        return greedy(stepper, stepper.encode(images), starts[images], END, rules, attention=True)
+        return greedy(stepper, stepper.encode(images), starts[images, None], END, rules, attention=True)
 
     for image, together in zip(order, found(order), strict=True):
         (alone,) = found([image])
@@ -160,7 +160,7 @@ def test_sampling_follows_the_distribution(temperature: float) -> None:
     random = np.random.default_rng(7)
     stepper = FakeStepper([random_ngram(random, 4, 3), random_ngram(random, 4, 3)])
     rules, starts, num = [Ban([1]), MinLength(1, END), MaxLength(3, END)], np.array([1, 2]), 4000
-    found = sample(stepper, stepper.encode([0, 1]), starts, END, rules, num, random, temperature)
+    found = sample(stepper, stepper.encode([0, 1]), starts[:, None], END, rules, num, random, temperature)
 
     def reshape(probabilities: np.ndarray) -> np.ndarray:
         powers = probabilities.astype(np.float64) ** (1 / temperature)
@@ -190,7 +190,7 @@ def shares(num: int = 4000, rules: Sequence[Rule] = (), **settings: Any) -> dict
     """How often `FIRST_WORDS` begins with each word."""
     stepper = FakeStepper([FIRST_WORDS])
     random = np.random.default_rng(11)
-    (found,) = sample(stepper, stepper.encode([0]), np.array([START]), END, rules, num, random, **settings)
+    (found,) = sample(stepper, stepper.encode([0]), np.array([[START]]), END, rules, num, random, **settings)
     return {word: count / num for word, count in sorted(Counter(int(h.tokens[0]) for h in found).items())}
 
 
@@ -227,7 +227,7 @@ def test_sampled_words_keep_the_network_s_own_log_probabilities(seed: int) -> No
     random = np.random.default_rng(seed)
     stepper = FakeStepper([random_ngram(random, 6, 3) for _ in range(4)])
     rules, starts = [NoRepeatNgram(2), MaxLength(9, END)], np.array([1, 2, 3, 4])
-    found = sample(stepper, stepper.encode(range(4)), starts, END, rules, 3, random, 1.5, 0.9, attention=True)
+    found = sample(stepper, stepper.encode(range(4)), starts[:, None], END, rules, 3, random, 1.5, 0.9, attention=True)
     for image, hypotheses in enumerate(found):
         assert len(hypotheses) == 3
         for hypothesis in hypotheses:
@@ -242,7 +242,7 @@ def test_rows_are_sampled_independently() -> None:
     stepper = FakeStepper(
         [script(6, {(): {3: 0.5, 4: 0.5}, (3,): {END: 0.5, 5: 0.5}, (4,): {END: 1}, (3, 5): {END: 1}})]
     )
-    (samples,) = sample(stepper, stepper.encode([0]), np.array([1]), END, [MaxLength(9, END)], 40, rng)
+    (samples,) = sample(stepper, stepper.encode([0]), np.array([[1]]), END, [MaxLength(9, END)], 40, rng)
     assert {tuple(hypothesis.tokens.tolist()) for hypothesis in samples} == {(3,), (4,), (3, 5)}
 
 
@@ -252,7 +252,7 @@ def test_the_same_seed_draws_the_same(num: int) -> None:
 
     def drawn(seed: int) -> list[list[Sentence]]:
         random, rules = np.random.default_rng(seed), [MaxLength(6, END)]
-        found = sample(stepper, stepper.encode(range(4)), np.full(4, START), END, rules, num, random, 2.0)
+        found = sample(stepper, stepper.encode(range(4)), np.full((4, 1), START), END, rules, num, random, 2.0)
         return [[tuple(h.tokens.tolist()) for h in image] for image in found]
 
     assert drawn(0) == drawn(0) != drawn(1)

@@ -60,7 +60,7 @@ def test_decode_of_encode_is_the_normalised_sentence(of_all_languages: Tokenizer
                 continue  # its marks are kept: see below
             ids = tokenizer.encode(pretokenize(written, language, tokenizer), language)
             assert tokenizer.unk_id not in ids
-            assert ids[0] == tokenizer.bos_ids[language] and ids[-1] == tokenizer.eos_id
+            assert ids[:1] == tokenizer.prompt_ids(language) and ids[-1] == tokenizer.eos_id
             expected = tokenizer.normalize(written, language)
             assert tokenizer.decode(ids[1:-1]) == expected
             if language not in ("ar", "ur"):  # in this mixture Kashmiri keeps their marks
@@ -189,4 +189,4 @@ def test_start_tokens_of_languages_that_are_called_as_special_tokens() -> None:
     assert tokenizer.ids_to_tokens(range(7)) == [
         *("<pad>", "<unk>", "<end>", "<pad-start>", "<unk-start>", "<end-start>", "<pt-BR>")
     ]
-    assert len({tokenizer.pad_id, tokenizer.unk_id, tokenizer.eos_id, *tokenizer.bos_ids.values()}) == 7
+    assert len({tokenizer.eos_id, *tokenizer.banned_ids}) == 7

@@ -23,8 +23,8 @@ def words_of(*captions: str) -> list[str]:
 def test_ids_begin_with_the_special_tokens_and_one_start_per_language() -> None:
     text = Tokenizer.build(DOGS, ["en", "ar"], min_frequency=1)
     assert text.ids_to_tokens(range(6)) == [PAD, UNK, EOS, "<en>", "<ar>", "a"]
-    assert (text.pad_id, text.unk_id, text.eos_id, text.bos_ids) == (0, 1, 2, {"en": 3, "ar": 4})
-    assert text.special_ids == [0, 1, 3, 4] and text.languages == ("en", "ar")
+    assert (text.unk_id, text.eos_id, text.prompt_ids("en"), text.prompt_ids("ar")) == (1, 2, [3], [4])
+    assert text.banned_ids == [0, 1, 3, 4] and text.languages == ("en", "ar")
 
 
 def test_words_stand_in_order_of_frequency_then_of_the_alphabet() -> None:
@@ -123,7 +123,7 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert loaded.vocab_size == text.vocab_size and loaded.ids_to_tokens(range(text.vocab_size)) == text.ids_to_tokens(
         range(text.vocab_size)
     )
-    assert (loaded.bos_ids, loaded.special_ids, loaded.eos_id) == (text.bos_ids, text.special_ids, text.eos_id)
+    assert (loaded.prompt_ids("ar"), loaded.banned_ids, loaded.eos_id) == ([4], text.banned_ids, text.eos_id)
     for caption in ("A DOG-like ﬁsh's cat", "كَلْبٌ", ""):
         assert loaded.encode(caption, "en", 4) == text.encode(caption, "en", 4)
     assert loaded.backend.to_str() == text.backend.to_str()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from showtell.nets.attention import AdditiveAttention, dot_product_attention
+from showtell.nets.attention import AdditiveAttention, dot_product_attention, prefixed_attention
 
 
 def random(*shape: int) -> Tensor:
@@ -45,6 +45,34 @@ def test_masked_places_have_no_weight() -> None:
     _, weights = dot_product_attention(random(6, 4), random(6, 4), random(6, 4), causal(6))
     assert (weights[~causal(6)] == 0).all()
     torch.testing.assert_close(weights.sum(-1), torch.ones(6, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("mask", [None, causal(6)], ids=["free", "causal"])
+def test_prefixed_attention_equals_torch_on_copies_of_the_prefix(mask: Tensor | None) -> None:
+    queries, keys, values = random(2, 3, 5, 6, 4), random(2, 3, 5, 6, 4).flip(0), random(2, 3, 5, 6, 4).flip(2)
+    prefix_keys, prefix_values = random(2, 5, 7, 4), random(2, 5, 7, 4).flip(2)
+    attended, weights = prefixed_attention(queries, prefix_keys, prefix_values, keys, values, mask)
+    all_keys, all_values = (
+        torch.cat([prefix.unsqueeze(1).expand(-1, 3, -1, -1, -1), own], 3)
+        for prefix, own in ((prefix_keys, keys), (prefix_values, values))
+    )
+    allowed = torch.cat([torch.ones(6, 7, dtype=torch.bool), torch.ones(6, 6, dtype=torch.bool)], 1)
+    if mask is not None:
+        allowed[:, 7:] = mask
+    expected = functional.scaled_dot_product_attention(queries, all_keys, all_values, allowed)
+    torch.testing.assert_close(attended, expected, rtol=0, atol=1e-12)
+    _, expected_weights = dot_product_attention(queries, all_keys, all_values, allowed)
+    torch.testing.assert_close(weights, expected_weights[..., :7], rtol=0, atol=1e-12)
+
+
+def test_dropout_of_prefixed_attention_is_on_all_weights_alike() -> None:
+    torch.manual_seed(0)
+    ones = torch.ones(1, 2, 9, 1, dtype=torch.float64)
+    arguments = random(1, 3, 2, 50, 4), random(1, 2, 9, 4), ones, random(1, 3, 2, 9, 4), ones.expand(1, 3, 2, 9, 1)
+    _, weights = prefixed_attention(*arguments)
+    thinned, reported = prefixed_attention(*arguments, dropout=0.3)
+    torch.testing.assert_close(reported, weights)
+    assert (thinned != 1).all() and abs(thinned.mean() - 1) < 0.05
 
 
 def test_dropout_thins_the_product_but_not_the_reported_weights() -> None:

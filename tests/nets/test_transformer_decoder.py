@@ -12,13 +12,8 @@ from torch.nn import functional
 
 from showtell.errors import BadConfig
 from showtell.nets.attention import dot_product_attention
-from showtell.nets.transformer_decoder import (
-    DecoderLayer,
-    EncoderLayer,
-    MultiHeadAttention,
-    TransformerDecoder,
-    sinusoids,
-)
+from showtell.nets.transformer_decoder import TransformerDecoder
+from showtell.nets.transformer_layers import DecoderLayer, EncoderLayer, MultiHeadAttention, sinusoids
 from showtell.settings import TransformerSettings
 
 SIZES = {"width": 16, "heads": 4, "ffn_dim": 24, "dropout": 0.25}

@@ -6,8 +6,13 @@ best K that do not end stay live. An image leaves the batch when it has K finish
 rank among them. Finished hypotheses rank by `sum / length ** length_penalty`, with the end token counted into the
 length (Wu et al. 2016, section 7, in its plain form; fairseq's `lenpen`).
 
-The stopping rule is exact: log-probabilities are at most 0, so a sum only falls, and `sum / max_length **
-length_penalty` bounds whatever a live beam can become. Rejected: stopping at the K-th finished hypothesis, which saves
+A hypothesis has at most `max_length` tokens and then its end. With `truncate` the end counts as one of `max_length`,
+and in the step that makes hypotheses so long all of the best K finish, with or without an end: this is
+`generate(num_beams=K, max_new_tokens=max_length, early_stopping="never")` of Hugging Face's transformers, token for
+token.
+
+The stopping rule is exact: log-probabilities are at most 0, so a sum only falls, and `sum / longest ** length_penalty`
+bounds whatever a live beam can become. Rejected: stopping at the K-th finished hypothesis, which saves
 a step or two and loses better long captions.
 
 `BeamScorer` and `decode_loop` are shared with diverse beam search (`diverse`), which runs several such beams per image.
@@ -23,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showtell.core.rules import MaxLength, Rule, apply
-from showtell.core.search import Hypothesis
+from showtell.core.search import Hypothesis, read_prompt
 from showtell.core.stepper import Floats, Ids, Stepper
 
 Sums = NDArray[np.float64]
@@ -78,6 +83,12 @@ class BeamScorer:
     beam_size: int
     max_length: int
     length_penalty: float
+    truncate: bool = False
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest hypothesis, its end included."""
+        return self.max_length if self.truncate else self.max_length + 1
 
     def top_candidates(self, sums: Sums) -> Candidates:
         """The best candidates `[B', 2 beam_size]` of all sums `[B', K, V]`.
@@ -104,30 +115,42 @@ class BeamScorer:
         candidates: Candidates,
         log_probs: Floats,
         attention: Floats | None,
-    ) -> list[tuple[int, int]]:
-        """Move the candidates that end among the first `beam_size` into `finished` `[B']`, which stays sorted.
+    ) -> list[tuple[int, int, int]]:
+        """Move the candidates that end, or are as long as can be, among the first `beam_size` into `finished` `[B']`,
+        which stays sorted.
 
-        `log_probs` `[B', K, V]` and `attention` `[B', K, S]` are this step's. Returns the indices `(b, k)` of the live
-        beams whose ends now rank among the best `beam_size`.
+        `log_probs` `[B', K, V]` and `attention` `[B', K, S]` are this step's. Returns `(b, k, token)`, image, beam and
+        last token, of those that now rank among the best `beam_size`.
         """
         tokens, sums = candidates.tokens[:, : self.beam_size], candidates.sums[:, : self.beam_size]
+        is_finished = (tokens == self.eos) | self.is_last_step(live)
         ranked = []
-        for b, rank in zip(*np.nonzero((tokens == self.eos) & np.isfinite(sums)), strict=True):
-            k = candidates.beams[b, rank]
-            weights = None if live.attention is None else live.attention[b, k]
-            if attention is not None and weights is None:
-                weights = attention[b, :0]  # [0, S]: a sentence without words
-            hypothesis = Hypothesis(
-                live.tokens[b, k],
-                np.append(live.log_probs[b, k], log_probs[b, k, self.eos]),
-                weights,
-            )
+        for b, rank in zip(*np.nonzero(is_finished & np.isfinite(sums)), strict=True):
+            k, token = int(candidates.beams[b, rank]), int(tokens[b, rank])
+            hypothesis = self._hypothesis(live, b, k, token, log_probs, attention)
             score = float(sums[b, rank]) / len(hypothesis.log_probs) ** self.length_penalty
             if self._ranks(score, finished[b]):
-                ranked.append((int(b), int(k)))
+                ranked.append((int(b), k, token))
             finished[b].append((score, hypothesis))
             finished[b].sort(key=lambda entry: -entry[0])
         return ranked
+
+    def is_last_step(self, live: LiveBeams) -> bool:
+        """Whether the next token makes every hypothesis as long as it can be."""
+        return live.tokens.shape[2] == self.longest - 1
+
+    def _hypothesis(
+        self, live: LiveBeams, b: int, k: int, token: int, log_probs: Floats, attention: Floats | None
+    ) -> Hypothesis:
+        """The beam `k` of image `b`, finished by `token`: the end, or the last word of a truncated sentence."""
+        tokens = live.tokens[b, k]
+        weights = None if live.attention is None else live.attention[b, k]
+        if attention is not None and weights is None:
+            weights = attention[b, :0]  # [0, S]: a sentence without words
+        if token != self.eos:
+            tokens = np.append(tokens, token)
+            weights = None if attention is None or weights is None else np.concatenate([weights, attention[b, k, None]])
+        return Hypothesis(tokens, np.append(live.log_probs[b, k], log_probs[b, k, token]), weights)
 
     def select_live(self, candidates: Candidates) -> Candidates:
         """The best `beam_size` that do not end; where there are fewer, the sum is minus infinity."""
@@ -137,8 +160,12 @@ class BeamScorer:
 
     def can_improve(self, finished: FinishedHypotheses, sums: Sums) -> bool:
         """Whether a live beam with one of these sums can still rank among the best `beam_size` hypotheses."""
-        bound = sums.max() / (self.max_length + 1) ** self.length_penalty
+        bound = float(sums.max()) / self.longest**self.length_penalty
         return bound > -np.inf and self._ranks(bound, finished)
+
+    def with_length(self, rules: Sequence[Rule]) -> list[Rule]:
+        """`rules`, and that of the greatest length, which a truncated sentence does not need."""
+        return list(rules) if self.truncate else [*rules, MaxLength(self.max_length, self.eos)]
 
     def _ranks(self, score: float, finished: FinishedHypotheses) -> bool:
         return len(finished) < self.beam_size or score > finished[self.beam_size - 1][0]
@@ -152,7 +179,7 @@ image stays in the batch. Finished hypotheses are collected by the function itse
 def beam_search(
     stepper: Stepper,
     memory: Any,
-    bos: Ids,
+    prompt: Ids,
     eos: int,
     rules: Sequence[Rule],
     beam_size: int,
@@ -160,34 +187,38 @@ def beam_search(
     length_penalty: float = 0.0,
     num: int = 1,
     attention: bool = False,
+    truncate: bool = False,
 ) -> list[list[Hypothesis]]:
     """The best `num` (at most `beam_size`) hypotheses of at most `max_length` tokens for each of the B images.
 
-    `bos` `[B]`: the start token of each image. An image has fewer than `num` when the rules allow no more.
+    `prompt` `[B, P]`: the tokens that each image's sentence begins with; they count in no length and no score. An image
+    has fewer than `num` when the rules allow no more.
     """
-    scorer = BeamScorer(eos, beam_size, max_length, length_penalty)
-    finished: list[FinishedHypotheses] = [[] for _ in bos]
+    scorer = BeamScorer(eos, beam_size, max_length, length_penalty, truncate)
+    finished: list[FinishedHypotheses] = [[] for _ in prompt]
 
     def select(live: LiveBeams, log_probs: Floats, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:
         batch_finished = [finished[image] for image in live.images]
         candidates = scorer.top_candidates(live.sums[:, :, None] + log_probs)
         scorer.finish(batch_finished, live, candidates, log_probs, weights)
         survivors = scorer.select_live(candidates)
+        if scorer.is_last_step(live):
+            return survivors, [False] * len(batch_finished)
         open_images = [scorer.can_improve(*pair) for pair in zip(batch_finished, survivors.sums, strict=True)]
         return survivors, open_images
 
-    decode_loop(stepper, memory, bos, [*rules, MaxLength(max_length, eos)], select, attention)
+    decode_loop(stepper, memory, prompt, scorer.with_length(rules), select, attention)
     return [[hypothesis for _, hypothesis in image[:num]] for image in finished]
 
 
 def decode_loop(
-    stepper: Stepper, memory: Any, bos: Ids, rules: Sequence[Rule], select: Select, attention: bool
+    stepper: Stepper, memory: Any, prompt: Ids, rules: Sequence[Rule], select: Select, attention: bool
 ) -> None:
     """Decode one token at a time until no image is left in the batch."""
-    batch = len(bos)
+    batch = len(prompt)
     empty = np.zeros((batch, 1, 0))
     live = LiveBeams(np.arange(batch), np.zeros((batch, 1)), empty.astype(np.int64), empty.astype(np.float32), None)
-    state, tokens = stepper.init_state(memory), bos[:, None]
+    state, tokens = read_prompt(stepper, memory, prompt)
     while len(live.images):
         step = stepper.step(tokens, state)
         weights = step.attention if attention else None

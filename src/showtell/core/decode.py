@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from showtell.core.diverse import diverse_beam_search
 from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram, Rule
 from showtell.core.search import Hypothesis, greedy
 from showtell.core.stepper import Stepper
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.settings import DecodeSettings
 
 
@@ -19,35 +20,41 @@ def decode(
     stepper: Stepper,
     memory: Any,
     batch: int,
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     language: str,
     settings: DecodeSettings,
     num: int = 1,
     attention: bool = False,
+    prompt: str | None = None,
 ) -> list[list[Hypothesis]]:
     """Up to `num` hypotheses for each of the `batch` images of a memory, best first.
 
-    `beam_size` 1 is greedy search; with several `num_beam_groups` the best of each group come first.
+    `beam_size` 1 is greedy search; with several `num_beam_groups` the best of each group come first. `prompt`: the
+    beginning of every caption; None: the model's own. Hypotheses hold what comes after it. Raises BadConfig for a model
+    that takes no prompt.
     """
-    bos, eos = np.full(batch, tokenizer.bos_ids[language]), tokenizer.eos_id
-    rules = build_rules(settings, tokenizer)
+    prompt_ids, eos = tokenizer.prompt_ids(language, prompt), tokenizer.eos_id
+    prompts = np.tile(np.array(prompt_ids, np.int64), (batch, 1))
+    rules = build_rules(settings, tokenizer, prompt_ids)
     if settings.beam_size == 1:
-        rules.append(MaxLength(settings.max_length, eos))
-        return [[best] for best in greedy(stepper, memory, bos, eos, rules, attention)]
-    inputs = stepper, memory, bos, eos, rules, settings.beam_size
-    options = settings.max_length, settings.length_penalty, num, attention
+        truncate_at = settings.max_length if settings.truncate else None
+        if truncate_at is None:
+            rules.append(MaxLength(settings.max_length, eos))
+        return [[best] for best in greedy(stepper, memory, prompts, eos, rules, attention, truncate_at)]
+    inputs = stepper, memory, prompts, eos, rules, settings.beam_size
+    options = settings.max_length, settings.length_penalty, num, attention, settings.truncate
     if settings.num_beam_groups > 1:
         return diverse_beam_search(*inputs, settings.num_beam_groups, settings.diversity_penalty, *options)
     return beam_search(*inputs, *options)
 
 
-def build_rules(settings: DecodeSettings, tokenizer: Tokenizer) -> list[Rule]:
+def build_rules(settings: DecodeSettings, tokenizer: AnyTokenizer, prompt_ids: Sequence[int] = ()) -> list[Rule]:
     """All rules but `MaxLength`, which beam search adds itself."""
-    rules: list[Rule] = [Ban(tokenizer.special_ids)]
+    rules: list[Rule] = [Ban(tokenizer.banned_ids)]
     if settings.min_length:
         rules.append(MinLength(settings.min_length, tokenizer.eos_id))
     if settings.no_repeat_ngram_size:
-        rules.append(NoRepeatNgram(settings.no_repeat_ngram_size))
+        rules.append(NoRepeatNgram(settings.no_repeat_ngram_size, prompt_ids))
     if settings.bad_endings:
         ids = tokenizer.tokens_to_ids(settings.bad_endings)
         rules.append(NoBadEnding(ids, tokenizer.eos_id, settings.max_length))

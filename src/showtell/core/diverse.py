@@ -6,9 +6,9 @@ earlier group that has just chosen it. The end token is not penalised. As in the
 within its group a hypothesis, finished or not, ranks by its sum of log-probabilities less all its penalties. The
 returned scores are the network's, without penalties.
 
-No caption is returned twice: a hypothesis that an earlier group finishes among its best K / G cannot finish in a later
-group, whose next best moves up. Equal captions have equal length, so a group only compares with hypotheses finished in
-the same step.
+No caption is returned twice: a hypothesis that an earlier group finishes among its best K / G, with an end or
+truncated, cannot finish in a later group, whose next best moves up. Equal captions have equal length, so a group only
+compares with hypotheses finished in the same step.
 
 The stopping rule is exact as in `beam`, since penalties only lower a sum. All groups go on until none of them can
 improve, because the live beams of finished groups still penalise later ones; the result is that of a search that never
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showtell.core.beam import BeamScorer, Candidates, FinishedHypotheses, LiveBeams, decode_loop
-from showtell.core.rules import FORBIDDEN, MaxLength, Rule
+from showtell.core.rules import FORBIDDEN, Rule
 from showtell.core.search import Hypothesis
 from showtell.core.stepper import Floats, Ids, Stepper
 
@@ -33,7 +33,7 @@ from showtell.core.stepper import Floats, Ids, Stepper
 def diverse_beam_search(
     stepper: Stepper,
     memory: Any,
-    bos: Ids,
+    prompt: Ids,
     eos: int,
     rules: Sequence[Rule],
     beam_size: int,
@@ -43,6 +43,7 @@ def diverse_beam_search(
     length_penalty: float = 0.0,
     num: int = 1,
     attention: bool = False,
+    truncate: bool = False,
 ) -> list[list[Hypothesis]]:
     """`num` (at most `beam_size`) different hypotheses of at most `max_length` tokens for each of the B images.
 
@@ -50,29 +51,29 @@ def diverse_beam_search(
     is a multiple of `num_beam_groups`. An image has fewer than `num` when the rules allow no more, or when
     `diversity_penalty` is so low that groups decode the same captions.
     """
-    scorer = BeamScorer(eos, beam_size // num_beam_groups, max_length, length_penalty)
-    finished: list[list[FinishedHypotheses]] = [[[] for _ in range(num_beam_groups)] for _ in bos]
+    scorer = BeamScorer(eos, beam_size // num_beam_groups, max_length, length_penalty, truncate)
+    finished: list[list[FinishedHypotheses]] = [[[] for _ in range(num_beam_groups)] for _ in prompt]
 
     def select(live: LiveBeams, log_probs: Floats, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:
-        batch, beams, vocab_size = log_probs.shape
-        token_counts, has_ended = np.zeros((batch, vocab_size)), np.zeros((batch, beams), bool)
-        is_open, survivors = np.zeros(batch, bool), []
+        batch, _, vocab_size = log_probs.shape
+        token_counts, is_open = np.zeros((batch, vocab_size)), np.zeros(batch, bool)
+        survivors: list[Candidates] = []
+        ended: list[tuple[int, int, int]] = []
         for g, group in enumerate(_group_slices(live, num_beam_groups)):
             sums = live.sums[:, group, None] + log_probs[:, group]
             if g:
                 sums -= diversity_penalty * token_counts[:, None]
-                sums[:, :, eos][_repeats_ended(live.tokens, group, has_ended)] = FORBIDDEN
+                _forbid_repeats(sums, live.tokens, group, ended)
             candidates = scorer.top_candidates(sums)
             candidates = Candidates(candidates.beams + group.start, candidates.tokens, candidates.sums)
             group_finished = [finished[image][g] for image in live.images]
-            for index in scorer.finish(group_finished, live, candidates, log_probs, weights):
-                has_ended[index] = True
+            ended += scorer.finish(group_finished, live, candidates, log_probs, weights)
             survivors.append(scorer.select_live(candidates))
             _count_tokens(token_counts, survivors[-1])
             is_open |= [scorer.can_improve(*pair) for pair in zip(group_finished, survivors[-1].sums, strict=True)]
-        return _concatenate(survivors), is_open.tolist()
+        return _concatenate(survivors), [False] * batch if scorer.is_last_step(live) else is_open.tolist()
 
-    decode_loop(stepper, memory, bos, [*rules, MaxLength(max_length, eos)], select, attention)
+    decode_loop(stepper, memory, prompt, scorer.with_length(rules), select, attention)
     size = scorer.beam_size
     return [_ranked([group[:size] for group in groups], length_penalty)[:num] for groups in finished]
 
@@ -86,13 +87,14 @@ def _group_slices(live: LiveBeams, groups: int) -> list[slice]:
     return [slice(g * size, (g + 1) * size) for g in range(groups)]
 
 
-def _repeats_ended(tokens: Ids, group: slice, has_ended: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """`[B, K / G]`: which beams of `group` equal, token for token, one that `has_ended` `[B, K]`."""
-    if not has_ended.any():
-        return np.zeros(tokens[:, group].shape[:2], bool)
-    equal = (tokens[:, group, None] == tokens[:, None]).all(-1)  # [B, K / G, K]
-    repeats: NDArray[np.bool_] = (equal & has_ended[:, None]).any(-1)
-    return repeats
+def _forbid_repeats(
+    sums: NDArray[np.float64], tokens: Ids, group: slice, ended: Sequence[tuple[int, int, int]]
+) -> None:
+    """In `sums` `[B, K / G, V]` of `group`: no hypothesis that has `ended` in an earlier group, as image, beam and last
+    token of the beams `tokens` `[B, K, T]`."""
+    for b, k, token in ended:
+        is_equal = (tokens[b, group] == tokens[b, k]).all(-1)
+        sums[b, is_equal, token] = FORBIDDEN
 
 
 def _count_tokens(token_counts: NDArray[np.float64], live: Candidates) -> None:

@@ -45,7 +45,8 @@ class MinLength:
 class MaxLength:
     """Only the end token after `length` tokens, so that every caption is a sentence with an end.
 
-    Rejected: truncation without the end's probability, which ranks fragments above complete sentences.
+    Rejected as a default: truncation without the end's probability, which ranks fragments above complete sentences.
+    Imported models do it (`DecodeSettings.truncate`), as the search they were made with.
     """
 
     def __init__(self, length: int, eos: int) -> None:
@@ -72,12 +73,15 @@ class NoBadEnding:
 
 
 class NoRepeatNgram:
-    """An n-gram occurs once per caption (Paulus, Xiong & Socher 2017, section 2.5, for n = 3)."""
+    """An n-gram occurs once per caption (Paulus, Xiong & Socher 2017, section 2.5, for n = 3), the `prompt` that all
+    images' captions begin with included."""
 
-    def __init__(self, n: int) -> None:
-        self.n = n
+    def __init__(self, n: int, prompt: Sequence[int] = ()) -> None:
+        self.n, self.prompt = n, np.asarray(prompt, np.int64)
 
     def __call__(self, log_probs: Floats, tokens: Ids) -> None:
+        prompts = np.broadcast_to(self.prompt, (*tokens.shape[:2], len(self.prompt)))
+        tokens = np.concatenate([prompts, tokens], 2)
         length = tokens.shape[2]
         if length < self.n:
             return

@@ -22,7 +22,10 @@ Choose = Callable[[Floats], Ids]
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A finished sentence. `tokens` `[T]` are ids without start and end; `log_probs` `[T + 1]` includes the end's."""
+    """A finished sentence. `tokens` `[T]` are ids without prompt and end; `log_probs` `[T + 1]` includes the end's.
+
+    A truncated sentence has no end, and `log_probs` `[T]`.
+    """
 
     tokens: Ids
     log_probs: Floats
@@ -35,25 +38,45 @@ class Hypothesis:
 
     @property
     def score(self) -> float:
-        """Mean log-probability per token, the end included."""
+        """Mean log-probability per token, the end, if it has one, included."""
         return self.log_prob / len(self.log_probs)
 
 
 def greedy(
-    stepper: Stepper, memory: Any, bos: Ids, eos: int, rules: Sequence[Rule], attention: bool = False
+    stepper: Stepper,
+    memory: Any,
+    prompt: Ids,
+    eos: int,
+    rules: Sequence[Rule],
+    attention: bool = False,
+    truncate_at: int | None = None,
 ) -> list[Hypothesis]:
     """The most probable token at every step; one hypothesis for each of the B images.
 
-    `bos` `[B]`: the start token, that is the language, of each image.
+    `prompt` `[B, P]`: the tokens that each image's sentence begins with, such as the start token of its language.
+    `truncate_at`: a sentence that has so many tokens without an end is finished as it is.
     """
-    results = _decode_loop(stepper, memory, bos, eos, rules, 1, lambda log_probs: log_probs.argmax(-1), attention)
+    results = _decode_loop(
+        stepper, memory, prompt, eos, rules, 1, lambda log_probs: log_probs.argmax(-1), attention, truncate_at
+    )
     return [hypotheses[0] for hypotheses in results]
+
+
+def read_prompt(stepper: Stepper, memory: Any, prompt: Ids) -> tuple[Any, Ids]:
+    """The state after all tokens of `prompt` `[B, P]` but the last, and that last one, `[B, 1]`: its step gives the
+    log-probabilities of the first word. Raises ValueError for an empty prompt."""
+    if prompt.ndim != 2 or not prompt.shape[1]:
+        raise ValueError(f"found a prompt {list(prompt.shape)}; expected [B, P] with P >= 1")
+    state = stepper.init_state(memory)
+    for t in range(prompt.shape[1] - 1):
+        state = stepper.step(prompt[:, t : t + 1], state).state
+    return state, prompt[:, -1:]
 
 
 def sample(
     stepper: Stepper,
     memory: Any,
-    bos: Ids,
+    prompt: Ids,
     eos: int,
     rules: Sequence[Rule],
     num: int,
@@ -62,7 +85,7 @@ def sample(
     top_p: float = 1.0,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
-    """`num` sentences per image, each token drawn from the network's distribution after the rules.
+    """`num` sentences per image, each token drawn from the network's distribution after the rules. `prompt` `[B, P]`.
 
     `temperature` > 0 divides the log-probabilities; `top_p` keeps the most probable tokens that together have this
     probability (nucleus sampling, Holtzman et al. 2020). `log_probs` of a hypothesis stay the network's own. Raises
@@ -80,7 +103,7 @@ def sample(
         tokens: Ids = (logits + rng.gumbel(size=logits.shape)).argmax(-1)
         return tokens
 
-    return _decode_loop(stepper, memory, bos, eos, rules, num, draw, attention)
+    return _decode_loop(stepper, memory, prompt, eos, rules, num, draw, attention)
 
 
 def _nucleus(logits: NDArray[np.float64], top_p: float) -> NDArray[np.bool_]:
@@ -98,16 +121,18 @@ def _nucleus(logits: NDArray[np.float64], top_p: float) -> NDArray[np.bool_]:
 def _decode_loop(
     stepper: Stepper,
     memory: Any,
-    bos: Ids,
+    prompt: Ids,
     eos: int,
     rules: Sequence[Rule],
     num: int,
     choose: Choose,
     attention: bool,
+    truncate_at: int | None = None,
 ) -> list[list[Hypothesis]]:
     """Let `choose` select one token per row `[B, num, V] -> [B, num]` until every row has ended."""
-    step = stepper.step(bos[:, None], stepper.init_state(memory))
-    batch = len(bos)
+    state, newest = read_prompt(stepper, memory, prompt)
+    step = stepper.step(newest, state)
+    batch = len(prompt)
     results: list[list[Hypothesis]] = [[] for _ in range(batch)]
     images = np.arange(batch)
     state, log_probs, weights = step.state, step.log_probs, step.attention
@@ -131,7 +156,7 @@ def _decode_loop(
         token_log_probs = np.concatenate([token_log_probs, np.take_along_axis(log_probs, newest, 2)], 2)
         if attention and weights is not None:
             maps.append(weights)
-        is_done = (tokens == eos).any(-1).all(-1)
+        is_done = (tokens == eos).any(-1).all(-1) | (tokens.shape[2] == truncate_at)
         for b in np.nonzero(is_done)[0]:
             stacked = np.stack([step_map[b] for step_map in maps], 1) if maps else None  # [num, T, S]
             results[images[b]] = [
@@ -150,5 +175,6 @@ def _decode_loop(
 
 
 def _hypothesis(tokens: Ids, log_probs: Floats, attention: Floats | None, eos: int) -> Hypothesis:
-    length = int(np.argmax(tokens == eos))
+    is_end = tokens == eos
+    length = int(np.argmax(is_end)) if is_end.any() else len(tokens)
     return Hypothesis(tokens[:length], log_probs[: length + 1], None if attention is None else attention[:length])

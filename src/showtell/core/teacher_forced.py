@@ -27,10 +27,10 @@ class TeacherForcedScore(NamedTuple):
 
 
 def score_captions(
-    stepper: Stepper, memory: Any, captions: Sequence[Sequence[Sequence[int]]]
+    stepper: Stepper, memory: Any, captions: Sequence[Sequence[Sequence[int]]], prompt_length: int = 1
 ) -> list[TeacherForcedScore]:
-    """`captions`: for each of the B images of the memory, at most K captions as ids with start and end, `[T + 2]`
-    each."""
+    """`captions`: for each of the B images of the memory, at most K captions as ids with prompt and end,
+    `[P + T + 1]` each. The `prompt_length` P tokens of the prompt are read, and not scored."""
     batch, most = len(captions), max(len(references) for references in captions)
     longest = max(len(ids) for references in captions for ids in references)
     tokens = np.zeros((batch, most, longest), np.int64)
@@ -38,7 +38,7 @@ def score_captions(
     for image, references in enumerate(captions):
         for row, ids in enumerate(references):
             tokens[image, row, : len(ids)] = ids
-            is_token[image, row, : len(ids)] = True
+            is_token[image, row, prompt_length : len(ids)] = True
     counts, hits, loss = np.zeros(batch, np.int64), np.zeros(batch, np.int64), np.zeros(batch)
     # Every image gets K rows; padding, of missing and of shorter captions, is masked.
     state = stepper.reorder(stepper.init_state(memory), np.arange(batch), np.zeros((batch, most), np.int64))

@@ -9,7 +9,8 @@ decodes any kind of vocabulary: words are joined with spaces, `##` subwords with
 which costs an id per word, or a rule about which tokens it goes between. In a script without spaces every token is a
 word of its own, with `##` or not.
 
-`Tokenizer.build` makes a word-level vocabulary; `train/vocabulary` makes those with subwords.
+`Tokenizer.build` makes a word-level vocabulary; `train/vocabulary` makes those with subwords. An imported model has its
+own: `core/imported_tokenizer`. `AnyTokenizer` is what both have.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import tokenizers
 from tokenizers import models
 
 from showtell.core.text_rules import CONTINUATION, UNK, text_rule
-from showtell.errors import BadBundle
+from showtell.errors import BadBundle, BadConfig
 from showtell.languages import language_info
 from showtell.languages.scripts import UNSPACED, script_of
+from showtell.settings import ImportedText
 
 PAD, EOS = "<pad>", "<end>"
 
@@ -45,6 +48,69 @@ def special_tokens(languages: Sequence[str]) -> list[str]:
     return [PAD, UNK, EOS, *map(start_token, languages)]
 
 
+def open_tokenizer(path: Path) -> tokenizers.Tokenizer:
+    """Raises BadBundle when the file is no tokenizer."""
+    try:
+        return tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise BadBundle(f"{path}: no tokenizer ({error}); export the model again") from error
+
+
+class AnyTokenizer(Protocol):
+    """Captions to ids and back, whoever made the vocabulary."""
+
+    @property
+    def languages(self) -> tuple[str, ...]: ...
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    @property
+    def eos_id(self) -> int: ...
+
+    @property
+    def unk_id(self) -> int | None: ...
+
+    @property
+    def banned_ids(self) -> list[int]:
+        """Ids that are never generated, and never occur inside a caption."""
+        ...
+
+    @property
+    def needs_pretokenization(self) -> bool:
+        """Whether captions have to be split into pieces by spaCy before `encode`; see `train/vocabulary`."""
+        ...
+
+    def prompt_ids(self, language: str, prompt: str | None = None) -> list[int]:
+        """The tokens, one or more, that a caption begins with; `prompt` None: the default one. Raises BadConfig for a
+        prompt where the model takes none."""
+        ...
+
+    def encode(self, caption: str, language: str, max_length: int | None = None) -> list[int]:
+        """Prompt, tokens, end: `[P + T + 1]` ids, T at most `max_length`. Truncation never cuts a word."""
+        ...
+
+    def ids_to_tokens(self, ids: Iterable[int]) -> list[str]: ...
+
+    def tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
+        """The ids of those words that are tokens."""
+        ...
+
+    def join_pieces(self, ids: Iterable[int]) -> list[tuple[str, int]]:
+        """The words that these ids spell, each with its number of tokens, one or more; each token is counted once."""
+        ...
+
+    def decode(self, ids: Iterable[int], prompt_ids: Sequence[int] = ()) -> str:
+        """The caption that these ids spell after `prompt_ids`, whose text comes with it."""
+        ...
+
+    def normalize(self, caption: str, language: str) -> str:
+        """The caption in the spelling in which this tokenizer reads and writes it."""
+        ...
+
+    def save(self, path: Path) -> None: ...
+
+
 class Tokenizer:
     """Ids: `<pad>` 0, `<unk>` 1, `<end>` 2, then one start token per language, then words and pieces."""
 
@@ -52,8 +118,8 @@ class Tokenizer:
         """Raises BadBundle when a special token is missing."""
         self.backend = backend
         self.languages = tuple(languages)
-        self.pad_id, self.unk_id, self.eos_id = (self._special_id(token) for token in (PAD, UNK, EOS))
-        self.bos_ids = {language: self._special_id(start_token(language)) for language in languages}
+        self._pad_id, self.unk_id, self.eos_id = (self._special_id(token) for token in (PAD, UNK, EOS))
+        self._start_ids = {language: self._special_id(start_token(language)) for language in languages}
         self.rule = text_rule(languages)
 
     @classmethod
@@ -79,11 +145,7 @@ class Tokenizer:
     @classmethod
     def load(cls, path: Path, languages: Sequence[str]) -> Tokenizer:
         """Raises BadBundle when the file is no tokenizer or lacks a special token."""
-        try:
-            backend = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:
-            raise BadBundle(f"{path}: no tokenizer ({error}); export the model again") from error
-        return cls(backend, languages)
+        return cls(open_tokenizer(path), languages)
 
     def save(self, path: Path) -> None:
         self.backend.save(str(path))
@@ -93,15 +155,20 @@ class Tokenizer:
         return int(self.backend.get_vocab_size())
 
     @property
-    def special_ids(self) -> list[int]:
-        """Ids that never occur inside a caption: all special tokens but the end."""
-        return [self.pad_id, self.unk_id, *self.bos_ids.values()]
+    def banned_ids(self) -> list[int]:
+        """All special tokens but the end."""
+        return [self._pad_id, self.unk_id, *self._start_ids.values()]
 
     @property
     def needs_pretokenization(self) -> bool:
-        """Whether captions have to be split into pieces by spaCy before `encode`; see `train/vocabulary`."""
         probe = f"a {CONTINUATION}b"
         return [piece for piece, _ in self.backend.pre_tokenizer.pre_tokenize_str(probe)] == probe.split()
+
+    def prompt_ids(self, language: str, prompt: str | None = None) -> list[int]:
+        """The start token of the language. Raises BadConfig for a prompt."""
+        if prompt is not None:
+            raise BadConfig(f"found the prompt {prompt!r}; this model takes none, leave it out")
+        return [self._start_ids[language]]
 
     def encode(self, caption: str, language: str, max_length: int | None = None) -> list[int]:
         """Start, tokens, end: `[T + 2]` ids, T at most `max_length`. Truncation never cuts a word."""
@@ -111,7 +178,7 @@ class Tokenizer:
             length = max_length
             while length and self._continues_word(encoding.tokens[length]):
                 length -= 1
-        return [self.bos_ids[language], *encoding.ids[:length], self.eos_id]
+        return [self._start_ids[language], *encoding.ids[:length], self.eos_id]
 
     def ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
         return [str(self.backend.id_to_token(int(i))) for i in ids]
@@ -134,8 +201,9 @@ class Tokenizer:
                 words.append((piece, 1))  # a model may begin a caption with a continuation: then it is a word
         return words
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """The inverse of `encode` for ids without start and end: the `normalize`d caption."""
+    def decode(self, ids: Iterable[int], prompt_ids: Sequence[int] = ()) -> str:
+        """The inverse of `encode` for ids without start and end: the `normalize`d caption. Start tokens, all that
+        `prompt_ids` can be, have no text."""
         if self.backend.decoder is None:
             return " ".join(word for word, _ in self.join_pieces(ids))
         return str(self.backend.decoder.decode(self.ids_to_tokens(ids)))
@@ -156,3 +224,13 @@ class Tokenizer:
         if token_id is None:
             raise BadBundle(f"the tokenizer has no {token}; the bundle's parts do not belong together; export it again")
         return int(token_id)
+
+
+def load_tokenizer(path: Path, languages: Sequence[str], imported: ImportedText | None) -> AnyTokenizer:
+    """A `tokenizer.json` of ours, or of an `imported` model. Raises BadBundle when it is neither, or lacks a token that
+    is needed."""
+    if imported is None:
+        return Tokenizer.load(path, languages)
+    from showtell.core.imported_tokenizer import ImportedTokenizer  # which needs this module
+
+    return ImportedTokenizer.load(path, languages, imported)

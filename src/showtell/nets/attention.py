@@ -25,6 +25,42 @@ def dot_product_attention(
     return functional.dropout(weights, dropout, training=dropout > 0) @ values, weights
 
 
+def prefixed_attention(
+    queries: Tensor,
+    prefix_keys: Tensor,
+    prefix_values: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None = None,
+    dropout: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Dot-product attention over an image's keys, which its K rows share, and each row's own, in one softmax.
+
+    queries [B, K, heads, Q, d]; prefix keys and values [B, heads, S, d]; keys and values [B, K, heads, T, d]; mask
+    [Q, T] on the own keys as in `dot_product_attention` -> [B, K, heads, Q, d] and the weights on the prefix
+    [B, K, heads, Q, S]. Prefix and own keys are multiplied apart: together, the prefix would be copied for every row.
+    """
+    rows, length, regions = queries.shape[1], queries.shape[3], prefix_keys.shape[2]
+    on_prefix = _by_row(_by_image(queries) @ prefix_keys.transpose(-2, -1), rows, length)
+    on_own = queries @ keys.transpose(-2, -1)
+    if mask is not None:
+        on_own = on_own.masked_fill(~mask, -torch.inf)
+    weights = (torch.cat([on_prefix, on_own], -1) / math.sqrt(queries.shape[-1])).softmax(-1)
+    dropped = functional.dropout(weights, dropout, training=dropout > 0)
+    from_prefix = _by_row(_by_image(dropped[..., :regions]) @ prefix_values, rows, length)
+    return from_prefix + dropped[..., regions:] @ values, weights[..., :regions]
+
+
+def _by_image(x: Tensor) -> Tensor:
+    """[B, K, heads, Q, d] -> [B, heads, K * Q, d]"""
+    return x.transpose(1, 2).flatten(2, 3)
+
+
+def _by_row(x: Tensor, rows: int, length: int) -> Tensor:
+    """[B, heads, K * Q, d] -> [B, K, heads, Q, d]"""
+    return x.reshape(*x.shape[:2], rows, length, x.shape[3]).transpose(1, 2)
+
+
 class AttentionOutput(NamedTuple):
     context: Tensor
     """[B, K, C]"""

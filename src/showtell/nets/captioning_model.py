@@ -10,12 +10,14 @@ from showtell.nets.attention_decoder import AttentionDecoder
 from showtell.nets.decoder import Decoder, Sizes, Tensors
 from showtell.nets.encoder import Encoder
 from showtell.nets.precomputed import PrecomputedFeatures
+from showtell.nets.prefix_transformer_decoder import PrefixTransformerDecoder
 from showtell.nets.recurrent_decoder import RecurrentDecoder
 from showtell.nets.transformer_decoder import TransformerDecoder
 from showtell.settings import PRECOMPUTED, DecoderSettings, EncoderSettings, ModelSettings
 
 DECODERS: dict[str, Any] = {
     "transformer": TransformerDecoder,
+    "prefix_transformer": PrefixTransformerDecoder,
     "recurrent": RecurrentDecoder,
     "attention": AttentionDecoder,
 }

@@ -38,6 +38,7 @@ class _TransformerBase(Settings):
     input_norm: bool = Field(True, description="LayerNorm on the encoder's features")
     region_projection: bool = Field(True, description="a linear layer from the encoder's features to width")
     projection_norm: bool = Field(False, description="LayerNorm after that layer (GIT)")
+    projection_norm_eps: float | None = Field(None, gt=0, description="its epsilon, where it is not norm_eps")
     final_norm: bool = Field(True, description="LayerNorm after the last layer, of encoder and decoder")
     output_transform: bool = Field(False, description="linear layer, activation and LayerNorm before the output (BERT)")
     output_bias: bool = True
