@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from showtell.errors import BadConfig
+from showtell.hub.families import FAMILIES
 from showtell.hub.generation import read_generation
 from showtell.hub.text import imported_text, load_backend, prompt_length
 
@@ -56,7 +57,7 @@ def byte_level() -> Tokenizer:
 
 
 def text_of(folder: Path, family: str, config: dict[str, Any], prompt: str | None = None) -> Any:
-    return imported_text(family, config, read_generation(folder, config), word_piece(), prompt)
+    return imported_text(FAMILIES[family], config, read_generation(folder, config), word_piece(), prompt)
 
 
 def test_tokenizer_json_without_truncation_and_padding(tmp_path: Path) -> None:
@@ -157,10 +158,10 @@ def test_an_encoder_decoders_start_and_end(config: dict[str, Any], expected: Any
 
 def test_gpt2_has_no_unknown_token(tmp_path: Path) -> None:
     config = {"bos_token_id": 256, "eos_token_id": 256}
-    text = imported_text("vision-encoder-decoder", config, read_generation(tmp_path, config), byte_level())
+    text = imported_text(FAMILIES["vision-encoder-decoder"], config, read_generation(tmp_path, config), byte_level())
     assert text.unk_id is None
     unigram = Tokenizer(models.Unigram([("<unk>", 0.0), ("a", -1.0)], unk_id=0))
-    text = imported_text("vision-encoder-decoder", config, read_generation(tmp_path, config), unigram)
+    text = imported_text(FAMILIES["vision-encoder-decoder"], config, read_generation(tmp_path, config), unigram)
     assert text.unk_id == 0
 
 

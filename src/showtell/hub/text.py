@@ -9,13 +9,12 @@ from typing import Any, Final
 import tokenizers
 
 from showtell.errors import BadConfig
+from showtell.hub.families import FAMILIES, Family
 from showtell.hub.generation import Generation
 from showtell.settings import ImportedText
 
 FILE: Final = "tokenizer.json"
 _VOCABULARIES: Final = (("vocab.txt",), ("vocab.json", "merges.txt"))
-TAKES_PROMPT: Final = ("blip", "git")
-"""Families that were made to continue a given beginning of a caption."""
 
 
 def load_backend(folder: Path) -> tokenizers.Tokenizer:
@@ -51,7 +50,7 @@ def _from_vocabulary(folder: Path) -> tokenizers.Tokenizer:
 
 
 def imported_text(
-    family: str,
+    family: Family,
     config: dict[str, Any],
     generation: Generation,
     backend: tokenizers.Tokenizer,
@@ -62,15 +61,14 @@ def imported_text(
     BLIP begins with a token that its tokenizer does not have, and ends with BERT's separator: its `generate` sets both.
     Raises BadConfig for a prompt to a family that takes none, and unless there is one start and one end.
     """
-    if prompt and family not in TAKES_PROMPT:
-        raise BadConfig(
-            f"found --prompt; models of the family {family} take none, only {' and '.join(TAKES_PROMPT)} do"
-        )
+    if prompt and not family.takes_prompt:
+        others = " and ".join(name for name, other in FAMILIES.items() if other.takes_prompt)
+        raise BadConfig(f"found --prompt; models of the family {family.name} take none, only those of {others} do")
     eos_ids: tuple[int, ...]
-    if family == "blip":
+    if family.name == "blip":
         text = config.get("text_config") or {}
         bos, eos_ids = text.get("bos_token_id", 30522), (text.get("sep_token_id", 102),)  # BlipTextConfig's defaults
-    elif family == "git":
+    elif family.name == "git":
         bos, eos_ids = generation.config.bos_token_id, generation.eos_ids
         bos = config.get("bos_token_id", 101) if bos is None else bos  # GitConfig's defaults
         eos_ids = eos_ids or (config.get("eos_token_id", 102),)
@@ -87,7 +85,7 @@ def imported_text(
         eos_id=int(eos_ids[0]),
         unk_id=_unk_id(backend, {int(bos), int(eos_ids[0])}),
         banned_ids=generation.banned_ids,
-        takes_prompt=family in TAKES_PROMPT,
+        takes_prompt=family.takes_prompt,
         prompt=prompt or "",
     )
 
