@@ -91,9 +91,9 @@ def _check_names(names: Sequence[str], where: str) -> None:
         raise BadWeights(f"{where}: no model.safetensors in it; expected the weights of a whole model")
     raise BadWeights(
         f"{where}: its weights are only in {pickles[0]}, a pickle, which can run code when it is loaded; expected "
-        "model.safetensors: give --revision refs/pr/N of a pull request on the hub that adds it, or, where you trust the "
-        "model, load it with transformers, save it with model.save_pretrained(DIR), copy its other .json and .txt files "
-        "to DIR, and import DIR"
+        "model.safetensors: give --revision refs/pr/N of a pull request on the hub that adds it, or, where you trust "
+        "the model, load it with transformers, save it with model.save_pretrained(DIR), copy its other .json and .txt "
+        "files to DIR, and import DIR"
     )
 
 
@@ -165,14 +165,13 @@ def _check_hash(path: Path, file: Any) -> None:
 
 def _bar_class(advance: Advance) -> type:
     """A class that huggingface_hub takes for tqdm's, and that reports to `advance` in whole megabytes."""
-    from huggingface_hub import utils
+    from huggingface_hub.utils.tqdm import tqdm
 
-    tqdm: Any = utils.tqdm
     fetched = 0
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})
+            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
 
         def update(self, n: float | None = 1) -> None:
             nonlocal fetched
