@@ -109,3 +109,12 @@ def test_rules_add_up_and_may_leave_nothing() -> None:
     untouched = np.zeros((1, 1, VOCABULARY), np.float32)
     apply([], untouched, np.array([[[A]]]))
     assert (untouched == 0).all()
+
+
+@given(
+    n=st.integers(1, 4),
+    prompt=st.lists(st.integers(0, 2), max_size=5),
+    words=st.lists(st.integers(0, 2), max_size=6),
+)
+def test_ngrams_of_the_prompt_count(n: int, prompt: list[int], words: list[int]) -> None:
+    assert forbidden(NoRepeatNgram(n, prompt), words) == [repeated([*prompt, *words], n)]

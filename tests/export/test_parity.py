@@ -55,7 +55,7 @@ def build(decoder: str) -> CaptioningModel:
 
 
 def checked(decoder: str, model: CaptioningModel, other: Any) -> Parity:
-    return compare(model, other, sample_pixels(model.encoder.pixels), TOKENIZER, recipe(decoder))
+    return compare(model, other, sample_pixels(model.encoder.pixels), TOKENIZER, recipe(decoder).decode)
 
 
 class OtherKernels(TorchStepper):

@@ -91,7 +91,8 @@ class ImportedTokenizer:
             length = max_length
             while length and words[length] is not None and words[length] == words[length - 1]:
                 length -= 1
-            length = length or max_length  # a tokenizer that takes the whole caption for one word
+            if not length and words[0] == words[-1]:  # no tokenizer's idea of words, or only one
+                length = max_length
         return [*self.text.bos_ids, *prompt, *ids[:length], self.eos_id]
 
     def ids_to_tokens(self, ids: Iterable[int]) -> list[str]:

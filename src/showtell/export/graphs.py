@@ -1,7 +1,8 @@
-"""A trained model as two ONNX graphs with weights stored in half precision.
+"""A trained model as two ONNX graphs, and one file of their weights in half precision.
 
-Half precision is for the disk only: each large tensor is a float16 initialiser followed by a Cast, which ONNX Runtime
-folds away when it loads the graph, so that all arithmetic stays float32.
+Half precision is for the disk only: each large tensor is followed by a Cast, which ONNX Runtime folds away when it
+loads the graph, so that all arithmetic stays float32. The weights are external data of both graphs (`rewrite`), in a
+file that training can read, too (`weights`): so tied weights are there once, and no size is too large for a graph.
 """
 
 from __future__ import annotations
@@ -9,21 +10,28 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 from onnxscript import optimizer
 from torch import Tensor, nn
 from torch.export import Dim
 
+from showtell.export.rewrite import use_weights
+from showtell.export.weights import (
+    SMALL,
+    WEIGHTS,
+    Entry,
+    constant_entry,
+    is_same,
+    state_entries,
+    to_stored,
+    write_weights,
+)
+from showtell.files import replacing
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.decoder import Decoder
-
-SMALL = 1024
-"""Tensors of fewer elements (biases, norms, constants) stay float32."""
 
 
 class EncoderGraph(nn.Module):
@@ -53,42 +61,71 @@ class DecoderGraph(nn.Module):
 
 
 def round_to_half(model: nn.Module) -> None:
-    """Round in place the weights that the graphs store in half precision, so that parity is checked with those of the
-    bundle."""
+    """Round in place the weights that are stored in half precision, so that parity is checked with those of the bundle.
+
+    Raises ExportMismatch where one is too large for it.
+    """
     with torch.no_grad():
         for tensor in [*model.parameters(), *model.buffers()]:
-            if tensor.is_floating_point() and tensor.numel() >= SMALL:
-                tensor.copy_(tensor.half().float())
+            tensor.copy_(to_stored(tensor))
 
 
 def export_graphs(model: CaptioningModel, size: int, folder: Path) -> None:
-    """Write `encoder.onnx` and `decoder.onnx`; `size` is the height and width of the pixels."""
+    """Write `encoder.onnx`, `decoder.onnx` and `model.safetensors`, which has the weights of both; `size` is the height
+    and width of the pixels.
+
+    Weights are copied one at a time, from the model to the file. The same model gives the same files.
+    """
     model.eval()
+    entries = state_entries(model)
+    graphs = [_encoder_graph(model, size), _decoder_graph(model, size)]
+    stored = [_take_weights(graph, entries) for graph in graphs]
+    offsets = write_weights(folder / WEIGHTS, entries.values())
+    for graph, weights in zip(graphs, stored, strict=True):
+        proto = graph.program.model_proto
+        _strip_metadata(proto)
+        use_weights(proto, weights, offsets)
+        path = folder / graph.file
+        with replacing(path) as temporary:
+            temporary.write_bytes(proto.SerializeToString())
+        onnx.checker.check_model(str(path))
+
+
+class _Graph(NamedTuple):
+    file: str
+    program: Any
+    """torch.onnx.ONNXProgram; its weights are the model's tensors and no copies."""
+    prefix: str
+    """What its names of weights have in front of those of the model's state dict."""
+
+
+def _encoder_graph(model: CaptioningModel, size: int) -> _Graph:
     # Example sizes differ from each other and from 0 and 1, which torch.export would treat as constants.
     pixels = torch.zeros(2, 3, size, size)
     with torch.no_grad():
-        memory = model.encode(pixels)
-        state = {name: row.expand(-1, 3, *row.shape[2:]) for name, row in model.decoder.init_state(memory).items()}
-        _, state, _ = model.decoder.step(torch.zeros(2, 3, dtype=torch.long), memory, state)
-        _, state, attention = model.decoder.step(torch.zeros(2, 3, dtype=torch.long), memory, state)
+        outputs = [f"memory.{name}" for name in model.encode(pixels)]
+    program = _export(EncoderGraph(model), (pixels,), ["pixels"], outputs, ({0: Dim("B")},))
+    return _Graph("encoder.onnx", program, "model.")
+
+
+def _decoder_graph(model: CaptioningModel, size: int) -> _Graph:
+    decoder = model.decoder
+    tokens = torch.zeros(2, 3, dtype=torch.long)
+    with torch.no_grad():
+        memory = model.encode(torch.zeros(2, 3, size, size))
+        state = {name: row.expand(-1, 3, *row.shape[2:]) for name, row in decoder.init_state(memory).items()}
+        _, state, _ = decoder.step(tokens, memory, state)
+        _, state, attention = decoder.step(tokens, memory, state)
     batch, beams = Dim("B"), Dim("K")
-    _export(
-        EncoderGraph(model),
-        (pixels,),
-        folder / "encoder.onnx",
-        ["pixels"],
-        [f"memory.{name}" for name in memory],
-        ({0: batch},),
-    )
-    lengths = {name: {0: batch, 1: beams, **_cache_dims(model.decoder, name)} for name in state}
-    _export(
-        DecoderGraph(model.decoder, list(memory), list(state)),
-        (torch.zeros(2, 3, dtype=torch.long), list(memory.values()), list(state.values())),
-        folder / "decoder.onnx",
+    lengths = {name: {0: batch, 1: beams, **_cache_dims(decoder, name)} for name in state}
+    program = _export(
+        DecoderGraph(decoder, list(memory), list(state)),
+        (tokens, list(memory.values()), list(state.values())),
         ["tokens", *(f"memory.{name}" for name in memory), *(f"state.{name}" for name in state)],
         ["log_probs", *([] if attention is None else ["attention"]), *(f"next.{name}" for name in state)],
         ({0: batch, 1: beams}, [{0: batch} for _ in memory], [lengths[name] for name in state]),
     )
+    return _Graph("decoder.onnx", program, "")
 
 
 def _cache_dims(decoder: Decoder, name: str) -> dict[int, Any]:
@@ -96,9 +133,7 @@ def _cache_dims(decoder: Decoder, name: str) -> dict[int, Any]:
     return {dimension: Dim("T") for dimension in decoder.cache_axes.get(name, ())}
 
 
-def _export(
-    graph: nn.Module, args: tuple[Any, ...], path: Path, inputs: list[str], outputs: list[str], dims: Any
-) -> None:
+def _export(graph: nn.Module, args: tuple[Any, ...], inputs: list[str], outputs: list[str], dims: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations, which a user cannot act on
         program = torch.onnx.export(
@@ -112,16 +147,38 @@ def _export(
             optimize=False,
         )
     assert program is not None
-    # Constants are folded but batch norms are not merged into convolutions, as `optimize=True` would: merged weights
-    # are no longer those that torch rounded, and rounding them again moves log-probabilities by 3e-3. ONNX Runtime
-    # merges them when it loads the graph, in single precision.
-    optimizer.fold_constants(program.model)
+    # Small constants are folded, weights are not: stored are the tensors that torch has, and ONNX Runtime folds the
+    # rest when it loads the graph, in single precision. Batch norms are not merged into convolutions, as
+    # `optimize=True` would: merged weights are no longer those that torch rounded, and rounding them again moves
+    # log-probabilities by 3e-3.
+    optimizer.fold_constants(program.model, output_size_limit=SMALL, should_fold=_reads_no_weight)
     optimizer.remove_unused_nodes(program.model)
-    proto = program.model_proto
-    _strip_metadata(proto)
-    _store_in_half(proto.graph)
-    onnx.checker.check_model(proto)
-    path.write_bytes(proto.SerializeToString())
+    return program
+
+
+def _reads_no_weight(node: Any) -> bool | None:
+    """False for nodes that are not to be folded, None for those that the optimiser decides on."""
+    constants = (value.const_value for value in node.inputs if value is not None)
+    return False if any(tensor is not None and tensor.size >= SMALL for tensor in constants) else None
+
+
+def _take_weights(graph: _Graph, entries: dict[str, Entry]) -> dict[str, Entry]:
+    """Take the large initialisers out of the graph; returns where each is stored, by its name.
+
+    Those that are no weights, such as sinusoids, are added to `entries`, once for both graphs.
+    """
+    stored = {}
+    for name, value in list(graph.program.model.graph.initializers.items()):
+        if value.const_value.size < SMALL:
+            continue
+        entry = entries.get(name.removeprefix(graph.prefix))
+        if entry is None:
+            constant = constant_entry(f"{graph.file}/{name.removeprefix(graph.prefix)}", value.const_value.numpy())
+            entry = next((other for other in entries.values() if is_same(other, constant)), constant)
+            entries[entry.name] = entry
+        stored[name] = entry
+        del graph.program.model.graph.initializers[name]
+    return stored
 
 
 def _strip_metadata(proto: Any) -> None:
@@ -130,17 +187,3 @@ def _strip_metadata(proto: Any) -> None:
     for part in [proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]:
         del part.metadata_props[:]
         part.doc_string = ""
-
-
-def _store_in_half(graph: Any) -> None:
-    """Replace each large float32 initialiser by a float16 one and a Cast, at the graph's beginning."""
-    casts = []
-    for tensor in graph.initializer:
-        array = numpy_helper.to_array(tensor)
-        if array.dtype == np.float32 and array.size >= SMALL:
-            name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}.half"))
-            casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)

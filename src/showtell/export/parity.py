@@ -19,7 +19,6 @@ through such a tie.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,14 +27,14 @@ import torch
 from numpy.typing import NDArray
 
 from showtell.core.decode import decode
-from showtell.core.search import Hypothesis
 from showtell.core.stepper import Floats, Ids, Stepper
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.errors import ExportMismatch
+from showtell.export.along_captions import Captions, Outputs, generated_log_probs, pad_captions, step_through
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.decoder import Tensors
 from showtell.nets.torch_stepper import TorchStepper
-from showtell.settings import Recipe
+from showtell.settings import DecodeSettings
 
 MULTIPLE = 16
 """Rounding errors of random sign grow with the square root of the longest chain of additions (Higham and Mary 2019, A
@@ -48,9 +47,6 @@ PROBES = slice(None, None, 7)
 """The sample images on which rounding is measured: of eight, those with least and most detail."""
 TIE = 1e-3
 """Hard attention: regions whose weights differ by less may change ranks, after which the captions differ."""
-
-Captions = list[tuple[Hypothesis, Hypothesis]]
-"""Of each image, torch's and ONNX's."""
 
 
 @dataclass(frozen=True)
@@ -70,54 +66,77 @@ class Parity:
         )
 
 
-class _Outputs(NamedTuple):
-    """A network's output at every token of K captions of each image."""
-
-    log_probs: NDArray[Any]
-    """[B, K, T, V]"""
-    attention: NDArray[Any] | None
-    """[B, K, T, S]"""
-
-
 def compare(
-    model: CaptioningModel, onnx_stepper: Stepper, pixels: Floats, tokenizer: Tokenizer, recipe: Recipe
+    model: CaptioningModel, onnx_stepper: Stepper, pixels: Floats, tokenizer: AnyTokenizer, settings: DecodeSettings
 ) -> Parity:
-    """Compare both on `pixels` [B, 3, H, W]. Raises ExportMismatch when they differ by more than rounding explains."""
-    steppers = TorchStepper(model), onnx_stepper
+    """Compare both on `pixels` [B, 3, H, W], in every language of the tokenizer. Raises ExportMismatch when they differ
+    by more than rounding explains."""
+    runs = [
+        _run(TorchStepper(model), onnx_stepper, pixels, tokenizer, language, settings)
+        for language in tokenizer.languages
+    ]
+    exact = _exact_outputs(model, pixels[PROBES], [run.tokens[PROBES] for run in runs])
+    differences = [_differences(model, run, outputs, tokenizer) for run, outputs in zip(runs, exact, strict=True)]
+    same = sum(np.array_equal(one.tokens, other.tokens) for run in runs for one, other in run.captions)
+    largest = max(float(per_image.max()) for per_image in differences)
+    return Parity(len(pixels) * len(runs), same, largest)
+
+
+class _Run(NamedTuple):
+    """What both networks say of the captions that they write in one language."""
+
+    prompt: list[int]
+    captions: Captions
+    tokens: Ids
+    """[B, 2, T], of torch's caption and ONNX's."""
+    mask: NDArray[np.bool_]
+    torch: Outputs
+    onnx: Outputs
+
+
+def _run(
+    torch_stepper: Stepper,
+    onnx_stepper: Stepper,
+    pixels: Floats,
+    tokenizer: AnyTokenizer,
+    language: str,
+    settings: DecodeSettings,
+) -> _Run:
+    steppers = torch_stepper, onnx_stepper
     memories = [stepper.encode(pixels) for stepper in steppers]
-    exact_model = copy.deepcopy(model).double()
-    exact_memory = _exact_memory(exact_model, pixels[PROBES])
+    hypotheses = (
+        [best for best, *_ in decode(stepper, memory, len(pixels), tokenizer, language, settings)]
+        for stepper, memory in zip(steppers, memories, strict=True)
+    )
+    captions = list(zip(*hypotheses, strict=True))
+    prompt = tokenizer.prompt_ids(language)
+    tokens, mask = pad_captions(captions, prompt)
+    outputs = (step_through(s, memory, tokens) for s, memory in zip(steppers, memories, strict=True))
+    return _Run(prompt, captions, tokens, mask, *outputs)
+
+
+def _differences(model: CaptioningModel, run: _Run, exact: Outputs, tokenizer: AnyTokenizer) -> NDArray[Any]:
+    """The largest difference of log-probabilities on each image, [B]. Raises ExportMismatch for too large ones."""
+    mask = run.mask
     attention_settings = model.decoder.attention_settings
-    is_hard = attention_settings is not None and attention_settings.hard
-    same, largest = 0, 0.0
-    for language in recipe.text.languages:
-        hypotheses = (
-            [best for best, *_ in decode(stepper, memory, len(pixels), tokenizer, language, recipe.decode)]
-            for stepper, memory in zip(steppers, memories, strict=True)
-        )
-        captions = list(zip(*hypotheses, strict=True))
-        tokens, mask = _pad_captions(captions, tokenizer.bos_ids[language])
-        torch_outputs, onnx_outputs = (_step_through(s, m, tokens) for s, m in zip(steppers, memories, strict=True))
-        exact = _exact_outputs(exact_model, exact_memory, tokens[PROBES])
-        if is_hard:
-            mask &= ~_after_a_tie(torch_outputs.attention)
-        rounding = _largest(torch_outputs.log_probs[PROBES], exact.log_probs, mask[PROBES]).max()
-        allowed = MULTIPLE * max(rounding, EPSILON * float(abs(torch_outputs.log_probs[mask]).max(initial=0)))
-        differences = np.maximum(
-            _largest(onnx_outputs.log_probs, torch_outputs.log_probs, mask),
-            _search_differences(captions, torch_outputs.log_probs, mask, tokenizer.eos_id),
-        )
-        _check("log-probabilities", differences, allowed, captions, tokenizer)
-        if torch_outputs.attention is not None:
-            rounding = _largest(torch_outputs.attention[PROBES], exact.attention, mask[PROBES]).max()
-            attention_differences = _largest(onnx_outputs.attention, torch_outputs.attention, mask)
-            _check("attention weights", attention_differences, MULTIPLE * max(rounding, EPSILON), captions, tokenizer)
-        same += sum(np.array_equal(one.tokens, other.tokens) for one, other in captions)
-        largest = max(largest, float(differences.max()))
-    return Parity(len(pixels) * len(recipe.text.languages), same, largest)
+    if attention_settings is not None and attention_settings.hard:
+        mask = mask & ~_after_a_tie(run.torch.attention)
+    rounding = _largest(run.torch.log_probs[PROBES], exact.log_probs, mask[PROBES]).max()
+    allowed = MULTIPLE * max(rounding, EPSILON * float(abs(run.torch.log_probs[mask]).max(initial=0)))
+    differences: NDArray[Any] = np.maximum(
+        _largest(run.onnx.log_probs, run.torch.log_probs, mask), _search_differences(run, mask, tokenizer.eos_id)
+    )
+    _check("log-probabilities", differences, allowed, run.captions, tokenizer)
+    if run.torch.attention is not None:
+        rounding = _largest(run.torch.attention[PROBES], exact.attention, mask[PROBES]).max()
+        of_attention = _largest(run.onnx.attention, run.torch.attention, mask)
+        _check("attention weights", of_attention, MULTIPLE * max(rounding, EPSILON), run.captions, tokenizer)
+    return differences
 
 
-def _check(quantity: str, differences: NDArray[Any], allowed: float, captions: Captions, tokenizer: Tokenizer) -> None:
+def _check(
+    quantity: str, differences: NDArray[Any], allowed: float, captions: Captions, tokenizer: AnyTokenizer
+) -> None:
     """`differences`: the largest on each image, [B]."""
     wrong = np.flatnonzero(~(differences <= allowed))  # so that NaN is wrong, too
     if len(wrong):
@@ -130,42 +149,22 @@ def _check(quantity: str, differences: NDArray[Any], allowed: float, captions: C
         )
 
 
-def _pad_captions(captions: Captions, bos_id: int) -> tuple[Ids, NDArray[np.bool_]]:
-    """The input tokens, the start token first, and the mask of what is no padding: [B, 2, T] each."""
-    longest = max(len(caption.tokens) for pair in captions for caption in pair) + 1
-    tokens = np.full((len(captions), 2, longest), bos_id, np.int64)
-    mask = np.zeros(tokens.shape, np.bool_)
-    for image, pair in enumerate(captions):
-        for k, caption in enumerate(pair):
-            tokens[image, k, 1 : len(caption.tokens) + 1] = caption.tokens
-            mask[image, k, : len(caption.tokens) + 1] = True
-    return tokens, mask
+def _exact_outputs(model: CaptioningModel, pixels: Floats, captions: list[Ids]) -> list[Outputs]:
+    """In float64. The model itself is converted and converted back, which changes no bit: a copy of a large one may not
+    fit into memory beside it."""
+    try:
+        model.double()
+        with torch.inference_mode():
+            memory = model.encode(torch.from_numpy(pixels).double())
+            return [_forward(model, memory, tokens) for tokens in captions]
+    finally:
+        model.float()
 
 
-def _step_through(stepper: Stepper, memory: Any, tokens: Ids) -> _Outputs:
-    """Step by step, as in search, but along given captions `tokens` [B, K, T]."""
-    batch, rows, length = tokens.shape
-    state = stepper.reorder(stepper.init_state(memory), np.arange(batch), np.zeros((batch, rows), np.int64))
-    log_probs, attention = [], []
-    for t in range(length):
-        step = stepper.step(np.ascontiguousarray(tokens[:, :, t]), state)
-        state = step.state
-        log_probs.append(step.log_probs)
-        if step.attention is not None:
-            attention.append(step.attention)
-    return _Outputs(np.stack(log_probs, 2), np.stack(attention, 2) if attention else None)
-
-
-@torch.inference_mode()
-def _exact_memory(model: CaptioningModel, pixels: Floats) -> Tensors:
-    return model.encode(torch.from_numpy(pixels).double())
-
-
-@torch.inference_mode()
-def _exact_outputs(model: CaptioningModel, memory: Tensors, tokens: Ids) -> _Outputs:
+def _forward(model: CaptioningModel, memory: Tensors, tokens: Ids) -> Outputs:
     output = model.decoder(torch.from_numpy(tokens), memory)
     log_probs = model.decoder.logits(output.hidden).log_softmax(-1)
-    return _Outputs(log_probs.numpy(), None if output.attention is None else output.attention.numpy())
+    return Outputs(log_probs.numpy(), None if output.attention is None else output.attention.numpy())
 
 
 def _largest(actual: NDArray[Any] | None, expected: NDArray[Any] | None, mask: NDArray[np.bool_]) -> NDArray[Any]:
@@ -175,15 +174,13 @@ def _largest(actual: NDArray[Any] | None, expected: NDArray[Any] | None, mask: N
     return largest
 
 
-def _search_differences(
-    captions: Captions, log_probs: NDArray[Any], mask: NDArray[np.bool_], eos_id: int
-) -> NDArray[Any]:
-    """Largest difference [B] between what ONNX's search reports of its caption and torch's `log_probs` of it."""
-    differences = np.zeros(len(captions))
-    for image, (_, caption) in enumerate(captions):
-        tokens = [*caption.tokens, eos_id]
-        expected = log_probs[image, 1, np.arange(len(tokens)), tokens]
-        differences[image] = np.where(mask[image, 1, : len(tokens)], abs(caption.log_probs - expected), 0).max()
+def _search_differences(run: _Run, mask: NDArray[np.bool_], eos_id: int) -> NDArray[Any]:
+    """Largest difference [B] between what ONNX's search reports of its caption and torch's log-probabilities of it."""
+    differences = np.zeros(len(run.captions))
+    for image, (_, caption) in enumerate(run.captions):
+        expected = generated_log_probs(run.torch.log_probs, image, 1, caption, run.prompt, eos_id)
+        known = mask[image, 1, len(run.prompt) - 1 :][: len(expected)]
+        differences[image] = np.where(known, abs(caption.log_probs - expected), 0).max()
     return differences
 
 
