@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from tokenizers.models import BPE, WordPiece
 from transformers import (
     AutoTokenizer,
@@ -16,10 +16,12 @@ from transformers import (
     GitForCausalLM,
 )
 
+from showtell.core.imported_tokenizer import ImportedTokenizer
 from showtell.errors import BadConfig
 from showtell.hub.families import FAMILIES
 from showtell.hub.generation import read_generation
 from showtell.hub.text import imported_text, load_backend, prompt_length
+from showtell.settings import ImportedText
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "dog", "##s", "photo", "of", "red", ","]
 CAPTION = "A photo of a red dog, dogs"
@@ -87,6 +89,24 @@ def test_vocabulary_files_become_the_backend_of_transformers(name: str, tmp_path
     reference = AutoTokenizer.from_pretrained(tmp_path)
     found = load_backend(tmp_path).encode(CAPTION, add_special_tokens=False).ids
     assert found == reference.encode(CAPTION, add_special_tokens=False) and len(set(found)) > 5
+
+
+@pytest.mark.parametrize("clean", [True, False, None])
+@pytest.mark.parametrize("name", ["BertTokenizer", "GPT2Tokenizer"])
+def test_captions_are_decoded_as_transformers_does(name: str, clean: bool | None, tmp_path: Path) -> None:
+    backend = word_piece() if name == "BertTokenizer" else byte_level()
+    backend.decoder = decoders.WordPiece(cleanup=False) if name == "BertTokenizer" else decoders.ByteLevel()
+    backend.save(str(tmp_path / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    if clean is not None:
+        settings["clean_up_tokenization_spaces"] = clean
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    reference = AutoTokenizer.from_pretrained(tmp_path)
+    found = load_backend(tmp_path)
+    ids = found.encode("a red dog , dogs" if name == "BertTokenizer" else "a dog , n't", add_special_tokens=False).ids
+    text = ImportedTokenizer(found, ["en"], ImportedText(bos_ids=(2,), eos_id=3)).decode(ids)
+    assert text == reference.decode(ids, skip_special_tokens=True)
+    assert (" ," in text) == (name == "GPT2Tokenizer" or not clean)
 
 
 def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import tokenizers
 
+from showtell.core.imported_tokenizer import clean_up_spaces
 from showtell.errors import BadConfig
 from showtell.hub.families import FAMILIES, Family
 from showtell.hub.generation import Generation
@@ -19,7 +20,7 @@ _VOCABULARIES: Final = (("vocab.txt",), ("vocab.json", "merges.txt"))
 
 def load_backend(folder: Path) -> tokenizers.Tokenizer:
     """`tokenizer.json`, or what transformers makes of `vocab.txt`, or of `vocab.json` and `merges.txt`; without
-    truncation and padding. Raises BadConfig when there is none of them."""
+    truncation and padding, and with transformers' clean-up of spaces where the model asks for it. Raises BadConfig when there is none of them."""
     if (folder / FILE).exists():
         try:
             backend = tokenizers.Tokenizer.from_file(str(folder / FILE))
@@ -30,7 +31,23 @@ def load_backend(folder: Path) -> tokenizers.Tokenizer:
     # Of the model's training; a caption is never padded.
     backend.no_truncation()
     backend.no_padding()
+    if _cleans_up(folder, backend):
+        clean_up_spaces(backend)
     return backend
+
+
+def _cleans_up(folder: Path, backend: tokenizers.Tokenizer) -> bool:
+    """Whether transformers' `decode` removes spaces before punctuation: if tokenizer_config.json says so, and not of a
+    byte-level BPE, which spells its own spaces."""
+    try:
+        settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        raise BadConfig(f"{folder / 'tokenizer_config.json'}: cannot be read ({error}); fetch it again") from error
+    is_bpe = type(backend.model).__name__ == "BPE"
+    forced = settings.get("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", False)
+    return bool(settings.get("clean_up_tokenization_spaces", False) and (forced or not is_bpe))
 
 
 def _from_vocabulary(folder: Path) -> tokenizers.Tokenizer:
