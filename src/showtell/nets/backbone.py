@@ -1,8 +1,4 @@
-"""timm backbones: created, loaded, and split into stages up to their deepest feature map.
-
-The stages are timm's top-level modules up to the deepest feature map in its `feature_info`. What follows (pooling, the
-classifier, the 1x1 convolution before it) is specific to ImageNet.
-"""
+"""timm backbones: created and loaded; `stages` splits them."""
 
 from __future__ import annotations
 
@@ -13,13 +9,11 @@ import timm
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from showtell.config import nearest
 from showtell.errors import BadConfig, BadWeights
 from showtell.settings import EncoderSettings, PixelOverrides, PixelSettings
-
-CONTAINERS = ("blocks", "stages", "layers", "features")
 
 
 def resolve(settings: EncoderSettings) -> EncoderSettings:
@@ -69,13 +63,15 @@ def published_weights(settings: EncoderSettings) -> str | None:
 
 
 def create_backbone(settings: EncoderSettings, load: bool) -> Any:
-    """timm's model without its classifier and without `remove_blocks`.
+    """timm's model without its classifier and without `remove_blocks`, with `norm_eps`.
 
     Raises BadConfig for an unknown name, block or argument, BadWeights for weights that cannot be loaded.
     """
     backbone = _create_with_weights(settings, load)
     for name in settings.remove_blocks:
         _remove_block(backbone, name)
+    if settings.norm_eps is not None:
+        _set_norm_eps(backbone, settings.norm_eps, settings.name)
     return backbone
 
 
@@ -141,54 +137,9 @@ def _remove_block(backbone: nn.Module, name: str) -> None:
     setattr(parent, last, nn.Identity())
 
 
-def split_into_stages(backbone: Any) -> tuple[list[nn.Module], bool]:
-    """The backbone's modules in order up to its deepest feature map, and whether that is channels-last."""
-    channels_last = getattr(backbone, "output_fmt", "NCHW") == "NHWC"
-    if hasattr(backbone, "num_prefix_tokens"):
-        return [_PatchTokens(backbone)], True
-    if (parameter := next((name for name, _ in backbone.named_parameters(recurse=False)), None)) is not None:
-        raise BadConfig(
-            f"model.encoder.name: this backbone is no plain sequence of modules (it has {parameter}); choose another "
-            "one"
-        )
-    # timm names the last module of each stage: a child (layer3) or a member of a container (blocks.6).
-    ends = [info["module"] for info in backbone.feature_info]
-    stages: list[nn.Module] = []
-    parts: list[nn.Module] = []
-    for name, child in backbone.named_children():
-        if name in CONTAINERS:
-            stem = [nn.Sequential(*parts)] if parts else []
-            return [*stages, *stem, *_members(child)], channels_last
-        parts.append(child)
-        if name in ends:
-            stages.append(nn.Sequential(*parts))
-            parts = []
-        if name == ends[-1]:
-            return stages, channels_last
-    raise BadConfig(f"model.encoder.name: found no module {ends[-1]!r} in this backbone; choose another one")
-
-
-def _members(container: nn.Module) -> list[nn.Module]:
-    """The blocks of a container. VGG has single layers there: a stage ends with each pooling layer."""
-    members = list(container.children())
-    if any(True for member in members for _ in member.children()):
-        return members
-    ends = [n for n, member in enumerate(members) if isinstance(member, nn.MaxPool2d)]
-    return [nn.Sequential(*members[a + 1 : b + 1]) for a, b in zip([-1, *ends], ends, strict=False)]
-
-
-class _PatchTokens(nn.Module):
-    """A vision Transformer as one stage: it adds position embeddings between its modules, so they are no plain
-    sequence."""
-
-    def __init__(self, backbone: Any) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, height, width, C], prefix tokens (class, registers) off."""
-        tokens: Tensor = self.backbone.forward_features(pixels)
-        patches = tokens[:, self.backbone.num_prefix_tokens :]
-        height, width = self.backbone.patch_embed.grid_size
-        # -1 and not len(patches), which is a constant to torch.export: the graph would take no other batch.
-        return patches.reshape(-1, height, width, patches.shape[-1])
+def _set_norm_eps(backbone: nn.Module, eps: float, name: str) -> None:
+    norms = [module for module in backbone.modules() if isinstance(module, nn.LayerNorm)]
+    if not norms:
+        raise BadConfig(f"model.encoder.norm_eps is {eps}, but {name} has no LayerNorm; expected null")
+    for norm in norms:
+        norm.eps = eps

@@ -39,11 +39,9 @@ class CaptioningModel(nn.Module):
         loads a whole model."""
         super().__init__()
         self.encoder = build_encoder(settings.encoder, trainable_stages, load)
-        height, width = self.encoder.grid
         max_length = None if max_positions is None else max_positions + 1  # the start token has a position, too
-        self.decoder = build_decoder(
-            settings.decoder, Sizes(self.encoder.channels, height * width, vocab_size, max_length)
-        )
+        sizes = Sizes(self.encoder.channels, self.encoder.num_regions, vocab_size, max_length)
+        self.decoder = build_decoder(settings.decoder, sizes)
 
     def encode(self, pixels: Tensor) -> Tensors:
         """[B, 3, H, W] -> the decoder's memory of B images."""

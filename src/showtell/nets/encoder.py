@@ -6,12 +6,16 @@ of EfficientNet-B4 take three quarters of its time and have a tenth of its weigh
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from showtell.errors import BadConfig
-from showtell.nets.backbone import create_backbone, first_line, pixel_settings, split_into_stages
+from showtell.nets.backbone import create_backbone, first_line, pixel_settings
 from showtell.nets.pca import PCA
+from showtell.nets.stages import split_into_stages
 from showtell.settings import EncoderSettings
 
 
@@ -25,17 +29,23 @@ class Encoder(nn.Module):
     def __init__(self, settings: EncoderSettings, trainable_stages: int = 0, load: bool = True) -> None:
         """`load=False` leaves the weights random, for a caller that loads its own.
 
-        Raises BadConfig for an unknown backbone, block or number of stages, BadWeights for weights that cannot be
-        loaded.
+        Raises BadConfig for an unknown backbone, block or number of stages and for prefix regions that there are not,
+        BadWeights for weights that cannot be loaded.
         """
         super().__init__()
         self.pixels = pixel_settings(settings)
         backbone = create_backbone(settings, load)
-        stages, self.channels_last = split_into_stages(backbone)
+        timm_names = {id(tensor): name for name, tensor in backbone.state_dict(keep_vars=True).items()}
+        stages, self.layout, grid, self.prefix_regions = split_into_stages(backbone, settings.prefix_regions)
         if settings.layer == "fc7":
             stages.append(_fc7(backbone, settings.name))
         if settings.layer != "regions":
-            stages[-1] = nn.Sequential(stages[-1], _MeanPool(self.channels_last))
+            if settings.prefix_regions:
+                raise BadConfig(
+                    f"model.encoder: prefix_regions is true with layer {settings.layer}, which is one region; expected "
+                    "prefix_regions=false, or layer=regions"
+                )
+            stages[-1], grid = nn.Sequential(stages[-1], _MeanPool(self.layout)), (1, 1)
         if trainable_stages > len(stages):
             raise BadConfig(
                 f"train.trainable_encoder_stages is {trainable_stages}; {settings.name} has {len(stages)} stages at "
@@ -45,12 +55,17 @@ class Encoder(nn.Module):
         cut = len(stages) - trainable_stages
         self.frozen = nn.Sequential(*stages[:cut]).requires_grad_(False)
         self.trainable = nn.Sequential(*stages[cut:])
+        self.timm_names = {name: timm_names[id(tensor)] for name, tensor in self.state_dict(keep_vars=True).items()}
+        """timm's name of each tensor, by its name here, which depends on `trainable_stages`."""
+        self.register_load_state_dict_pre_hook(_rename_whole_backbone)  # type: ignore[no-untyped-call]
         self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
         size = self.pixels.size
         try:
             with torch.no_grad():
                 features = self.frozen.eval()(torch.zeros(1, 3, size, size))
-                height, width, self.channels = self._grid(self.trainable.eval()(features)).shape[1:]
+                output = self.trainable.eval()(features)
+                self.num_regions, self.channels = (int(size) for size in self._flatten(output).shape[1:])
+                """S, with the prefix regions, and C."""
         except Exception as error:
             raise BadConfig(
                 f"model.encoder: {settings.name} does not run in stages on {size} x {size} pixels "
@@ -58,7 +73,8 @@ class Encoder(nn.Module):
             ) from error
         self.cached_shape = tuple(features.shape[1:])
         """Shape of the output of `frozen` for one image."""
-        self.grid = (int(height), int(width))
+        self.grid = grid or _map_size(output, self.layout)
+        """Height and width of the regions after the first `prefix_regions`."""
         self.pca: PCA | None = None
         if settings.pca is not None:
             if trainable_stages:
@@ -89,7 +105,7 @@ class Encoder(nn.Module):
         """The output of `frozen` -> [B, S, C], before the PCA."""
         if features.ndim == 4:
             features = features.contiguous(memory_format=torch.channels_last)
-        return self._grid(self.trainable(features)).flatten(1, 2)
+        return self._flatten(self.trainable(features))
 
     def train(self, mode: bool = True) -> Encoder:
         super().train(mode)
@@ -104,21 +120,41 @@ class Encoder(nn.Module):
         regions = self.regions(features)
         return regions if self.pca is None else self.pca(regions)
 
-    def _grid(self, features: Tensor) -> Tensor:
-        """The deepest feature map as [B, height, width, C]."""
-        return features if self.channels_last else features.permute(0, 2, 3, 1)
+    def _flatten(self, features: Tensor) -> Tensor:
+        """The output of the last stage as [B, S, C]."""
+        if self.layout == "NCHW":
+            return features.permute(0, 2, 3, 1).flatten(1, 2)
+        return features.flatten(1, 2) if self.layout == "NHWC" else features
+
+
+def _map_size(features: Tensor, layout: str) -> tuple[int, int]:
+    height, width = features.shape[1:3] if layout == "NHWC" else features.shape[2:4]
+    return int(height), int(width)
 
 
 class _MeanPool(nn.Module):
-    """A feature map -> the mean of its regions, as a map of one region; this is what a frozen encoder caches."""
+    """Regions -> their mean, in the same layout; this is what a frozen encoder caches."""
 
-    def __init__(self, channels_last: bool) -> None:
+    def __init__(self, layout: str) -> None:
         super().__init__()
-        self.dims = (1, 2) if channels_last else (2, 3)
+        self.dims = {"NHWC": (1, 2), "NCHW": (2, 3), "NLC": (1,)}[layout]
 
     def forward(self, features: Tensor) -> Tensor:
-        """[B, height, width, C] -> [B, 1, 1, C], or [B, C, height, width] -> [B, C, 1, 1]"""
+        """[B, height, width, C] -> [B, 1, 1, C], [B, C, height, width] -> [B, C, 1, 1], or [B, S, C] -> [B, 1, C]"""
         return features.mean(self.dims, keepdim=True)
+
+
+def _rename_whole_backbone(encoder: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Weights of a vision Transformer from when it was one stage: its tensors go to the stages that have them now."""
+    whole = re.compile(re.escape(prefix) + r"(?:frozen|trainable)\.0\.(?:0\.)?backbone\.(.+)")
+    old = {key: match[1] for key in state if (match := whole.fullmatch(key))}
+    now = {timm_name: name for name, timm_name in encoder.timm_names.items()}
+    if old.keys() <= {prefix + name for name in encoder.timm_names}:
+        return
+    for key, timm_name in old.items():
+        tensor = state.pop(key)
+        if timm_name in now:  # a classifier's norm is gone
+            state[prefix + now[timm_name]] = tensor
 
 
 def _fc7(backbone: nn.Module, name: str) -> nn.Module:

@@ -19,7 +19,7 @@ class PrecomputedFeatures(nn.Module):
                 "model.encoder.channels is missing; expected the width of the precomputed features, such as 512"
             )
         self.channels = settings.channels
-        self.grid = (1, 1)
+        self.grid, self.num_regions, self.prefix_regions = (1, 1), 1, 0
         self.trainable = nn.Sequential()
         self.pca = None
         self.has_precomputed_features = True

@@ -66,7 +66,7 @@ class TransformerBase(Decoder):
     def _add_regions(self, channels: int, regions: int) -> int:
         """Returns the width of the embedded regions."""
         settings = self.settings
-        parts = [layer_norm(settings.input_norm, channels, settings.norm_eps)]
+        parts = [layer_norm(settings.input_norm, channels, settings.input_norm_eps or settings.norm_eps)]
         if settings.region_projection:
             parts.append(nn.Linear(channels, settings.width))
         if settings.projection_norm:

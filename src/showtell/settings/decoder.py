@@ -36,6 +36,7 @@ class _TransformerBase(Settings):
     embedding_norm: bool = Field(False, description="LayerNorm on the sum of token and position embeddings (BERT)")
     region_position_embedding: Literal["learned", "sinusoidal", "none"] = "learned"
     input_norm: bool = Field(True, description="LayerNorm on the encoder's features")
+    input_norm_eps: float | None = Field(None, gt=0, description="its epsilon, where it is not norm_eps")
     region_projection: bool = Field(True, description="a linear layer from the encoder's features to width")
     projection_norm: bool = Field(False, description="LayerNorm after that layer (GIT)")
     projection_norm_eps: float | None = Field(None, gt=0, description="its epsilon, where it is not norm_eps")

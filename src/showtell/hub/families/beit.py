@@ -40,9 +40,10 @@ def map_beit(config: Any, checkpoint: Checkpoint, prefix: str, image_size: int |
             "use_abs_pos_emb": config.use_absolute_position_embeddings,
             "use_rel_pos_bias": own,
             "use_shared_rel_pos_bias": shared,
-            # The norm after the last layer is of patches' mean, which captions do not need.
             "use_fc_norm": config.use_mean_pooling,
         },
+        # With mean pooling the only norm after the last layer is that of the mean, which captions do not need.
+        remove_blocks=("fc_norm",) if config.use_mean_pooling else (),
     )
     stem = {"cls_token": same(prefix + VIT.cls_token)}
     if config.use_absolute_position_embeddings:
@@ -53,7 +54,9 @@ def map_beit(config: Any, checkpoint: Checkpoint, prefix: str, image_size: int |
         stem |= renamed("norm", prefix + VIT.final_norm)
     patches = renamed("patch_embed.proj", prefix + VIT.patches)
     has_scale = config.layer_scale_init_value > 0
-    layers = (_layer(f"{prefix}{VIT.layers}.{i}.", f"blocks.{i}", own, has_scale) for i in range(config.num_hidden_layers))
+    layers = (
+        _layer(f"{prefix}{VIT.layers}.{i}.", f"blocks.{i}", own, has_scale) for i in range(config.num_hidden_layers)
+    )
     return EncoderMapping(settings, merged(stem, patches, *layers), width)
 
 

@@ -26,6 +26,7 @@ from showtell.settings.decoder import TransformerSettings
 def map_bert(config: Any, checkpoint: Checkpoint, prefix: str, projected: bool) -> DecoderMapping:
     """`projected`: whether the encoder's features come through a linear layer."""
     _ignore_rest(checkpoint, prefix, "bert")
+    refuse_options(config, "decoder", is_decoder=True, add_cross_attention=True)
     checkpoint.ignore(rf"{prefix}cls\.seq_relationship\..*", "of pretraining")
     head = f"{prefix}cls.predictions."
     layers = (f"{head}transform.dense", f"{head}transform.LayerNorm")
@@ -43,6 +44,7 @@ def map_blip_text(config: Any, checkpoint: Checkpoint, prefix: str, tied: bool) 
 def map_roberta(config: Any, checkpoint: Checkpoint, prefix: str, projected: bool) -> DecoderMapping:
     """Its positions begin after the padding id's."""
     _ignore_rest(checkpoint, prefix, "roberta")
+    refuse_options(config, "decoder", is_decoder=True, add_cross_attention=True)
     refuse_options(config, "decoder", hidden_act="gelu")  # its output layer has GELU, whatever its layers have
     if config.pad_token_id is None:
         raise BadConfig("config.json: decoder.pad_token_id is null; expected the id that RoBERTa's positions follow")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from transformers import BlipConfig
 
-from showtell.errors import BadConfig
 from showtell.hub.checkpoint import Checkpoint
 from showtell.hub.families.bert import map_blip_text
 from showtell.hub.families.mapping import Family, Mapped, finish, parse_config, refuse_options
@@ -15,11 +14,6 @@ def map_model(checkpoint: Checkpoint, image_size: int | None = None) -> Mapped:
     config = parse_config(BlipConfig, checkpoint.config)
     text, vision = config.text_config, config.vision_config
     refuse_options(text, "text_config", is_decoder=True)
-    if text.encoder_hidden_size != vision.hidden_size:
-        raise BadConfig(
-            f"config.json: text_config.encoder_hidden_size is {text.encoder_hidden_size}; expected "
-            f"vision_config.hidden_size, {vision.hidden_size}"
-        )
     # transformers ties them when either says so: the whole model and its decoder each have a list of tied tensors.
     tied = config.tie_word_embeddings or text.tie_word_embeddings
     encoder = map_vision(vision, checkpoint, "vision_model.", image_size)

@@ -47,6 +47,8 @@ class EncoderMapping(NamedTuple):
     """By timm's names."""
     channels: int
     adjust: Adjust | None = None
+    output_norm: tuple[str, float] | None = None
+    """Name and epsilon of a norm on the output that is no part of our encoder."""
 
 
 class DecoderMapping(NamedTuple):

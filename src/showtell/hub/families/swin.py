@@ -1,5 +1,6 @@
 """Swin -> timm's `SwinTransformer`: the same layers; only the downsampling stands at the end of a stage in one, and at the
-beginning of the next in the other."""
+beginning of the next in the other. Our encoder ends with the last stage, so the norm after it becomes the decoder's
+`input_norm`."""
 
 from __future__ import annotations
 
@@ -55,7 +56,6 @@ def map_swin(config: Any, checkpoint: Checkpoint, prefix: str, image_size: int |
     plan = merged(
         renamed("patch_embed.proj", f"{prefix}embeddings.patch_embeddings.projection"),
         renamed("patch_embed.norm", f"{prefix}embeddings.norm"),
-        renamed("norm", f"{prefix}layernorm"),
         *(_downsampling(prefix, stage) for stage in range(len(depths) - 1)),
         *(
             _layer(f"{prefix}encoder.layers.{stage}.blocks.{i}.", f"layers.{stage}.blocks.{i}", config.qkv_bias)
@@ -63,7 +63,8 @@ def map_swin(config: Any, checkpoint: Checkpoint, prefix: str, image_size: int |
             for i in range(depth)
         ),
     )
-    return EncoderMapping(settings, plan, config.embed_dim * 2 ** (len(depths) - 1))
+    width = config.embed_dim * 2 ** (len(depths) - 1)
+    return EncoderMapping(settings, plan, width, output_norm=(f"{prefix}layernorm", EPS))
 
 
 def _downsampling(prefix: str, stage: int) -> Plan:
@@ -85,11 +86,15 @@ def _layer(theirs: str, ours: str, qkv_bias: bool) -> Plan:
 
 
 def _check_grid(size: int, patch: int, window: int, stages: int) -> None:
-    """A window that is larger than the last grid would need another table of biases than the checkpoint has."""
-    grid = size / patch
-    last = -(-(size // patch) // 2 ** (stages - 1))
-    if grid != size // patch or last < window:
-        raise BadConfig(
-            f"config.json: images of {size} x {size} pixels give a grid of {grid:g} x {grid:g} patches, and {last} x "
-            f"{last} in the last of {stages} stages; expected whole patches, and at least the window of {window}"
-        )
+    """Windows that do not fit are padded before they are shifted in transformers, and after it in timm. One that is
+    larger than a grid would need another table of biases than the checkpoint has."""
+    if size % patch:
+        raise BadConfig(f"config.json: images of {size} x {size} pixels are no whole patches of {patch} x {patch}")
+    grid = size // patch
+    for stage in range(stages):
+        if grid % window:
+            raise BadConfig(
+                f"config.json: images of {size} x {size} pixels give a grid of {grid} x {grid} in stage {stage} of the "
+                f"encoder; expected a multiple of its window of {window}"
+            )
+        grid = (grid + 1) // 2

@@ -6,6 +6,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers.models.trocr.modeling_trocr import TrOCRSinusoidalPositionalEmbedding
 
@@ -81,10 +82,11 @@ def _positions(config: Any, base: str) -> tuple[Source, Any]:
     first = config.pad_token_id + 1
     table = TrOCRSinusoidalPositionalEmbedding.get_embedding(
         config.max_position_embeddings + first, config.d_model, config.pad_token_id
-    )
-    return Source((), lambda: table[first:].float()), partial(_set_positions, first=first)
+    ).float()
+    return Source((), lambda: table[first:]), partial(_set_positions, before=table[:first])
 
 
-def _set_positions(reference: Any, state: dict[str, Tensor], first: int) -> None:
-    weights = reference.decoder.model.decoder.embed_positions.weights
-    weights[first:] = state["decoder.position_embedding"].to(weights.dtype)
+def _set_positions(reference: Any, state: dict[str, Tensor], before: Tensor) -> None:
+    """The whole table: transformers 5.24 leaves it without numbers when it loads a checkpoint."""
+    table = torch.cat([before, state["decoder.position_embedding"]])
+    reference.decoder.model.decoder.embed_positions.weights = table

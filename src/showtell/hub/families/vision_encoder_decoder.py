@@ -59,11 +59,18 @@ def map_model(checkpoint: Checkpoint, image_size: int | None = None) -> Mapped:
         )
     projected = memory_width is None and decoder_config.hidden_size != encoder.channels
     decoder = map_decoder(decoder_config, checkpoint, "decoder.", projected)
+    if encoder.output_norm is not None:
+        decoder = _with_input_norm(decoder, *encoder.output_norm)
     if projected:
         decoder = decoder._replace(plan=merged(decoder.plan, renamed("region_projection.1", PROJECTION)))
     else:
         checkpoint.ignore(rf"{PROJECTION}\..*", "not used between equal widths")
     return finish(checkpoint, encoder, decoder)
+
+
+def _with_input_norm(decoder: DecoderMapping, norm: str, eps: float) -> DecoderMapping:
+    settings = decoder.settings.model_copy(update={"input_norm": True, "input_norm_eps": eps})
+    return decoder._replace(settings=settings, plan=merged(decoder.plan, renamed("region_projection.0", norm)))
 
 
 def _part(checkpoint: Checkpoint, part: str, known: dict[str, tuple[type[PreTrainedConfig], Any]]) -> tuple[Any, Any]:

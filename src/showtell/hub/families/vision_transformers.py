@@ -76,9 +76,7 @@ DINOV2 = replace(
     },
     scales=("layer_scale1.lambda1", "layer_scale2.lambda1"),
 )
-DINOV2_SWIGLU = replace(
-    DINOV2, modules={**DINOV2.modules, "mlp.fc1": "mlp.weights_in", "mlp.fc2": "mlp.weights_out"}
-)
+DINOV2_SWIGLU = replace(DINOV2, modules={**DINOV2.modules, "mlp.fc1": "mlp.weights_in", "mlp.fc2": "mlp.weights_out"})
 BLIP = Names(
     cls_token="embeddings.class_embedding",
     patches="embeddings.patch_embedding",
