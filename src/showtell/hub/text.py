@@ -20,7 +20,10 @@ _VOCABULARIES: Final = (("vocab.txt",), ("vocab.json", "merges.txt"))
 
 def load_backend(folder: Path) -> tokenizers.Tokenizer:
     """`tokenizer.json`, or what transformers makes of `vocab.txt`, or of `vocab.json` and `merges.txt`; without
-    truncation and padding, and with transformers' clean-up of spaces where the model asks for it. Raises BadConfig when there is none of them."""
+    truncation and padding, and with transformers' clean-up of spaces where the model asks for it.
+
+    Raises BadConfig when there is none of them.
+    """
     if (folder / FILE).exists():
         try:
             backend = tokenizers.Tokenizer.from_file(str(folder / FILE))
