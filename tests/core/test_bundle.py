@@ -14,7 +14,6 @@ from showtell.core.bundle import (
     CARD,
     CHECKED,
     MANIFEST,
-    PARTS,
     builtin,
     check_destination,
     is_card_edited,
@@ -48,7 +47,7 @@ def test_the_builtin_model_is_whole_and_small() -> None:
     bundle = load_bundle(builtin())
     assert sum(file.stat().st_size for file in builtin().iterdir()) <= 60e6
     assert bundle.manifest.languages == ("en", "ar") == tuple(bundle.manifest.calibration)
-    assert {file.name for file in builtin().iterdir()} == {*PARTS, MANIFEST}
+    assert {file.name for file in builtin().iterdir()} == {*CHECKED, CARD, MANIFEST}
 
 
 def test_a_copy_captions(bundle: Path) -> None:
@@ -131,7 +130,7 @@ def test_what_a_person_put_beside_a_model_stays_when_it_is_replaced(bundle: Path
     parts, manifest = parts_and_manifest()
     write_bundle(bundle, {**manifest, "showtell": "9.9"}, parts)
     assert load_bundle(bundle).manifest.showtell == "9.9"
-    assert {file.name for file in bundle.iterdir()} == {*PARTS, MANIFEST, "LICENSE", ".git"}
+    assert {file.name for file in bundle.iterdir()} == {*CHECKED, CARD, MANIFEST, "LICENSE", ".git"}
     assert (bundle / ".git" / "HEAD").read_text(encoding="utf-8") == "ref"
 
 

@@ -1,10 +1,13 @@
+import functools
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
 from tests import bad_images
 
 from showtell.core.image import load_image
-from showtell.core.pixels import normalise, resize, to_pixels
+from showtell.core.pixels import MAX_ASPECT_RATIO, normalise, resize, to_pixels
 from showtell.settings import PixelSettings
 
 SQUASH = PixelSettings(size=32, crop_mode="squash")
@@ -16,7 +19,16 @@ def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-@pytest.mark.parametrize("settings", [SQUASH, CENTER])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SQUASH,
+        CENTER,
+        PixelSettings(size=32, resize_size=37),
+        PixelSettings(size=32, crop_mode="shortest_edge", resize_size=37),
+        PixelSettings(size=32, crop_mode="pad"),
+    ],
+)
 def test_shape_and_layout(settings: PixelSettings) -> None:
     photo = bad_images.photo(100, 40)
     small = resize(photo, settings)
@@ -26,8 +38,8 @@ def test_shape_and_layout(settings: PixelSettings) -> None:
     np.testing.assert_array_equal(pixels, normalise(small, settings))
 
 
-@pytest.mark.parametrize("crop", ["squash", "center"])
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("crop", ["squash", "center", "shortest_edge", "pad"])
+@pytest.mark.parametrize("interpolation", ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"])
 def test_an_image_of_the_right_size_is_unchanged(crop: str, interpolation: str) -> None:
     settings = PixelSettings(size=32, crop_mode=crop, interpolation=interpolation)
     array = noise(32, 32, 3)
@@ -50,10 +62,88 @@ def test_center_equals_crop_after_resize() -> None:
     assert np.abs(resize(image, CENTER).astype(int) - np.asarray(by_hand)).max() <= 1
 
 
+def test_resize_size_cuts_the_middle_out() -> None:
+    columns = np.zeros((40, 80, 3), np.uint8)
+    columns[:, :, 0] = np.arange(80)
+    image = Image.fromarray(columns)
+    cut = resize(image, PixelSettings(size=32, crop_mode="shortest_edge", resize_size=40))
+    np.testing.assert_array_equal(cut, columns[4:36, 24:56])
+    squashed = resize(image.resize((40, 40)), PixelSettings(size=32, crop_mode="squash", resize_size=40))
+    np.testing.assert_array_equal(squashed, np.asarray(image.resize((40, 40)))[4:36, 4:36])
+
+
+@pytest.mark.parametrize("size", [(64, 40), (40, 64), (8, 5), (64, 1)])
+def test_pad_keeps_the_whole_image_in_the_middle(size: tuple[int, int]) -> None:
+    padded = resize(Image.new("RGB", size, "white"), PixelSettings(size=32, crop_mode="pad"))
+    rows, columns = (np.nonzero(padded.max((1 - axis, 2)))[0] for axis in (0, 1))
+    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    assert (width, height) == tuple(max(1, 32 * side // max(size)) for side in size)
+    assert rows[0] == (32 - height) // 2 and columns[0] == (32 - width) // 2
+    assert (padded.max(-1) > 0).sum() == width * height
+
+
 def test_shrinking_averages_and_does_not_pick() -> None:
     board = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
     small = resize(Image.fromarray(board).convert("RGB"), SQUASH)
     assert np.abs(small.astype(float) - 127.5).max() <= 1
+
+
+@functools.cache
+def processors() -> list[Any]:
+    """A processor of transformers with a field or two changed, and the same as PixelSettings."""
+    transformers = pytest.importorskip("transformers")
+    vit, clip = transformers.ViTImageProcessorPil, transformers.CLIPImageProcessorPil
+    blip, deit, donut = (getattr(transformers, f"{name}ImageProcessorPil") for name in ("Blip", "DeiT", "Donut"))
+    square = {"height": 48, "width": 48}
+    cut = {"size": {"height": 55, "width": 55}, "crop_size": {"height": 32, "width": 32}}
+    half = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    openai = {"mean": tuple(clip.image_mean), "std": tuple(clip.image_std)}
+    return [
+        (vit(size=square), PixelSettings(size=48, interpolation="bilinear", **half)),
+        (vit(size=square, resample=1), PixelSettings(size=48, interpolation="lanczos", **half)),
+        (vit(size=square, resample=0), PixelSettings(size=48, interpolation="nearest", **half)),
+        (blip(size=square), PixelSettings(size=48, **openai)),
+        (deit(**cut), PixelSettings(size=32, resize_size=55, **half)),
+        (deit(**cut, resample=4), PixelSettings(size=32, resize_size=55, interpolation="box", **half)),
+        *[
+            (
+                clip(size={"shortest_edge": side}, crop_size={"height": size, "width": size}),
+                PixelSettings(size=size, resize_size=side, crop_mode="shortest_edge", **openai),
+            )
+            for side, size in ((48, 48), (57, 48), (49, 48), (33, 17))
+        ],
+        (
+            donut(size=square, do_resize=False, do_thumbnail=True, do_align_long_axis=False, do_pad=True, resample=2),
+            PixelSettings(size=48, crop_mode="pad", interpolation="bilinear", **half),
+        ),
+    ]
+
+
+@pytest.mark.parametrize("number", range(11))
+@pytest.mark.parametrize("size", [(97, 61), (61, 97), (101, 100), (64, 64), (300, 49), (51, 777), (500, 333)])
+def test_pixels_are_those_of_transformers(number: int, size: tuple[int, int]) -> None:
+    processor, settings = processors()[number]
+    image = Image.fromarray(noise(size[1], size[0], 3))
+    expected = processor(image)["pixel_values"][0]
+    np.testing.assert_allclose(to_pixels(image, settings), expected, atol=1e-5)
+
+
+def test_a_strip_is_not_resized_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of 400,000 x 20 pixels would become 3 GB; its middle is what a strip of the allowed ratio gives."""
+    settings = PixelSettings(size=224, crop_mode="shortest_edge")
+    strip, ratio = Image.fromarray(np.tile(noise(20, 4, 3), (1, 100_000, 1))), MAX_ASPECT_RATIO * 20
+    middle = strip.crop((200_000 - ratio // 2, 0, 200_000 + ratio // 2, 20))
+    sizes, original = [], Image.Image.resize
+
+    def recorded(image: Image.Image, size: tuple[int, int], *rest: Any, **more: Any) -> Image.Image:
+        sizes.append(size)
+        return original(image, size, *rest, **more)
+
+    monkeypatch.setattr(Image.Image, "resize", recorded)
+    for turn in (None, Image.Transpose.ROTATE_90):
+        one, other = (image if turn is None else image.transpose(turn) for image in (strip, middle))
+        np.testing.assert_array_equal(resize(one, settings), resize(other, settings))
+    assert max(width * height for width, height in sizes) == MAX_ASPECT_RATIO * 224 * 224
 
 
 def test_normalise_known_values() -> None:

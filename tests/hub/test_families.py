@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tests.hub import tiny_captioners as tiny
 from torch import Tensor
 from transformers.models.trocr.modeling_trocr import TrOCRSinusoidalPositionalEmbedding
 
 from showtell.hub.checkpoint import Checkpoint
 from showtell.hub.families import Mapped, family_of
 from showtell.nets.captioning_model import CaptioningModel
-from tests.hub import tiny_captioners as tiny
 
 WIDE = {"hidden_size": 40, "num_attention_heads": 5, "intermediate_size": 67, "num_hidden_layers": 3}
 CASES: dict[str, Callable[[], Any]] = {
@@ -98,10 +98,6 @@ def reference_of(folder: Path, mapped: Mapped) -> Any:
 def ours_of(mapped: Mapped) -> CaptioningModel:
     model = CaptioningModel(mapped.model, mapped.vocab_size, mapped.max_positions, load=False)
     model.load_state_dict(mapped.state)
-    global NORM_EPS
-    if not hasattr(model.encoder, "prefix_regions"):
-        model.decoder.region_position_embedding = torch.zeros(1)
-    NORM_EPS = mapped.model.encoder.norm_eps
     return model.double().eval()
 
 
@@ -122,19 +118,7 @@ def reference_outputs(reference: Any, pixels: Tensor, tokens: Tensor) -> tuple[T
 def our_outputs(model: CaptioningModel, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As `reference_outputs`, and the log-probabilities again step by step."""
     regions = model.encoder(pixels)
-    if (
-        not hasattr(model.encoder, "prefix_regions")
-        and "Swin" not in type(model.encoder.frozen[0]).__name__
-        and hasattr(model.encoder.frozen[0], "backbone")
-    ):
-        for m in model.encoder.modules():
-            if isinstance(m, torch.nn.LayerNorm):
-                m.eps = NORM_EPS
-        regions = model.encoder.frozen[0].backbone.forward_features(pixels)
-    if model.decoder.settings.input_norm:
-        regions_with_norm = model.decoder.region_projection[0](regions)
-    else:
-        regions_with_norm = regions
+    normed = model.decoder.region_projection[0](regions) if model.decoder.settings.input_norm else regions
     memory = model.decoder.encode_memory(regions)
     at_once = model.decoder.logits(model.decoder(tokens.unsqueeze(1), memory).hidden[:, 0])
     state, steps = model.decoder.init_state(memory), []
@@ -142,7 +126,7 @@ def our_outputs(model: CaptioningModel, pixels: Tensor, tokens: Tensor) -> tuple
         step = model.decoder.decode_step(tokens[:, t : t + 1], memory, state)
         state = step.state
         steps.append(model.decoder.logits(step.hidden[:, 0]))
-    return regions_with_norm, at_once.log_softmax(-1), torch.stack(steps, 1).log_softmax(-1)
+    return normed, at_once.log_softmax(-1), torch.stack(steps, 1).log_softmax(-1)
 
 
 def assert_same_outputs(folder: Path, mapped: Mapped, size: int, bound: float = 1e-10) -> None:
@@ -156,6 +140,20 @@ def assert_same_outputs(folder: Path, mapped: Mapped, size: int, bound: float = 
     assert log_probs.std() > 0.1, "log-probabilities that say nothing"
     assert (at_once - log_probs).abs().max() < bound * log_probs.abs().max()
     assert (by_step - log_probs).abs().max() < bound * log_probs.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "trained", "processor"), [("dinov2", 40, 24), ("dinov2", 24, 52), ("swin", 16, 32), ("swin", 32, 16)]
+)
+def test_encoders_of_any_size_are_built_for_the_processors(
+    encoder: str, trained: int, processor: int, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = tiny.randomise(tiny.encoder_decoder(encoder, "gpt2", {"image_size": trained}))
+    checkpoint = Checkpoint(tiny.saved(model, tmp_path))
+    mapped = family_of(checkpoint.config).map_model(checkpoint, processor)
+    assert mapped.image_size == processor
+    assert_same_outputs(tmp_path, mapped, processor)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.hub import tiny_captioners as tiny
 from torch import Tensor
 
 from showtell.errors import BadConfig, BadWeights
 from showtell.hub.checkpoint import Checkpoint
 from showtell.hub.families import Mapped, family_of
-from tests.hub import tiny_captioners as tiny
 
 
 def map_folder(folder: Path, image_size: int | None = None) -> Mapped:

@@ -11,6 +11,7 @@ import itertools
 import operator
 import os
 import reprlib
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -38,6 +39,13 @@ def whole_number(name: str, value: object, minimum: int, maximum: int | None = N
     if number < minimum or (maximum is not None and number > maximum):
         raise BadConfig(f"{name}: found {number}; expected {expected}")
     return number
+
+
+def text(name: str, value: object) -> str:
+    """Raises BadConfig unless `value` is a text without control characters and halves of characters."""
+    if not isinstance(value, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in value):
+        raise BadConfig(f"{name}: found {_shown(value)}; expected a text of one line")
+    return value
 
 
 def true_or_false(name: str, value: object) -> bool:

@@ -161,7 +161,7 @@ class BeamScorer:
     def can_improve(self, finished: FinishedHypotheses, sums: Sums) -> bool:
         """Whether a live beam with one of these sums can still rank among the best `beam_size` hypotheses."""
         bound = float(sums.max()) / self.longest**self.length_penalty
-        return bound > -np.inf and self._ranks(bound, finished)
+        return bool(bound > -np.inf) and self._ranks(bound, finished)
 
     def with_length(self, rules: Sequence[Rule]) -> list[Rule]:
         """`rules`, and that of the greatest length, which a truncated sentence does not need."""

@@ -2,6 +2,7 @@
 
     bundle.json      format version, settings, languages, grid, and sha256 and size of every other file
     tokenizer.json   encoder.onnx   decoder.onnx   README.md (the model card)
+    model.safetensors   weights to which both graphs refer; without it they hold their own
 
 Loading checks every file that captioning reads against its hash, and the parts against each other, and refuses at the
 first mismatch. The card is for people: it may be edited or removed.
@@ -21,9 +22,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from showtell.core.confidence import Calibration
+from showtell.core.imported_tokenizer import ImportedTokenizer
 from showtell.core.no_bundle import MANIFEST as MANIFEST
 from showtell.core.no_bundle import what_it_is
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer, load_tokenizer
 from showtell.errors import OUTPUT_ERRNOS, BadBundle, OutputError
 from showtell.files import sha256, write_text
 from showtell.settings import DecodeSettings, ImportedText, Language, PixelSettings
@@ -32,7 +34,10 @@ FORMAT = 2
 """Format 1 had other names of settings."""
 CARD = "README.md"
 CHECKED = ("tokenizer.json", "encoder.onnx", "decoder.onnx")
-PARTS = (*CHECKED, CARD)
+WEIGHTS = "model.safetensors"
+EXTERNAL = (WEIGHTS, "encoder.onnx.data", "decoder.onnx.data")
+"""Files to which a graph may refer: the first of both graphs, the others of an int8 graph above ONNX's 2 GB."""
+PARTS = (*CHECKED, *EXTERNAL, CARD)
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -52,7 +57,7 @@ class Manifest(BaseModel):
     languages: Annotated[tuple[Language, ...], Field(min_length=1)]
     vocab_size: int
     max_length: int | None
-    """Tokens of the longest caption that the network has position embeddings for; None: no limit."""
+    """Tokens that the network has position embeddings for after one start token; None: no limit."""
     grid: tuple[int, int]
     """Rows and columns of image regions."""
     pixels: PixelSettings
@@ -83,12 +88,13 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    tokenizer: Tokenizer
+    tokenizer: AnyTokenizer
 
     @property
     def fingerprint(self) -> tuple[str, ...]:
         """Equal for bundles that write the same, with the same settings."""
-        return tuple(self.manifest.files[name].sha256 for name in CHECKED)
+        files = self.manifest.files
+        return tuple(files[name].sha256 for name in (*CHECKED, *EXTERNAL) if name in files)
 
     @property
     def encoder(self) -> Path:
@@ -107,18 +113,34 @@ def builtin() -> Path:
 def load_bundle(path: Path) -> Bundle:
     """Raises BadBundle, naming the first thing that is wrong."""
     manifest = _manifest(path)
-    for name in CHECKED:
+    for name in (*CHECKED, *EXTERNAL):
         record = manifest.files.get(name)
-        if record is None:
+        if record is not None:
+            _check(path / name, record)
+        elif name in CHECKED:
             raise BadBundle(f"{path / MANIFEST}: has no entry for {name}; export the model again")
-        _check(path / name, record)
-    tokenizer = Tokenizer.load(path / "tokenizer.json", manifest.languages)
-    if tokenizer.vocab_size != manifest.vocab_size:
-        raise BadBundle(
-            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, the network {manifest.vocab_size}; export the "
-            "model again"
-        )
+        elif (path / name).exists():  # a graph could read it
+            raise BadBundle(f"{path / name}: has no entry in {MANIFEST}; remove the file, or export the model again")
+    tokenizer = load_tokenizer(path / "tokenizer.json", manifest.languages, manifest.imported_text)
+    _check_vocabulary(path, tokenizer, manifest.vocab_size)
     return Bundle(path, manifest, tokenizer)
+
+
+def _check_vocabulary(path: Path, tokenizer: AnyTokenizer, vocab_size: int) -> None:
+    """Raises BadBundle unless the network can read and write what the tokenizer has. That of an imported model may have
+    fewer tokens than the network: some networks have entries to spare."""
+    imported = isinstance(tokenizer, ImportedTokenizer)
+    if tokenizer.vocab_size > vocab_size or (tokenizer.vocab_size < vocab_size and not imported):
+        raise BadBundle(
+            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, the network {vocab_size}; export the model again"
+        )
+    prompts = [i for language in tokenizer.languages for i in tokenizer.prompt_ids(language)]
+    highest = max([*prompts, tokenizer.eos_id, *tokenizer.banned_ids])
+    if highest >= vocab_size:
+        raise BadBundle(
+            f"{path / MANIFEST}: imported_text: found the token id {highest}; the network has {vocab_size} tokens; "
+            "import the model again"
+        )
 
 
 def write_bundle(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
@@ -168,15 +190,25 @@ def _write(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
     try:
         records = {}
         for name in PARTS:
+            if name in EXTERNAL and not (parts / name).exists():
+                continue
             shutil.copyfile(parts / name, new / name)
             records[name] = FileRecord(sha256=sha256(new / name), size=(new / name).stat().st_size)
         whole = Manifest(**manifest, files=records)
-        # Without the key, versions from before calibration can still read the bundle.
-        _write_manifest(new, whole.model_dump(mode="json", exclude=None if whole.calibration else {"calibration"}))
+        _write_manifest(new, _readable_by_older_versions(whole.model_dump(mode="json")))
         _replace(path, new)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
+
+
+def _readable_by_older_versions(raw: dict[str, Any]) -> dict[str, Any]:
+    """The manifest without keys that are newer than its format and say nothing: older versions would refuse them."""
+    newer = {"calibration": {}, "prefix_regions": 0, "imported_text": None, "source": {}}
+    result = {key: value for key, value in raw.items() if key not in newer or value != newer[key]}
+    for section, name, default in (("decode", "truncate", False), ("pixels", "resize_size", None)):
+        result[section] = {key: value for key, value in raw[section].items() if key != name or value != default}
+    return result
 
 
 def write_calibration(path: Path, calibration: Mapping[str, Calibration]) -> None:

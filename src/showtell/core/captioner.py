@@ -22,10 +22,11 @@ from showtell.core.arguments import (
     model_folders,
     photos,
     references,
+    text,
     true_or_false,
     whole_number,
 )
-from showtell.core.bundle import Bundle, builtin, load_bundle
+from showtell.core.bundle import MANIFEST, Bundle, Manifest, builtin, load_bundle
 from showtell.core.confidence import confidence
 from showtell.core.decode import decode
 from showtell.core.ensemble import Ensemble, check_together
@@ -33,11 +34,10 @@ from showtell.core.image import MAX_PIXELS, load_image
 from showtell.core.load_ahead import load_ahead
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.photo_source import advised, photo_source
-from showtell.core.pixels import normalise, resize
+from showtell.core.pixels import normalise, resize, resized_side
 from showtell.core.search import Hypothesis
 from showtell.core.stepper import Stepper
 from showtell.core.teacher_forced import TeacherForcedScore, score_captions
-from showtell.core.tokenizer import Tokenizer
 from showtell.errors import BadBundle, BadConfig, BadImage
 from showtell.languages.tags import lenient_tag
 from showtell.records import Caption, CaptionRow, Word
@@ -60,6 +60,8 @@ class GenerationOptions:
     """Captions per photo, at most."""
     attention: bool
     decode: DecodeSettings
+    prompt: str | None = None
+    """The beginning of every caption; None: the model's own."""
 
 
 class Captioner:
@@ -76,10 +78,10 @@ class Captioner:
         manifests = [member.manifest for member in self.bundles]
         limits = (manifest.max_length for manifest in manifests if manifest.max_length is not None)
         self.max_length = min(limits, default=None)
-        """Tokens of the longest caption that every member has position embeddings for; None: no limit."""
+        """Tokens that every member has position embeddings for after one start token; None: no limit."""
         self._pixel_settings = tuple(dict.fromkeys(manifest.pixels for manifest in manifests))
         # Attention maps can only be averaged where their regions are the same parts of the photo.
-        self.has_common_grid = len({(manifest.grid, manifest.pixels.crop_mode) for manifest in manifests}) == 1
+        self.has_common_grid = len({_parts_of_photo(manifest) for manifest in manifests}) == 1
         self.max_pixels = MAX_PIXELS
         """Pixels of the largest photo, as `load_image` counts them."""
         # One model's calibration does not hold for the scores of an ensemble.
@@ -153,6 +155,7 @@ class Captioner:
         language: str | None = None,
         attention: bool = False,
         decode: DecodeSettings | None = None,
+        prompt: str | None = None,
     ) -> Caption:
         """The caption of one image: a path, bytes, a file opened in binary mode, a PIL image, an array or tensor
         [H, W, 3] of uint8, or a function that gives one of these.
@@ -160,7 +163,7 @@ class Captioner:
         A file is read from its start and left at the position that it had; one without positions, such as a pipe, is
         read from where it is. Raises BadImage when the image cannot be used; see `caption_many` for the rest.
         """
-        options = self.generation_options(language, 1, attention, decode)
+        options = self.generation_options(language, 1, attention, decode, prompt)
         return self.caption_preprocessed([self.preprocess(image)], options)[0][0]
 
     def caption_many(
@@ -172,6 +175,7 @@ class Captioner:
         num: int = 1,
         attention: bool = False,
         decode: DecodeSettings | None = None,
+        prompt: str | None = None,
     ) -> Iterator[CaptionRow]:
         """One row per image, lazily and in order; an image that cannot be used is a row with an error code.
 
@@ -179,10 +183,12 @@ class Captioner:
         some time after they have been taken from it, by threads. An error of the iterable itself is raised after the
         rows of the images before it.
 
-        `num` captions each, at most as many as `decode.beam_size`. Raises BadConfig for a language that the model does
-        not have, for `num` or `batch_size` out of range, and for `images` that are none, before any image is read.
+        `num` captions each, at most as many as `decode.beam_size`. `prompt`: how every caption begins, where the model
+        is made for it; None: as the model's own default says. It is the beginning of `Caption.text` and not among
+        `Caption.words`. Raises BadConfig for a language that the model does not have, for a prompt that it does not
+        take, for `num` or `batch_size` out of range, and for `images` that are none, before any image is read.
         """
-        options = self.generation_options(language, num, attention, decode)
+        options = self.generation_options(language, num, attention, decode, prompt)
         batch_size = whole_number("batch_size", batch_size, 1)
         return self._rows(photos(images), batch_size, options)
 
@@ -192,6 +198,7 @@ class Captioner:
         num: int = 1,
         attention: bool = False,
         decode: DecodeSettings | None = None,
+        prompt: str | None = None,
     ) -> GenerationOptions:
         """The options of `caption_many`, checked. Raises BadConfig as it does."""
         settings = self.settings() if decode is None else decode
@@ -203,11 +210,24 @@ class Captioner:
                 f"found num {num} with beam size {settings.beam_size}; expected 1 to {settings.beam_size}, or a larger "
                 "beam"
             )
-        if self.max_length is not None and settings.max_length > self.max_length:
+        language, prompt = self._language(language), None if prompt is None else text("prompt", prompt)
+        self._check_length(settings, len(self.bundle.tokenizer.prompt_ids(language, prompt)))
+        return GenerationOptions(language, num, attention, settings, prompt)
+
+    def _check_length(self, settings: DecodeSettings, prompt_length: int) -> None:
+        """Raises BadConfig when the network has no positions for what it would read: the prompt and the caption, but
+        for the last token of a caption that is truncated."""
+        if self.max_length is None:
+            return
+        most = self.max_length + 1 - prompt_length + settings.truncate
+        if most < 1:
             raise BadConfig(
-                f"found max_length {settings.max_length}; this model writes at most {self.max_length} tokens"
+                f"found a prompt of {prompt_length} tokens; this model reads at most {self.max_length + 1}, the caption "
+                "among them; give a shorter one"
             )
-        return GenerationOptions(self._language(language), num, attention, settings)
+        if settings.max_length > most:
+            after = f" after a prompt of {prompt_length}" if prompt_length > 1 else ""
+            raise BadConfig(f"found max_length {settings.max_length}; this model writes at most {most} tokens{after}")
 
     def _rows(self, images: Iterator[Any], batch_size: int, options: GenerationOptions) -> Iterator[CaptionRow]:
         for batch in load_ahead(images, self.preprocess, batch_size):
@@ -243,16 +263,19 @@ class Captioner:
                 "this model's vocabulary has pieces of words, and only training can split captions into them"
             )
         each = [captions] if is_one_photo(images) else captions
-        ids = ([tokenizer.encode(text, language, self.max_length) for text in references(texts)] for texts in each)
-        return self._scores(image_pairs(photos(images), ids), batch_size)
+        prompt_length = len(tokenizer.prompt_ids(language))
+        limit = None if self.max_length is None else max(1, self.max_length + 1 - prompt_length)
+        ids = ([tokenizer.encode(caption, language, limit) for caption in references(texts)] for texts in each)
+        return self._scores(image_pairs(photos(images), ids), batch_size, prompt_length)
 
     def _scores(
-        self, pairs: Iterator[tuple[Any, list[list[int]]]], batch_size: int
+        self, pairs: Iterator[tuple[Any, list[list[int]]]], batch_size: int, prompt_length: int
     ) -> Iterator[TeacherForcedScore | None]:
         for batch in load_ahead(pairs, lambda pair: self.preprocess(pair[0]), batch_size):
             good = [(pixels, ids) for (_, ids), pixels in batch if not isinstance(pixels, BaseException)]
             memory = self._encode([pixels for pixels, _ in good]) if good else None
-            scores = iter(score_captions(self.stepper, memory, [ids for _, ids in good]) if good else [])
+            captions = [ids for _, ids in good]
+            scores = iter(score_captions(self.stepper, memory, captions, prompt_length) if good else [])
             for _, pixels in batch:
                 if isinstance(pixels, BadImage):
                     yield None
@@ -269,7 +292,7 @@ class Captioner:
         """
         source = photo_source(image)
         max_pixels = self.max_pixels if max_pixels is None else max_pixels
-        hint_size = max(pixels.size for pixels in self._pixel_settings)
+        hint_size = max(map(resized_side, self._pixel_settings))
         try:
             loaded = load_image(source, max_pixels=max_pixels, hint_size=hint_size)
         except BadImage as error:
@@ -282,19 +305,20 @@ class Captioner:
         self, photos: Sequence[PreprocessedImage], options: GenerationOptions
     ) -> list[tuple[Caption, ...]]:
         """One batch: the captions of each of the photos (one or more), best first."""
+        tokenizer, language = self.bundle.tokenizer, options.language
         results = decode(
             self.stepper,
             self._encode(photos),
             len(photos),
-            self.bundle.tokenizer,
-            options.language,
+            tokenizer,
+            language,
             options.decode,
             options.num,
             options.attention and self.has_common_grid,
+            options.prompt,
         )
-        return [
-            tuple(self._caption(hypothesis, options.language) for hypothesis in hypotheses) for hypotheses in results
-        ]
+        prompt = tokenizer.prompt_ids(language, options.prompt)
+        return [tuple(self._caption(hypothesis, language, prompt) for hypothesis in each) for each in results]
 
     def _encode(self, photos: Sequence[PreprocessedImage]) -> Any:
         """The memory of the photos, of the network or of every member of an ensemble."""
@@ -304,19 +328,19 @@ class Captioner:
         inputs = [pixels[member.manifest.pixels] for member in self.bundles]
         return self.stepper.encode(inputs if len(inputs) > 1 else inputs[0])
 
-    def _caption(self, hypothesis: Hypothesis, language: str) -> Caption:
+    def _caption(self, hypothesis: Hypothesis, language: str, prompt: Sequence[int]) -> Caption:
         """Join tokens to words: a word's probability is the product of its tokens', its attention their mean."""
-        tokenizer: Tokenizer = self.bundle.tokenizer
+        tokenizer, manifest = self.bundle.tokenizer, self.bundle.manifest
         words = tokenizer.join_pieces(hypothesis.tokens)
         counts = np.array([count for _, count in words], np.int64)  # tokens of each word
         starts = counts.cumsum() - counts
-        log_probs = np.add.reduceat(hypothesis.log_probs[:-1].astype(np.float64), starts)
+        log_probs = np.add.reduceat(hypothesis.log_probs[: len(hypothesis.tokens)].astype(np.float64), starts)
         attention = hypothesis.attention
         if attention is not None:
-            mean = np.add.reduceat(attention, starts) / counts[:, None]  # [T, S]
-            attention = mean.reshape(len(words), *self.bundle.manifest.grid).astype(np.float32)
+            mean = np.add.reduceat(attention[:, manifest.prefix_regions :], starts) / counts[:, None]  # [T, S]
+            attention = mean.reshape(len(words), *manifest.grid).astype(np.float32)
         return Caption(
-            text=tokenizer.decode(hypothesis.tokens),
+            text=tokenizer.decode(hypothesis.tokens, prompt),
             score=hypothesis.score,
             confidence=confidence(hypothesis.score, self._calibration.get(language)),
             words=tuple(Word(word, float(log_prob)) for (word, _), log_prob in zip(words, log_probs, strict=True)),
@@ -335,12 +359,18 @@ class Captioner:
 
 def _stepper(bundle: Bundle, threads: int) -> OnnxStepper:
     stepper = OnnxStepper(bundle.encoder, bundle.decoder, threads)
-    if stepper.vocab_size != bundle.tokenizer.vocab_size:
+    if stepper.vocab_size != bundle.manifest.vocab_size:
         raise BadBundle(
-            f"{bundle.decoder}: the network has {stepper.vocab_size} tokens, the tokenizer "
-            f"{bundle.tokenizer.vocab_size}; export the model again"
+            f"{bundle.decoder}: the network has {stepper.vocab_size} tokens, {MANIFEST} says "
+            f"{bundle.manifest.vocab_size}; export the model again"
         )
     return stepper
+
+
+def _parts_of_photo(manifest: Manifest) -> tuple[Any, ...]:
+    """Equal where the regions of two models are the same parts of a photo."""
+    pixels = manifest.pixels
+    return manifest.grid, manifest.prefix_regions, pixels.crop_mode, pixels.size / resized_side(pixels)
 
 
 def _load_again(

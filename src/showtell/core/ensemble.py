@@ -75,6 +75,11 @@ def check_together(bundles: Sequence[Bundle]) -> None:
                 f"{other.path} has another vocabulary than {first.path}; expected the same one: train both on the same "
                 "captions with the same text settings, or start one from the other's run (train.start_from)"
             )
+        if (one.vocab_size, one.imported_text) != (two.vocab_size, two.imported_text):
+            raise BadBundle(
+                f"{other.path} begins or ends its captions with other tokens than {first.path}; expected models that were "
+                "imported from the same model, or trained from it"
+            )
         if set(one.languages) != set(two.languages):
             raise BadBundle(
                 f"{other.path}: found languages {', '.join(two.languages)}; expected {', '.join(one.languages)}, as "

@@ -91,7 +91,7 @@ class ImportedTokenizer:
             length = max_length
             while length and words[length] is not None and words[length] == words[length - 1]:
                 length -= 1
-            if not length and words[0] == words[-1]:  # no tokenizer's idea of words, or only one
+            if not length and words[0] == words[-1]:  # the whole caption is one word to this tokenizer
                 length = max_length
         return [*self.text.bos_ids, *prompt, *ids[:length], self.eos_id]
 

@@ -11,7 +11,9 @@ from PIL import Image
 
 from showtell.settings import PixelSettings
 
-_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+MAX_ASPECT_RATIO = 16
+"""Of a photo that `shortest_edge` resizes whole. Of a longer strip only the middle is: one of 5,000,000 x 16 pixels
+would become one of 80,000,000 x 256."""
 
 
 def to_pixels(image: Image.Image, settings: PixelSettings) -> NDArray[np.float32]:
@@ -20,21 +22,76 @@ def to_pixels(image: Image.Image, settings: PixelSettings) -> NDArray[np.float32
 
 
 def resize(image: Image.Image, settings: PixelSettings) -> NDArray[np.uint8]:
-    """`[size, size, 3]` uint8, contiguous; an image of that size passes through unchanged.
+    """`[size, size, 3]` uint8, contiguous; an image of that size passes through unchanged, where `resize_size` is not
+    larger.
 
-    `squash` fits the whole image into the square, `center` the largest square in its middle. Pillow's filters widen
-    with the reduction, so that large photos do not alias. Raises ValueError unless `image` has mode RGB.
+    `squash` fits the whole image into the square, `center` the largest square in its middle. `shortest_edge` resizes by
+    the shorter side, then cuts the square out of the middle. Both `squash` and `shortest_edge` resize to `resize_size`,
+    where it is set, and cut `size` out of that. `pad` fits the whole image, keeping its aspect ratio, and centres it on
+    black; smaller images are enlarged. Pillow's filters widen with the reduction, so that large photos do not alias.
+
+    `squash` and `shortest_edge` are what the image processors of transformers do, with their rounding, pixel for pixel,
+    up to an aspect ratio of `MAX_ASPECT_RATIO`. Raises ValueError unless `image` has mode RGB.
     """
     if image.mode != "RGB":
         raise ValueError(f"found an image of mode {image.mode}; expected RGB, as load_image gives it")
-    width, height = image.size
-    left, top = 0.0, 0.0
     if settings.crop_mode == "center":
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
+        return np.array(_resize_center(image, settings))
+    if settings.crop_mode == "pad":
+        return np.array(_resize_and_pad(image, settings))
+    return np.array(_resize_and_crop(image, settings))
+
+
+def resized_side(settings: PixelSettings) -> int:
+    """Pixels of an image's shorter side after resizing: a photo may be decoded at a part of its size that is larger
+    than this (`hint_size` of `load_image`)."""
+    return settings.resize_size or settings.size
+
+
+def _resize_center(image: Image.Image, settings: PixelSettings) -> Image.Image:
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
     # One step, not resize and then crop: the cropped-off part costs nothing, and the centre is not rounded twice.
     box = (left, top, width - left, height - top)
-    return np.array(image.resize((settings.size, settings.size), _RESAMPLING[settings.interpolation], box=box))
+    return image.resize((settings.size, settings.size), _filter(settings), box=box)
+
+
+def _resize_and_crop(image: Image.Image, settings: PixelSettings) -> Image.Image:
+    """Rounding as in transformers' `get_resize_output_image_size` and `center_crop`."""
+    side, size = resized_side(settings), settings.size
+    width = height = side
+    if settings.crop_mode == "shortest_edge":
+        image = _without_far_ends(image)
+        long = int(side * max(image.size) / min(image.size))
+        width, height = (side, long) if image.width <= image.height else (long, side)
+    left, top = (width - size) // 2, (height - size) // 2
+    # Rejected: only the box that is cut out. Pillow holds it in single precision, and pixels would differ by one.
+    return image.resize((width, height), _filter(settings)).crop((left, top, left + size, top + size))
+
+
+def _without_far_ends(image: Image.Image) -> Image.Image:
+    """The middle of a strip, which has all that will be cut out of it; other images as they are."""
+    short, long = sorted(image.size)
+    kept = MAX_ASPECT_RATIO * short
+    if long <= kept:
+        return image
+    begin = (long - kept) // 2
+    width, height = image.size
+    return image.crop((begin, 0, begin + kept, height) if width > height else (0, begin, width, begin + kept))
+
+
+def _resize_and_pad(image: Image.Image, settings: PixelSettings) -> Image.Image:
+    """Centred, an odd pixel after it, as the processor of Donut does."""
+    size, longest = settings.size, max(image.size)
+    width, height = (max(size * side // longest, 1) for side in image.size)
+    padded = Image.new("RGB", (size, size))
+    padded.paste(image.resize((width, height), _filter(settings)), ((size - width) // 2, (size - height) // 2))
+    return padded
+
+
+def _filter(settings: PixelSettings) -> Image.Resampling:
+    return Image.Resampling[settings.interpolation.upper()]
 
 
 def normalise(pixels: NDArray[np.uint8], settings: PixelSettings) -> NDArray[np.float32]:

@@ -91,10 +91,10 @@ class Checkpoint:
         missing = [name for name in wanted if name not in self]
         unused = [name for name in self.names if name not in wanted and not self._is_ignored(name)] if check else []
         if missing or unused:
+            lost, extra = _count(missing, "expected and not there"), _count(unused, "there and not expected")
             raise BadWeights(
-                f"{self.folder}: {_count(missing, 'expected and not there')}, {_count(unused, 'there and not expected')}"
-                "; expected the tensors of the architecture in config.json; save it again with save_pretrained of a "
-                "recent transformers, or report the model"
+                f"{self.folder}: {lost}, {extra}; expected the tensors of the architecture in config.json; save it "
+                "again with save_pretrained of a recent transformers, or report the model"
             )
         with ExitStack() as stack:
             handles = {file: self._open(file, stack) for file in {self._files[name] for name in wanted}}

@@ -11,7 +11,7 @@ from showtell.hub.families.mapping import Family, Mapped
 
 __all__ = ["FAMILIES", "Family", "Mapped", "family_of"]
 
-FAMILIES = {module.FAMILY.name: module.FAMILY for module in (blip, vision_encoder_decoder, git)}
+FAMILIES: dict[str, Family] = {module.FAMILY.name: module.FAMILY for module in (blip, vision_encoder_decoder, git)}
 
 
 def family_of(config: Mapping[str, Any]) -> Family:
@@ -19,7 +19,7 @@ def family_of(config: Mapping[str, Any]) -> Family:
 
     BLIP's model of questions has the same `model_type` and other tensors, so the architecture is checked, too.
     """
-    kind = config.get("model_type")
+    kind = str(config.get("model_type"))
     if kind not in FAMILIES:
         raise BadConfig(
             f"config.json: model_type is {kind!r}, which cannot be imported; expected one of {', '.join(FAMILIES)}"

@@ -1,4 +1,5 @@
-"""BLIP (Li et al. 2022), `BlipForConditionalGeneration`: a Vision Transformer, and BERT's layers with cross-attention."""
+"""BLIP (Li et al. 2022), `BlipForConditionalGeneration`: a Vision Transformer, and BERT's layers with
+cross-attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""GPT-2 with cross-attention -> our pre-norm decoder. Its `Conv1D` weights are transposed, and its projections fused."""
+"""GPT-2 with cross-attention -> our pre-norm decoder. Its `Conv1D` weights are transposed, and its projections are
+fused."""
 
 from __future__ import annotations
 

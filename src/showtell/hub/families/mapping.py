@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedConfig
 
 from showtell.errors import BadConfig
 from showtell.hub.checkpoint import Checkpoint, Plan, check_shapes, merged, same
-from showtell.nets.backbone import create_backbone, split_into_stages
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.settings import EncoderSettings, ModelSettings
 from showtell.settings.decoder import PrefixTransformerSettings, TransformerSettings
@@ -97,16 +96,16 @@ class Family:
 def finish(checkpoint: Checkpoint, encoder: EncoderMapping, decoder: DecoderMapping) -> Mapped:
     """Reads the checkpoint. Raises BadWeights when it is not what config.json says."""
     model = ModelSettings(encoder=encoder.settings, decoder=decoder.settings)
-    names = _names_of_stages(encoder.settings)
+    max_positions = decoder.positions - 1
+    with torch.device("meta"):
+        ours = CaptioningModel(model, decoder.vocab_size, max_positions, load=False)
+    names = {timm: name for name, timm in ours.encoder.timm_names.items()}
     plan = merged(
         {f"encoder.{names[name]}": source for name, source in encoder.plan.items()},
         {f"decoder.{name}": source for name, source in decoder.plan.items()},
     )
     state = checkpoint.read(plan)
-    max_positions = decoder.positions - 1
-    with torch.device("meta"):
-        expected = CaptioningModel(model, decoder.vocab_size, max_positions, load=False).state_dict()
-    check_shapes(checkpoint.folder, state, expected)
+    check_shapes(checkpoint.folder, state, ours.state_dict())
     return Mapped(
         model,
         decoder.vocab_size,
@@ -116,16 +115,6 @@ def finish(checkpoint: Checkpoint, encoder: EncoderMapping, decoder: DecoderMapp
         plan,
         tuple(adjust for adjust in (encoder.adjust, decoder.adjust) if adjust is not None),
     )
-
-
-def _names_of_stages(settings: EncoderSettings) -> dict[str, str]:
-    """timm's names of the encoder's tensors -> ours, which say the stage: the same tensors are named twice."""
-    with torch.device("meta"):
-        backbone = create_backbone(settings, load=False)
-    by_tensor = {id(tensor): name for name, tensor in backbone.state_dict(keep_vars=True).items()}
-    stages, *_ = split_into_stages(backbone)
-    frozen = nn.Sequential(*stages).state_dict(prefix="frozen.", keep_vars=True)
-    return {by_tensor[id(tensor)]: name for name, tensor in frozen.items()}
 
 
 def renamed(ours: str, theirs: str, bias: bool = True) -> Plan:

@@ -1,5 +1,5 @@
-"""Swin -> timm's `SwinTransformer`: the same layers; only the downsampling stands at the end of a stage in one, and at the
-beginning of the next in the other. Our encoder ends with the last stage, so the norm after it becomes the decoder's
+"""Swin -> timm's `SwinTransformer`: the same layers; only the downsampling stands at the end of a stage in one, and at
+the beginning of the next in the other. Our encoder ends with the last stage, so the norm after it becomes the decoder's
 `input_norm`."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""TrOCR's decoder (a BART decoder) -> our post-norm decoder. Its sinusoids are in another order than Vaswani et al.'s and
-become a table like a learned one; fine-tuning may then change them."""
+"""TrOCR's decoder (a BART decoder) -> our post-norm decoder. Its sinusoids are in another order than Vaswani et al.'s
+and become a table like a learned one; fine-tuning may then change them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""`VisionEncoderDecoderModel`: any of the encoders with any of the decoders. Between different widths is a linear layer,
-`enc_to_dec_proj`, unless the decoder's cross-attention takes the encoder's width."""
+"""`VisionEncoderDecoderModel`: any of the encoders with any of the decoders. Between different widths is a linear
+layer, `enc_to_dec_proj`, unless the decoder's cross-attention takes the encoder's width."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ TIMM_SWIGLU = "vit_giant_patch14_dinov2"
 
 @dataclass(frozen=True)
 class Names:
-    """Where the tensors are in the file, after the encoder's prefix. Of layers: `{layers}.{i}.`, timm's name -> theirs."""
+    """Where the tensors are in the file, after the encoder's prefix; those of layers after `{layers}.{i}.`, too."""
 
     cls_token: str
     patches: str
@@ -42,7 +42,7 @@ class Names:
     qkv: tuple[str, ...]
     """One fused projection, or three."""
     modules: dict[str, str]
-    """With weight and bias."""
+    """With weight and bias: timm's name -> theirs."""
     scales: tuple[str, str] | None = None
     """Layer scale after attention and feed-forward."""
     norm_pre: str | None = None
@@ -136,8 +136,8 @@ def same_size(config: PreTrainedConfig, image_size: int | None) -> int:
     trained = square(config, "encoder", "image_size")
     if image_size not in (None, trained):
         raise BadConfig(
-            f"config.json: the encoder takes images of {trained} x {trained} pixels, the processor gives {image_size} x "
-            f"{image_size}; expected the same size in preprocessor_config.json"
+            f"config.json: the encoder takes images of {trained} x {trained} pixels, the processor gives {image_size} "
+            f"x {image_size}; expected the same size in preprocessor_config.json"
         )
     return trained
 
@@ -214,7 +214,7 @@ def resized_positions(table: Tensor, before: int, after: int) -> Tensor:
     table = table.unsqueeze(0) if table.ndim == 2 else table
     if before == after:
         return table
-    grid = table[:, 1:].unflatten(1, (before, before)).permute(0, 3, 1, 2)
+    grid = table[:, 1:].reshape(1, before, before, -1).permute(0, 3, 1, 2)
     resized = nn.functional.interpolate(grid, size=(after, after), mode="bicubic", align_corners=False)
     return cat([table[:, :1], resized.permute(0, 2, 3, 1).flatten(1, 2)], 1)
 
