@@ -137,7 +137,7 @@ class BeamScorer:
 
     def is_last_step(self, live: LiveBeams) -> bool:
         """Whether the next token makes every hypothesis as long as it can be."""
-        return live.tokens.shape[2] == self.longest - 1
+        return bool(live.tokens.shape[2] == self.longest - 1)
 
     def _hypothesis(
         self, live: LiveBeams, b: int, k: int, token: int, log_probs: Floats, attention: Floats | None

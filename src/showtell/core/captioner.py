@@ -222,8 +222,8 @@ class Captioner:
         most = self.max_length + 1 - prompt_length + settings.truncate
         if most < 1:
             raise BadConfig(
-                f"found a prompt of {prompt_length} tokens; this model reads at most {self.max_length + 1}, the caption "
-                "among them; give a shorter one"
+                f"found a prompt of {prompt_length} tokens; this model reads at most {self.max_length + 1}, the "
+                "caption among them; give a shorter one"
             )
         if settings.max_length > most:
             after = f" after a prompt of {prompt_length}" if prompt_length > 1 else ""

@@ -77,8 +77,8 @@ def check_together(bundles: Sequence[Bundle]) -> None:
             )
         if (one.vocab_size, one.imported_text) != (two.vocab_size, two.imported_text):
             raise BadBundle(
-                f"{other.path} begins or ends its captions with other tokens than {first.path}; expected models that were "
-                "imported from the same model, or trained from it"
+                f"{other.path} begins or ends its captions with other tokens than {first.path}; expected models "
+                "that were imported from the same model, or trained from it"
             )
         if set(one.languages) != set(two.languages):
             raise BadBundle(
