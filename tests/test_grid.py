@@ -81,7 +81,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_kind_of_decoder_meets_both_layers() -> None:
     kinds = {(DECODERS[decoder].kind, layer) for decoder, layer in EXPORTED}
-    assert len(kinds) == 3 * 2 and {decoder for decoder, _ in EXPORTED} == set(DECODERS)
+    assert len(kinds) == 4 * 2 and {decoder for decoder, _ in EXPORTED} == set(DECODERS)
 
 
 @pytest.mark.parametrize(("decoder", "layer"), EXPORTED)
