@@ -3,8 +3,8 @@
     source -> settings, tokenizer, pixels -> our network -> graphs, compared with our network in torch
            -> compared with transformers -> int8, if asked for -> bundle
 
-What is cheap and may be refused comes first. Besides the weights of ONNX Runtime there is one torch model in memory at a
-time: ours until the graphs are written and compared, then transformers'. Everything is made in a folder beside the
+What is cheap and may be refused comes first. Besides the weights of ONNX Runtime there is one torch model in memory at
+a time: ours until the graphs are written and compared, then transformers'. Everything is made in a folder beside the
 bundle, which is removed whatever happens.
 """
 
@@ -14,42 +14,28 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from showtell import __version__
-from showtell.core.bundle import check_destination, write_bundle
-from showtell.core.imported_tokenizer import ImportedTokenizer
+from showtell.core.bundle import CARD, WEIGHTS, check_destination, write_bundle
 from showtell.core.onnx_stepper import OnnxStepper
-from showtell.errors import OUTPUT_ERRNOS, BadBundle, BadConfig, BadWeights, OutputError
+from showtell.errors import OUTPUT_ERRNOS, BadBundle, BadConfig, OutputError
 from showtell.export.graphs import export_graphs, round_to_half
 from showtell.export.parity import Parity, compare
 from showtell.export.samples import sample_pixels
 from showtell.hub.card import CardFacts, model_card
 from showtell.hub.checkpoint import Checkpoint
-from showtell.hub.families import Family, Mapped, family_of
-from showtell.hub.generation import decode_settings, read_generation
-from showtell.hub.processor import pixel_settings
-from showtell.hub.source import Source, fetch
-from showtell.hub.text import imported_text, load_backend, prompt_length
+from showtell.hub.families import Mapped
+from showtell.hub.original import Original, fit_positions, read_original
+from showtell.hub.parity import ImportParity, check
+from showtell.hub.reference import load_reference
+from showtell.hub.source import fetch
 from showtell.languages import canonical_tag
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.progress import ProgressReporter
-from showtell.settings import DecodeSettings, ModelSettings, PixelOverrides, PixelSettings
-
-
-@dataclass(frozen=True)
-class Original:
-    """What a model's folder says, besides its weights."""
-
-    source: Source
-    family: Family
-    pixels: PixelSettings
-    tokenizer: ImportedTokenizer
-    decode: DecodeSettings
-    notes: tuple[str, ...]
-    """Settings of the original that are not followed."""
+from showtell.settings import ModelSettings, PixelOverrides
 
 
 @dataclass(frozen=True)
@@ -93,35 +79,10 @@ def import_model(
         for note in original.notes:
             reporter.say(f"not followed: {note}")
         network = write_graphs(original, mapped, parts, reporter)
-        ...
-        write_bundle(bundle, manifest(original, network, precision), parts)
-
-
-def read_original(source: Source, config: dict[str, Any], language: str, prompt: str | None) -> Original:
-    """Raises BadConfig for what cannot be imported."""
-    family = family_of(config)
-    generation = read_generation(source.folder, config)
-    backend = load_backend(source.folder)
-    text = imported_text(family, config, generation, backend, prompt)
-    decode, notes = decode_settings(generation, prompt_length(text, backend))
-    tokenizer = ImportedTokenizer(backend, [language], text)
-    return Original(source, family, pixel_settings(source.folder), tokenizer, decode, tuple(notes))
-
-
-def fit_positions(original: Original, max_positions: int) -> Original:
-    """Captions no longer than the position embeddings allow, as `generate` does. `max_positions`: after one start token.
-
-    Raises BadConfig when the prompt leaves no room."""
-    prompt = len(original.tokenizer.prompt_ids(original.tokenizer.languages[0]))
-    room = max_positions + 1 - prompt
-    decode = original.decode
-    if decode.max_length <= room:
-        return original
-    if room < 1:
-        raise BadConfig(f"found --prompt of {prompt} tokens; this model has positions for {max_positions + 1}; shorten it")
-    note = f"max_length: of {decode.max_length} generated tokens, the model has positions for {room}"
-    shorter = {"max_length": room, "min_length": min(decode.min_length, room)}
-    return replace(original, decode=decode.model_copy(update=shorter), notes=(*original.notes, note))
+        parity = compare_with_original(original, checkpoint, mapped, parts, reporter)
+        reporter.say(str(parity))
+        (parts / CARD).write_text(model_card(_facts(original, network, parity, None)), encoding="utf-8")
+        write_bundle(bundle, manifest(original, network, provenance(original, precision, parity)), parts)
 
 
 def write_graphs(original: Original, mapped: Mapped, parts: Path, reporter: ProgressReporter) -> Network:
@@ -139,7 +100,7 @@ def write_graphs(original: Original, mapped: Mapped, parts: Path, reporter: Prog
     export_graphs(network, pixels.size, parts)
     original.tokenizer.save(parts / "tokenizer.json")
     reporter.say("comparing ONNX Runtime with torch")
-    parity = compare(network, _stepper(parts), sample_pixels(pixels), original.tokenizer, original.decode)
+    parity = compare(network, stepper(parts), sample_pixels(pixels), original.tokenizer, original.decode)
     return Network(
         settings,
         mapped.vocab_size,
@@ -151,26 +112,14 @@ def write_graphs(original: Original, mapped: Mapped, parts: Path, reporter: Prog
     )
 
 
-def load_reference(folder: Path, family: Family) -> Any:
-    """The original in transformers: float32, without kernels of its own, never from a pickle, never with its code.
-
-    Raises BadWeights when transformers cannot load it."""
-    import torch
-    import transformers
-
-    model_class: Any = getattr(transformers, family.model_class)
-    try:
-        return model_class.from_pretrained(
-            folder,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            dtype=torch.float32,
-            attn_implementation="eager",
-        ).eval()
-    except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise BadWeights(f"{folder}: transformers cannot load it ({reason}); expected a model that it can") from error
+def compare_with_original(
+    original: Original, checkpoint: Checkpoint, mapped: Mapped, parts: Path, reporter: ProgressReporter
+) -> ImportParity:
+    """Raises ExportMismatch when captions or log-probabilities are not those of transformers."""
+    reporter.say("comparing with transformers")
+    reference = load_reference(checkpoint, original.family, mapped, parts / WEIGHTS)
+    pixels = sample_pixels(original.pixels)
+    return check(reference, stepper(parts), original.tokenizer, original.decode, pixels, mapped.max_positions)
 
 
 def manifest(original: Original, network: Network, source: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +139,39 @@ def manifest(original: Original, network: Network, source: dict[str, Any]) -> di
     }
 
 
-def _stepper(parts: Path) -> OnnxStepper:
+def provenance(original: Original, precision: str, parity: ImportParity) -> dict[str, Any]:
+    """`source` of the manifest."""
+    source = original.source
+    return {
+        "id": source.id,
+        "revision": source.revision,
+        "licence": source.licence,
+        "family": original.family.name,
+        "precision": precision,
+        "parity": asdict(parity),
+        "not_followed": list(original.notes),
+    }
+
+
+def _facts(original: Original, network: Network, parity: ImportParity, int8: str | None) -> CardFacts:
+    text = original.tokenizer.text
+    agreement = f"On {parity.images} sample images, {parity}. {network.parity}.\n\n{parity.table()}"
+    return CardFacts(
+        original.source,
+        original.family.name,
+        original.family.model_class,
+        network.model,
+        network.parameters,
+        original.pixels,
+        text,
+        original.decode,
+        original.notes,
+        agreement[0].upper() + agreement[1:],
+        int8,
+    )
+
+
+def stepper(parts: Path) -> OnnxStepper:
     return OnnxStepper(parts / "encoder.onnx", parts / "decoder.onnx")
 
 
@@ -222,16 +203,13 @@ def quiet_libraries() -> Iterator[None]:
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
-    levels, bars = (logging.get_verbosity(), hub_logging.get_verbosity()), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    hub_logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    before = logging.get_verbosity(), hub_logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    hub_logging.set_verbosity(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.set_verbosity(levels[0])
-        hub_logging.set_verbosity(levels[1])
-        if bars:
-            logging.enable_progress_bar()
+        logging.set_verbosity(before[0])
+        hub_logging.set_verbosity(before[1])
