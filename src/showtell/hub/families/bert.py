@@ -14,6 +14,7 @@ from torch import Tensor
 from showtell.errors import BadConfig
 from showtell.hub.checkpoint import Checkpoint, Plan, Source, merged, same
 from showtell.hub.families.mapping import (
+    Adjust,
     DecoderMapping,
     activation,
     output_layer,
@@ -108,7 +109,8 @@ def _map(
         renamed("output_transform.norm", transform[1]),
         output or {},
     )
-    adjust = partial(_set_positions, module=f"{embeddings}"[:-1], offset=offset) if token_types else None
+    set_positions = partial(_set_positions, module=embeddings.removesuffix("."), offset=offset)
+    adjust = Adjust("position_embedding", set_positions) if token_types else None
     return DecoderMapping(settings, plan, config.vocab_size, settings.max_positions or 0, adjust)
 
 
@@ -145,7 +147,7 @@ def _positions(table: Tensor, types: Tensor | None = None, offset: int = 0) -> T
     return table if types is None else table + types[0]
 
 
-def _set_positions(reference: Any, state: dict[str, Tensor], module: str, offset: int) -> None:
+def _set_positions(reference: Any, table: Tensor, module: str, offset: int) -> None:
     embeddings = reference.get_submodule(module)
     embeddings.token_type_embeddings.weight.data[0] = 0
-    embeddings.position_embeddings.weight.data[offset:] = state["decoder.position_embedding"]
+    embeddings.position_embeddings.weight.data[offset:] = table

@@ -36,8 +36,14 @@ ACTIVATIONS = {
 }
 """transformers' names of activations -> ours, which are timm's, too."""
 
-Adjust = Callable[[Any, dict[str, Tensor]], None]
-"""(transformers' model, our state): gives that model the tensors of ours that are made of several of its own."""
+
+class Adjust(NamedTuple):
+    """For a tensor of ours that is made of several, or computed: how transformers' model gets the same numbers."""
+
+    name: str
+    """Ours."""
+    apply: Callable[[Any, Tensor], None]
+    """(transformers' model, the tensor)"""
 
 
 class EncoderMapping(NamedTuple):
@@ -75,7 +81,9 @@ class Mapped:
     """`CaptioningModel.state_dict()`, with no trainable stages."""
     plan: Plan
     """The checkpoint's tensors in each tensor of `state`."""
-    adjusts: tuple[Adjust, ...]
+    adjusts: dict[str, Callable[[Any, Tensor], None]]
+    """By our names: (transformers' model, the tensor) -> that model with the same numbers, where our tensor is made of
+    several of its own, or computed."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +121,12 @@ def finish(checkpoint: Checkpoint, encoder: EncoderMapping, decoder: DecoderMapp
         int(encoder.settings.timm_kwargs["img_size"]),  # type: ignore[arg-type]
         state,
         plan,
-        tuple(adjust for adjust in (encoder.adjust, decoder.adjust) if adjust is not None),
+        {**_adjusts("encoder.", encoder.adjust, names), **_adjusts("decoder.", decoder.adjust, {})},
     )
+
+
+def _adjusts(prefix: str, adjust: Adjust | None, names: dict[str, str]) -> dict[str, Callable[[Any, Tensor], None]]:
+    return {} if adjust is None else {prefix + names.get(adjust.name, adjust.name): adjust.apply}
 
 
 def renamed(ours: str, theirs: str, bias: bool = True) -> Plan:

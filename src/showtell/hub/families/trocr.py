@@ -12,7 +12,7 @@ from transformers.models.trocr.modeling_trocr import TrOCRSinusoidalPositionalEm
 
 from showtell.errors import BadConfig
 from showtell.hub.checkpoint import Checkpoint, Plan, Source, merged, same
-from showtell.hub.families.mapping import DecoderMapping, activation, output_layer, renamed
+from showtell.hub.families.mapping import Adjust, DecoderMapping, activation, output_layer, renamed
 from showtell.settings.decoder import TransformerSettings
 
 LEARNED_OFFSET = 2
@@ -74,7 +74,7 @@ def _attention(theirs: str, ours: str) -> Plan:
     )
 
 
-def _positions(config: Any, base: str) -> tuple[Source, Any]:
+def _positions(config: Any, base: str) -> tuple[Source, Adjust | None]:
     if config.use_learned_position_embeddings:
         return Source((f"{base}embed_positions.weight",), lambda table: table[LEARNED_OFFSET:]), None
     if config.pad_token_id is None:
@@ -83,10 +83,12 @@ def _positions(config: Any, base: str) -> tuple[Source, Any]:
     table = TrOCRSinusoidalPositionalEmbedding.get_embedding(
         config.max_position_embeddings + first, config.d_model, config.pad_token_id
     ).float()
-    return Source((), lambda: table[first:]), partial(_set_positions, before=table[:first])
+    return Source((), lambda: table[first:]), Adjust(
+        "position_embedding", partial(_set_positions, before=table[:first])
+    )
 
 
-def _set_positions(reference: Any, state: dict[str, Tensor], before: Tensor) -> None:
+def _set_positions(reference: Any, positions: Tensor, before: Tensor) -> None:
     """The whole table: transformers 5.24 leaves it without numbers when it loads a checkpoint."""
-    table = torch.cat([before, state["decoder.position_embedding"]])
+    table = torch.cat([before, positions])
     reference.decoder.model.decoder.embed_positions.weights = table

@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig
 from showtell.errors import BadConfig
 from showtell.hub.checkpoint import Checkpoint, Plan, Source, joined, merged, same
 from showtell.hub.families.mapping import (
+    Adjust,
     EncoderMapping,
     activation,
     check_heads,
@@ -180,7 +181,7 @@ def _map(
         *(layer_plan(names, prefix, f"blocks.{i}", i, qkv_bias) for i in range(depth)),
         renamed("norm", prefix + names.final_norm),
     )
-    return EncoderMapping(settings, plan, width, None if before == after else _set_positions)
+    return EncoderMapping(settings, plan, width, None if before == after else Adjust("pos_embed", _set_positions))
 
 
 def _stem(names: Names, prefix: str, positions: Source) -> Plan:
@@ -219,7 +220,6 @@ def resized_positions(table: Tensor, before: int, after: int) -> Tensor:
     return cat([table[:, :1], resized.permute(0, 2, 3, 1).flatten(1, 2)], 1)
 
 
-def _set_positions(reference: Any, state: dict[str, Tensor]) -> None:
+def _set_positions(reference: Any, table: Tensor) -> None:
     """DINOv2 does not interpolate position embeddings that have the size of its input."""
-    (table,) = (tensor for name, tensor in state.items() if name.endswith("pos_embed"))
     reference.encoder.embeddings.position_embeddings = nn.Parameter(table)
