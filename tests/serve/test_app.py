@@ -95,7 +95,7 @@ def test_json_with_base64(client: TestClient) -> None:
     assert texts(answer) == ["255 0 0"] * 2
 
 
-OPTIONS = ("language", "beam", "num", "max_length", "attention")
+OPTIONS = ("language", "beam", "num", "max_length", "prompt", "attention")
 
 
 @pytest.mark.parametrize("names", [*[[name] for name in OPTIONS], OPTIONS])
@@ -158,6 +158,9 @@ def test_options(client: TestClient, as_form: bool) -> None:
         ({"num": 11}, "num: found 11; expected 1 to 10"),
         ({"num": "many"}, "num: Input should be a valid integer"),
         ({"max_length": 23}, "max_length: found 23; expected 1 to 22"),
+        ({"prompt": "a photo of"}, "found the prompt 'a photo of'; this model takes none, leave it out"),
+        ({"prompt": "a" * 201}, "prompt: String should have at most 200 characters"),
+        ({"prompt": "a\nphoto"}, "prompt: String should match pattern"),
         ({"bem": 3}, "bem is no option; did you mean 'beam'?"),
     ],
 )
@@ -291,6 +294,7 @@ def test_the_model_is_described(client: TestClient, captioner: QuickCaptioner) -
     (model,) = client.get("/v1/models").json()["models"]
     assert model["languages"] == ["en", "ar"] == model["calibrated"]
     assert model["grid"] == [7, 7] and model["max_length"] == captioner.max_length
+    assert model["takes_prompt"] is False
     assert model["id"].startswith("default-") and "/" not in model["id"]
     assert client.post("/v1/caption", files=files(RED)).json()["model"] == model["id"]
 

@@ -84,7 +84,7 @@ def looks_good_in_a_form(case: schemathesis.Case) -> bool:
 
 def reads_as_another_type(name: str, value: object) -> bool:
     if value in (None, "", "null"):
-        return name in ("language", "beam", "num", "max_length", "attention")
+        return name in ("language", "beam", "num", "max_length", "prompt", "attention")
     text = str(value).strip().lower()
     if name == "attention":
         return not isinstance(value, bool) and text in {"0", "1", "t", "f", "y", "n", *TRUE_OR_FALSE}

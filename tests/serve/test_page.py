@@ -101,7 +101,7 @@ def colored_cells(window: Page) -> list[bool]:
     return [bool(np.ptp(pixels[20 * row + 10, 40 * column + 20]) > 60) for row, column in CELLS]
 
 
-@pytest.mark.parametrize("crop", ["squash", "center"])
+@pytest.mark.parametrize("crop", ["squash", "center", "pad"])
 def test_a_selected_word_colours_what_the_network_looked_at(
     visit: Callable[..., Page], serve: Callable[..., Running], server: Running, crop: str
 ) -> None:

@@ -185,6 +185,7 @@ def test_a_small_photo_is_shown_larger_with_its_attention_on_it(
         ("squash", (280, 140), ["upper left", "right", "bottom"]),
         ("center", (1000, 100), ["top", "middle", "bottom"]),  # it sees the middle tenth
         ("center", (100, 1000), ["left", "right", "middle"]),
+        ("pad", (200, 1000), ["upper left", "right", "bottom"]),  # the cells of these columns are beside the photo
     ],
 )
 def test_where_the_model_looked_is_said(

@@ -1,5 +1,7 @@
 """Where on the photo the colour is, and how much of it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,9 +10,10 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from scipy.interpolate import PchipInterpolator
 
+from showtell.core.pixels import resize
 from showtell.errors import BadConfig
-from showtell.settings import CropMode
-from showtell.view.maps import interpolate_nearest, interpolate_smooth, overlay
+from showtell.settings import CropMode, PixelSettings
+from showtell.view.maps import interpolate_nearest, interpolate_smooth, overlay, visible_box
 
 
 def only(row: int, column: int, size: int = 7) -> np.ndarray:
@@ -147,6 +150,38 @@ def test_weights_that_are_none(weights: np.ndarray) -> None:
         overlay(grey(70, 70), weights)
 
 
+@pytest.mark.parametrize(
+    ("changes", "size", "box"),
+    [
+        ({}, (100, 60), (0, 0, 100, 60)),
+        ({"resize_size": 256}, (1000, 600), (62, 37, 937, 562)),  # 224 / 256 of each side: 875 x 525
+        ({"crop_mode": "center"}, (101, 60), (20, 0, 80, 60)),
+        ({"crop_mode": "shortest_edge"}, (60, 100), (0, 20, 60, 80)),
+        ({"crop_mode": "shortest_edge", "resize_size": 256}, (1000, 640), (220, 40, 780, 600)),
+        ({"crop_mode": "pad"}, (100, 60), (0, -20, 100, 80)),
+        ({"crop_mode": "pad"}, (61, 100), (-20, 0, 80, 100)),
+    ],
+)
+def test_what_the_cells_cover(changes: dict[str, Any], size: tuple[int, int], box: tuple[int, int, int, int]) -> None:
+    assert visible_box(size, PixelSettings(size=224, **changes)) == box
+    if "resize_size" not in changes:
+        assert visible_box(size, changes.get("crop_mode", "squash")) == box
+
+
+def test_the_cells_are_where_preprocessing_puts_them() -> None:
+    """A bright spot in the photo lands in the cell that is drawn over it."""
+    for mode, resized in (("squash", 280), ("center", None), ("shortest_edge", 280), ("pad", None)):
+        settings = PixelSettings(size=224, crop_mode=mode, resize_size=resized)
+        photo = Image.new("RGB", (500, 300))
+        photo.paste("white", (260, 200, 290, 230))
+        seen = resize(photo, settings)[:, :, 0].astype(float)
+        cells = seen.reshape(7, 32, 7, 32).mean((1, 3))
+        drawn = np.asarray(overlay(Image.new("RGB", (500, 300), "#808080"), cells, True, settings), int)
+        plain = np.asarray(overlay(Image.new("RGB", (500, 300), "#808080"), np.zeros((7, 7)), True, settings), int)
+        colour = np.abs(drawn - plain).sum(-1)
+        assert colour[200:230, 260:290].mean() > 5 * colour.mean(), mode
+
+
 def test_a_crop_that_is_none() -> None:
-    with pytest.raises(BadConfig, match="expected squash or center"):
+    with pytest.raises(BadConfig, match="expected squash, center, shortest_edge, pad, as"):
         overlay(grey(70, 70), only(1, 1), crop="round")  # type: ignore[arg-type]

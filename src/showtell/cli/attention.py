@@ -49,7 +49,7 @@ class Pictures:
                 f"--attention {folder}: found {found} attention maps; expected attention over regions; give another "
                 "model or leave --attention out"
             )
-        self.folder, self.grid, self.crop = folder, grid, captioner.bundle.manifest.pixels.crop_mode
+        self.folder, self.grid, self.crop = folder, grid, captioner.bundle.manifest.pixels
         self._max_pixels = captioner.max_pixels
         self._used_names: set[str] = set()
         self._told_problems: set[str] = set()

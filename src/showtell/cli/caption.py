@@ -41,6 +41,9 @@ def caption(
         int, typer.Option(min=1, max=64, help="Captions per photo, best first; the beam is at least as wide.")
     ] = 1,
     diverse: Diverse = False,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="How every caption begins, for an imported model that takes it.")
+    ] = None,
     max_length: Annotated[int | None, typer.Option(help="Maximum number of tokens in a caption.")] = None,
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Withhold captions with less confidence (see docs/metrics.md).")
@@ -104,7 +107,13 @@ def caption(
             pictures = stack.enter_context(Pictures(attention, captioner, attention_grid))
             images = pictures.filter_inputs(images, passed_over)
         rows = captioner.caption_many(
-            images, batch_size=batch_size, language=lang, num=num, attention=pictures is not None, decode=settings
+            images,
+            batch_size=batch_size,
+            language=lang,
+            num=num,
+            attention=pictures is not None,
+            decode=settings,
+            prompt=prompt,
         )
         failed = _write(rows, file, pictures, min_confidence, passed_over)
     if failed:

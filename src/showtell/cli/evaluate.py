@@ -27,6 +27,9 @@ def evaluate(
     beam: Annotated[int | None, typer.Option(help="Beam size; 1: greedy search. Default: the model's.")] = None,
     num: Annotated[int, typer.Option(min=1, help="Captions per image; more than one gives self-CIDEr.")] = 1,
     diverse: Diverse = False,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="How every caption begins, for an imported model that takes it.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     teacher_forced: Annotated[
         bool,
@@ -49,7 +52,7 @@ def evaluate(
     check_diverse(diverse, num)
     check_outputs({"--output": output, "--report": report}, tables_of(data))
     captioner = Captioner.load(model or None)
-    language = captioner.generation_options(lang).language
+    language = captioner.generation_options(lang, prompt=prompt).language
     check_metrics(language, java)
     all_samples = read_data(data, (language,))
     samples = select_split(all_samples, split)
@@ -59,7 +62,11 @@ def evaluate(
         settings = captioner.settings(**groups_and_beam(num, settings.beam_size))
     teacher_forced_scores = _teacher_forced(captioner, samples, batch_size, language) if teacher_forced else None
     rows = caption_samples(
-        captioner, samples, output, batch_size=batch_size, language=language, decode=settings, num=num
+        *(captioner, samples, output, num),
+        batch_size=batch_size,
+        language=language,
+        decode=settings,
+        prompt=prompt,
     )
     captions = {s.name: row.captions[0].text if row.ok else "" for s, row in zip(samples, rows, strict=True)}
     alternatives = {s.name: tuple(c.text for c in row.captions) or ("",) for s, row in zip(samples, rows, strict=True)}
@@ -77,6 +84,7 @@ def evaluate(
     provenance = {
         "model": _model_provenance(captioner, model or ["built-in"]),
         "decode": settings.model_dump(mode="json"),
+        **({} if prompt is None else {"prompt": prompt}),
         "data": data,
         "split": split,
         "failed": failed,

@@ -34,7 +34,7 @@ from showtell.core.image import MAX_PIXELS, load_image
 from showtell.core.load_ahead import load_ahead
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.photo_source import advised, photo_source
-from showtell.core.pixels import normalise, resize, resized_side
+from showtell.core.pixels import normalise, resize, resized_side, share_after_cut
 from showtell.core.search import Hypothesis
 from showtell.core.stepper import Stepper
 from showtell.core.teacher_forced import TeacherForcedScore, score_captions
@@ -134,6 +134,12 @@ class Captioner:
     @property
     def languages(self) -> tuple[str, ...]:
         return self.bundle.manifest.languages
+
+    @property
+    def takes_prompt(self) -> bool:
+        """Whether the model continues a given beginning of a caption."""
+        text = self.bundle.manifest.imported_text
+        return text is not None and text.takes_prompt
 
     @property
     def calibrated(self) -> tuple[str, ...]:
@@ -370,7 +376,7 @@ def _stepper(bundle: Bundle, threads: int) -> OnnxStepper:
 def _parts_of_photo(manifest: Manifest) -> tuple[Any, ...]:
     """Equal where the regions of two models are the same parts of a photo."""
     pixels = manifest.pixels
-    return manifest.grid, manifest.prefix_regions, pixels.crop_mode, pixels.size / resized_side(pixels)
+    return manifest.grid, manifest.prefix_regions, pixels.crop_mode, share_after_cut(pixels)
 
 
 def _load_again(

@@ -48,6 +48,11 @@ def resized_side(settings: PixelSettings) -> int:
     return settings.resize_size or settings.size
 
 
+def share_after_cut(settings: PixelSettings) -> float:
+    """How much of the width, and of the height, of the resized square is left when `size` is cut out of it."""
+    return settings.size / resized_side(settings)
+
+
 def _resize_center(image: Image.Image, settings: PixelSettings) -> Image.Image:
     width, height = image.size
     side = min(width, height)

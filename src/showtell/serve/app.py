@@ -97,6 +97,7 @@ def _add_state_routes(app: FastAPI, service: Service, metrics: ServerMetrics) ->
             calibrated=list(service.captioner.calibrated),
             grid=service.captioner.bundle.manifest.grid,
             max_length=service.captioner.max_length,
+            takes_prompt=service.captioner.takes_prompt,
             decode=service.captioner.settings().model_dump(mode="json"),
         )
         return ModelsOut(models=[model])

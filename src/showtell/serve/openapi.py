@@ -38,6 +38,8 @@ def caption_body(service: Service, urls_allowed: bool) -> dict[str, Any]:
     """`requestBody`, with this server's limits and its model's languages."""
     schema = CaptionRequest.model_json_schema()
     definitions = schema.pop("$defs")
+    if not service.captioner.takes_prompt:
+        del schema["properties"]["prompt"]
     properties = _with_limits(schema["properties"], service)
     image = {"anyOf": list(definitions.values())} if urls_allowed else definitions["Base64Image"]
     properties["images"] |= {"items": image, "maxItems": service.limits.images}

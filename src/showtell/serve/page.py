@@ -31,6 +31,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from showtell.core.image import load_image
+from showtell.core.pixels import share_after_cut
 from showtell.errors import BadImage
 from showtell.image_formats import ACCEPT_ATTRIBUTE, DECODED
 from showtell.languages import is_right_to_left, known_languages, language_info
@@ -158,7 +159,7 @@ def page_settings(service: Service) -> dict[str, Any]:
         "deadline": limits.request_timeout,
         # An ensemble whose members attend over different grids has no attention to show.
         "has_attention": captioner.has_common_grid and manifest.grid != (1, 1),
-        "crop": manifest.pixels.crop_mode,
+        "crop": {"mode": manifest.pixels.crop_mode, "share": share_after_cut(manifest.pixels)},
         "attention_map": {
             "colors": list(maps.COLORMAP),
             "even": maps.MIN_PEAK_RATIO,

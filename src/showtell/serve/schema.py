@@ -47,6 +47,15 @@ class Options(BaseModel):
         _null_as(1, PositiveInt),
     ] = 1
     max_length: Annotated[PositiveInt | None, Field(description="most words in a caption", examples=[20])] = None
+    prompt: Annotated[
+        str | None,
+        Field(
+            max_length=200,
+            pattern=r"^[^\u0000-\u001f\u007f-\u009f]*$",
+            description="how the caption begins; default: the model's own beginning, often none",
+            examples=["a photo of"],
+        ),
+    ] = None
     attention: Annotated[
         bool, Field(description="for each word, where in the image the model looked"), _null_as(False, bool)
     ] = False
@@ -96,13 +105,16 @@ class WordOut(BaseModel):
 
 
 class CaptionOut(BaseModel):
-    text: Annotated[str, Field(examples=["a black and brown dog is running through the grass"])]
+    text: Annotated[
+        str,
+        Field(description="begins with the prompt", examples=["a black and brown dog is running through the grass"]),
+    ]
     language: Annotated[str, Field(examples=["en"])]
     score: Annotated[float, Field(description="mean log-probability per word, the end counted", examples=[-0.6531])]
     confidence: Annotated[
         float, Field(description="how likely the caption is right, where the model is calibrated", examples=[0.5865])
     ]
-    words: list[WordOut]
+    words: Annotated[list[WordOut], Field(description="those that the model wrote, without the prompt")]
     attention: Annotated[
         list[list[list[float]]] | None,
         Field(description="[words, rows, columns]: weights over the grid of image regions, each word's sum is 1"),
@@ -147,6 +159,7 @@ class ModelOut(BaseModel):
     calibrated: Annotated[list[str], Field(description="languages in which `confidence` is a probability")]
     grid: Annotated[tuple[int, int], Field(description="rows and columns of image regions")]
     max_length: Annotated[int | None, Field(description="words of the longest caption that it can write")]
+    takes_prompt: Annotated[bool, Field(description="whether a request may have a `prompt`")]
     decode: Annotated[dict[str, Any], Field(description="decode settings where a request does not say")]
 
 

@@ -33,6 +33,7 @@ class Service:
         num: int = 1,
         max_length: int | None = None,
         attention: bool = False,
+        prompt: str | None = None,
     ) -> GenerationOptions:
         """The options of a request, validated. None: the model's default; the beam size is raised to `num`.
 
@@ -47,7 +48,7 @@ class Service:
                 raise BadConfig(f"{name}: found {value}; expected 1 to {maximum}")
         default_beam = self.captioner.settings().beam_size
         settings = self.captioner.settings(beam_size=max(num, beam or default_beam), max_length=max_length)
-        return self.captioner.generation_options(language, num, attention, settings)
+        return self.captioner.generation_options(language, num, attention, settings, prompt)
 
     @property
     def max_length(self) -> int:

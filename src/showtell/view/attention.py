@@ -24,8 +24,7 @@ from showtell.errors import BadConfig
 from showtell.files import replacing
 from showtell.languages import is_right_to_left
 from showtell.records import Caption, Word
-from showtell.settings import CropMode
-from showtell.view.maps import Weights, colorbar, overlay, overlay_rgb
+from showtell.view.maps import Crop, Weights, colorbar, overlay, overlay_rgb
 from showtell.view.notes import drawing_problems, notes_in
 from showtell.view.text_layout import (
     CAP_HEIGHT,
@@ -73,7 +72,7 @@ FIRST_FRAME_WORDS: Final = 3
 FORMATS: Final = {".webp": "WEBP", ".gif": "GIF"}
 
 
-def sheet(photo: ImageSource, caption: Caption, grid: bool = False, crop: CropMode = "squash") -> Image.Image:
+def sheet(photo: ImageSource, caption: Caption, grid: bool = False, crop: Crop = "squash") -> Image.Image:
     """The photo, its caption, and a panel for each word: the attention map over the photo, the word, its probability.
 
     `photo`: see `load_image`; `grid` and `crop`: see `overlay`. Raises BadConfig when the caption has no attention,
@@ -95,7 +94,7 @@ def sheet(photo: ImageSource, caption: Caption, grid: bool = False, crop: CropMo
     return page
 
 
-def animation(photo: ImageSource, caption: Caption, grid: bool = False, crop: CropMode = "squash") -> list[Image.Image]:
+def animation(photo: ImageSource, caption: Caption, grid: bool = False, crop: Crop = "squash") -> list[Image.Image]:
     """Frames of one size: the photo with its whole caption, then one for each word with its map.
 
     Parameters and errors as for `sheet`.
@@ -123,7 +122,7 @@ def write_animation(
     photo: ImageSource,
     caption: Caption,
     grid: bool = False,
-    crop: CropMode = "squash",
+    crop: Crop = "squash",
     seconds: float = SECONDS_PER_WORD,
 ) -> None:
     """Writes `animation` as a looping WebP or GIF, by the suffix of `path`, with `seconds` for each word. An existing
@@ -241,7 +240,7 @@ def _footer(caption: Caption, right_to_left: bool) -> Image.Image:
 
 
 def _panels(
-    image: Image.Image, caption: Caption, weights: Weights, grid: bool, crop: CropMode, right_to_left: bool
+    image: Image.Image, caption: Caption, weights: Weights, grid: bool, crop: Crop, right_to_left: bool
 ) -> Image.Image:
     """A panel for each word, in rows of balanced lengths."""
     words = caption.words

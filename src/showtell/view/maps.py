@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageOps
 
 from showtell.core.image import ImageSource, load_image
+from showtell.core.pixels import share_after_cut
 from showtell.errors import BadConfig
-from showtell.settings import CropMode
+from showtell.settings import CropMode, PixelSettings
 
 Weights = NDArray[Any]
+Crop = CropMode | PixelSettings
+"""What part of a photo the cells cover: `PixelSettings` of the model, or its `crop_mode` where that says all."""
 
 MIN_PEAK_RATIO: Final = 3.0
 COLORMAP: Final = ("#420a68", "#69166e", "#902568", "#b73557", "#d84c3e", "#f06f20", "#fb9b06", "#f9c932", "#f3f68a")
@@ -36,11 +39,11 @@ OUTSIDE_FADE: Final = 0.65
 """Share of white in the parts of the photo that preprocessing crops away."""
 
 
-def overlay(photo: ImageSource, weights: Weights, grid: bool = False, crop: CropMode = "squash") -> Image.Image:
+def overlay(photo: ImageSource, weights: Weights, grid: bool = False, crop: Crop = "squash") -> Image.Image:
     """The photo, in its size, with the attention map of one word, `[h, w]` weights of equal cells.
 
-    The map is interpolated smoothly, see `interpolate_smooth`; with `grid`, each cell has one colour. `crop` is that of
-    the model (`captioner.bundle.manifest.pixels.crop_mode`): with `center` the cells cover the largest centred square.
+    The map is interpolated smoothly, see `interpolate_smooth`; with `grid`, each cell has one colour. `crop`: the
+    model's `captioner.bundle.manifest.pixels`, or `center` alone, where the cells cover the largest centred square.
 
     Raises BadImage for a photo that cannot be used, BadConfig for an unknown `crop`, and ValueError for weights that
     are not finite or negative.
@@ -48,7 +51,7 @@ def overlay(photo: ImageSource, weights: Weights, grid: bool = False, crop: Crop
     return overlay_rgb(load_image(photo), weights, grid, crop)
 
 
-def overlay_rgb(photo: Image.Image, weights: Weights, grid: bool, crop: CropMode) -> Image.Image:
+def overlay_rgb(photo: Image.Image, weights: Weights, grid: bool, crop: Crop) -> Image.Image:
     """`overlay` for an RGB image of any size."""
     weights = np.asarray(weights, np.float32)
     if weights.ndim != 2 or not weights.size or not np.isfinite(weights).all() or weights.min() < 0:
@@ -67,18 +70,18 @@ def overlay_rgb(photo: Image.Image, weights: Weights, grid: bool, crop: CropMode
     return result
 
 
-def visible_box(size: tuple[int, int], crop: CropMode) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom, in whole pixels, of the part that `core/pixels` passes to the network."""
-    width, height = size
-    if crop == "squash":
-        return 0, 0, width, height
-    if crop != "center":
+def visible_box(size: tuple[int, int], crop: Crop) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom, in whole pixels, of the part that `core/pixels` passes to the network; with `pad`
+    it is larger than the photo."""
+    mode, share = (crop.crop_mode, share_after_cut(crop)) if isinstance(crop, PixelSettings) else (crop, 1.0)
+    sides = {"squash": size, "center": (min(size),) * 2, "shortest_edge": (min(size),) * 2, "pad": (max(size),) * 2}
+    if mode not in sides:
         raise BadConfig(
-            f"found crop {crop!r}; expected squash or center, as the model's manifest.pixels.crop_mode says"
+            f"found crop {crop!r}; expected {', '.join(sides)}, as the model's manifest.pixels.crop_mode says"
         )
-    side = min(size)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
+    width, height = (max(1, int(side * share + 0.5)) for side in sides[mode])
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return left, top, left + width, top + height
 
 
 def interpolate_smooth(weights: Weights, size: tuple[int, int]) -> Weights:

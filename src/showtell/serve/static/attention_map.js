@@ -2,7 +2,7 @@
 
 import { text } from "./texts.js";
 
-/** @typedef {import("./settings.js").AttentionStyle & {crop: string, isGrid: boolean}} MapStyle */
+/** @typedef {import("./settings.js").AttentionStyle & {crop: import("./settings.js").Crop, isGrid: boolean}} MapStyle */
 
 // For each of so many pixels: the cell before it, the cell behind it, and how far it is between their middles.
 function samplePoints(cells, pixels) {
@@ -60,11 +60,11 @@ function palette(stops) {
   });
 }
 
-// Left, top, width, height of the part that the model sees.
-function visibleBox(width, height, crop) {
-  if (crop !== "center") return [0, 0, width, height];
-  const side = Math.min(width, height);
-  return [Math.floor((width - side) / 2), Math.floor((height - side) / 2), side, side];
+// Left, top, width, height of the part that the model sees, as `visible_box` in view/maps.py.
+function visibleBox(width, height, { mode, share }) {
+  const side = mode === "pad" ? Math.max(width, height) : Math.min(width, height);
+  const [w, h] = (mode === "squash" ? [width, height] : [side, side]).map((s) => Math.max(1, Math.round(s * share)));
+  return [Math.floor((width - w) / 2), Math.floor((height - h) / 2), w, h];
 }
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -76,7 +76,7 @@ const PLACES = ["upper_left", "top", "upper_right", "left", "middle", "right", "
  * @param {number[][]} weights [rows][columns]
  * @param {number} width of the photo, as its height in any unit
  * @param {number} height
- * @param {string} crop
+ * @param {import("./settings.js").Crop} crop
  * @param {number} even times the mean: below, the model looks everywhere alike
  */
 export function placeOfAttention(weights, width, height, crop, even) {
@@ -85,7 +85,8 @@ export function placeOfAttention(weights, width, height, crop, even) {
   const [left, top, w, h] = visibleBox(width, height, crop), cell = flat.indexOf(greatest);
   const across = (left + (((cell % columns) + 0.5) * w) / columns) / width;
   const down = (top + ((Math.floor(cell / columns) + 0.5) * h) / weights.length) / height;
-  return text(`looked.${PLACES[3 * Math.floor(3 * down) + Math.floor(3 * across)]}`);
+  const third = (at) => Math.min(2, Math.max(0, Math.floor(3 * at))); // padding is outside of the photo
+  return text(`looked.${PLACES[3 * third(down) + third(across)]}`);
 }
 
 /**

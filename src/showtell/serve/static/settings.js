@@ -5,6 +5,8 @@
  * @typedef {{name: string, url: string, width: number, height: number} & Credit} Example
  * @typedef {{author: string, licence: string | null, is_resized: boolean}} Credit licence: null for the public domain
  * @typedef {{colors: string[], even: number, opacity: number, dimmed: number, unseen: number}} AttentionStyle
+ * @typedef {{mode: "squash" | "center" | "shortest_edge" | "pad", share: number}} Crop the part of a photo that the model
+ *   sees: all of it, the middle square, or a square around it; and the middle share of that
  * @typedef {object} Settings
  * @property {string} model
  * @property {Language[]} languages
@@ -14,7 +16,7 @@
  * @property {number} max_photo_bytes
  * @property {number} deadline seconds in which the server answers
  * @property {boolean} has_attention
- * @property {"squash" | "center"} crop the part of a photo that the model sees: all of it, or the middle square
+ * @property {Crop} crop
  * @property {AttentionStyle} attention_map
  * @property {Example[]} examples
  */
