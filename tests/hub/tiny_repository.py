@@ -1,4 +1,4 @@
-"""Folders as the hub has them: a tiny captioner of `tiny_captioners`, with its tokenizer, its processor and its card."""
+"""Folders as the hub has them: a tiny captioner of `tiny_captioners`, its tokenizer, its processor and its card."""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ def model_card(facts: CardFacts) -> str:
         licence=licence,
         licence_again=f", {source.licence}" if source.licence else "",
         family=f"{facts.family} ({facts.model_class})",
-        encoder=f"`{facts.model.encoder.name}` (timm)",
-        decoder=", ".join(f"{key} {value}" for key, value in facts.model.decoder.model_dump().items()),
+        encoder=_encoder(facts.model),
+        decoder=_decoder(facts.model),
         parameters=facts.parameters / 1e6,
         photos=_photos(facts.pixels),
         weights="int8, computed in int8 and float32"
@@ -91,6 +91,18 @@ def model_card(facts: CardFacts) -> str:
         int8=f"\n## What int8 costs\n\n{facts.int8}\n" if facts.int8 else "",
         notes=_notes(facts.notes),
     )
+
+
+def _encoder(model: ModelSettings) -> str:
+    options = "".join(f", {key} {value}" for key, value in model.encoder.timm_kwargs.items())
+    return f"timm's `{model.encoder.name}`{options}"
+
+
+def _decoder(model: ModelSettings) -> str:
+    """Kind and sizes; the bundle's manifest has all settings."""
+    settings = model.decoder.model_dump()
+    sizes = ", ".join(f"{key} {settings[key]}" for key in ("layers", "width", "heads", "ffn_dim") if key in settings)
+    return f"{settings['kind'].replace('_', ' ')}, {sizes}"
 
 
 def _photos(pixels: PixelSettings) -> str:

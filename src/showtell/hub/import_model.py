@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from logging import ERROR
 from pathlib import Path
 from typing import Any
 
@@ -204,8 +205,8 @@ def quiet_libraries() -> Iterator[None]:
     from transformers.utils import logging
 
     before = logging.get_verbosity(), hub_logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    hub_logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(ERROR)
+    hub_logging.set_verbosity(ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

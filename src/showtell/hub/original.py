@@ -48,7 +48,7 @@ def fit_positions(original: Original, max_positions: int) -> Original:
         return original
     if room < 1:
         raise BadConfig(
-            f"found --prompt of {prompt} tokens; this model has positions for {max_positions + 1}; shorten it"
+            f"found {prompt} tokens of --prompt; the model has positions for {max_positions + 1}; shorten it"
         )
     note = f"max_length: of {decode.max_length} generated tokens, the model has positions for {room}"
     shorter = {"max_length": room, "min_length": min(decode.min_length, room)}
