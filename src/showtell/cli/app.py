@@ -8,7 +8,20 @@ import typer
 from typer.core import TyperCommand
 
 from showtell import __version__
-from showtell.cli import calibrate, caption, compare, data, evaluate, export, recipes, score, serve, sweep, train
+from showtell.cli import (
+    calibrate,
+    caption,
+    compare,
+    data,
+    evaluate,
+    export,
+    import_model,
+    recipes,
+    score,
+    serve,
+    sweep,
+    train,
+)
 from showtell.terminal import reserved_stdout
 
 
@@ -51,6 +64,7 @@ app.command("serve")(serve.serve)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("export")(export.export)
+app.command("import")(import_model.import_model)
 app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("score")(score.score)

@@ -1,0 +1,55 @@
+"""What the folder of a model says, besides its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from showtell.core.imported_tokenizer import ImportedTokenizer
+from showtell.errors import BadConfig
+from showtell.hub.families import Family, family_of
+from showtell.hub.generation import decode_settings, read_generation
+from showtell.hub.processor import pixel_settings
+from showtell.hub.source import Source
+from showtell.hub.text import imported_text, load_backend, prompt_length
+from showtell.settings import DecodeSettings, PixelSettings
+
+
+@dataclass(frozen=True)
+class Original:
+    source: Source
+    family: Family
+    pixels: PixelSettings
+    tokenizer: ImportedTokenizer
+    decode: DecodeSettings
+    notes: tuple[str, ...]
+    """Settings of the original that are not followed."""
+
+
+def read_original(source: Source, config: dict[str, Any], language: str, prompt: str | None) -> Original:
+    """Raises BadConfig for what cannot be imported."""
+    family = family_of(config)
+    generation = read_generation(source.folder, config)
+    backend = load_backend(source.folder)
+    text = imported_text(family, config, generation, backend, prompt)
+    decode, notes = decode_settings(generation, prompt_length(text, backend))
+    tokenizer = ImportedTokenizer(backend, [language], text)
+    return Original(source, family, pixel_settings(source.folder), tokenizer, decode, tuple(notes))
+
+
+def fit_positions(original: Original, max_positions: int) -> Original:
+    """Captions no longer than the position embeddings allow, as `generate` does. `max_positions`: after one start token.
+
+    Raises BadConfig when the prompt leaves no room."""
+    prompt = len(original.tokenizer.prompt_ids(original.tokenizer.languages[0]))
+    room = max_positions + 1 - prompt
+    decode = original.decode
+    if decode.max_length <= room:
+        return original
+    if room < 1:
+        raise BadConfig(
+            f"found {prompt} tokens of --prompt; the model has positions for {max_positions + 1}; shorten it"
+        )
+    note = f"max_length: of {decode.max_length} generated tokens, the model has positions for {room}"
+    shorter = {"max_length": room, "min_length": min(decode.min_length, room)}
+    return replace(original, decode=decode.model_copy(update=shorter), notes=(*original.notes, note))
