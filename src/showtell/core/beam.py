@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from showtell.core.candidates import Candidates, Sums, top_candidates
 from showtell.core.rules import MaxLength, Rule, apply
 from showtell.core.search import Hypothesis, read_prompt
 from showtell.core.stepper import Floats, Ids, Stepper
 
-Sums = NDArray[np.float64]
 FinishedHypotheses = list[tuple[float, Hypothesis]]
 """Of one beam, each with its length-normalised score, best first."""
 
@@ -59,23 +59,6 @@ class LiveBeams:
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """Continuations of live beams, best first; every array is `[B', N]`."""
-
-    beams: Ids
-    """The index in `LiveBeams` of the beam that is continued."""
-    tokens: Ids
-    sums: Sums
-
-    def gather(self, order: Ids) -> Candidates:
-        return Candidates(
-            np.take_along_axis(self.beams, order, 1),
-            np.take_along_axis(self.tokens, order, 1),
-            np.take_along_axis(self.sums, order, 1),
-        )
-
-
-@dataclass(frozen=True)
 class BeamScorer:
     """Ranks the candidates of one beam of `beam_size` hypotheses, and decides which finish and which stay live."""
 
@@ -90,23 +73,12 @@ class BeamScorer:
         """Tokens of the longest hypothesis, its end included."""
         return self.max_length if self.truncate else self.max_length + 1
 
-    def top_candidates(self, sums: Sums) -> Candidates:
-        """The best candidates `[B', 2 beam_size]` of all sums `[B', K, V]`.
+    def top_candidates(self, sums: Sums, log_probs: NDArray[Any]) -> Candidates:
+        """The best candidates `[B', 2 beam_size]` of the live beams' `sums` `[B', K]` and `log_probs` `[B', K, V]`.
 
         That is enough for the best `beam_size` that do not end: each beam has one continuation that ends.
         """
-        batch, beams, vocab_size = sums.shape
-        flat_sums = sums.reshape(batch, beams * vocab_size)
-        count = min(2 * self.beam_size, beams * vocab_size)
-        # Partition finds the count-th best sum in linear time; only what reaches it is sorted, stably, so that ties at
-        # the threshold fall as the module says. Rejected: a full stable sort, which takes twenty times as long.
-        threshold = np.partition(flat_sums, beams * vocab_size - count, axis=1)[:, beams * vocab_size - count]
-        flat = np.empty((batch, count), np.int64)
-        for b in range(batch):
-            reaching = np.nonzero(flat_sums[b] >= threshold[b])[0]
-            flat[b] = reaching[np.argsort(-flat_sums[b, reaching], kind="stable")[:count]]
-        beam, tokens = np.divmod(flat, vocab_size)
-        return Candidates(beam, tokens, np.take_along_axis(flat_sums, flat, 1))
+        return top_candidates(sums, log_probs, 2 * self.beam_size)
 
     def finish(
         self,
@@ -199,7 +171,7 @@ def beam_search(
 
     def select(live: LiveBeams, log_probs: Floats, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:
         batch_finished = [finished[image] for image in live.images]
-        candidates = scorer.top_candidates(live.sums[:, :, None] + log_probs)
+        candidates = scorer.top_candidates(live.sums, log_probs)
         scorer.finish(batch_finished, live, candidates, log_probs, weights)
         survivors = scorer.select_live(candidates)
         if scorer.is_last_step(live):

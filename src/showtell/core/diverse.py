@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.core.beam import BeamScorer, Candidates, FinishedHypotheses, LiveBeams, decode_loop
+from showtell.core.beam import BeamScorer, FinishedHypotheses, LiveBeams, decode_loop
+from showtell.core.candidates import Candidates
 from showtell.core.rules import FORBIDDEN, Rule
 from showtell.core.search import Hypothesis
 from showtell.core.stepper import Floats, Ids, Stepper
@@ -60,11 +61,11 @@ def diverse_beam_search(
         survivors: list[Candidates] = []
         ended: list[tuple[int, int, int]] = []
         for g, group in enumerate(_group_slices(live, num_beam_groups)):
-            sums = live.sums[:, group, None] + log_probs[:, group]
+            penalised: NDArray[Any] = log_probs[:, group]
             if g:
-                sums -= diversity_penalty * token_counts[:, None]
-                _forbid_repeats(sums, live.tokens, group, ended)
-            candidates = scorer.top_candidates(sums)
+                penalised = penalised - diversity_penalty * token_counts[:, None]
+                _forbid_repeats(penalised, live.tokens, group, ended)
+            candidates = scorer.top_candidates(live.sums[:, group], penalised)
             candidates = Candidates(candidates.beams + group.start, candidates.tokens, candidates.sums)
             group_finished = [finished[image][g] for image in live.images]
             ended += scorer.finish(group_finished, live, candidates, log_probs, weights)
@@ -88,13 +89,13 @@ def _group_slices(live: LiveBeams, groups: int) -> list[slice]:
 
 
 def _forbid_repeats(
-    sums: NDArray[np.float64], tokens: Ids, group: slice, ended: Sequence[tuple[int, int, int]]
+    log_probs: NDArray[Any], tokens: Ids, group: slice, ended: Sequence[tuple[int, int, int]]
 ) -> None:
-    """In `sums` `[B, K / G, V]` of `group`: no hypothesis that has `ended` in an earlier group, as image, beam and last
+    """In `log_probs` `[B, K / G, V]` of `group`: no hypothesis that has `ended` in an earlier group, as image, beam and last
     token of the beams `tokens` `[B, K, T]`."""
     for b, k, token in ended:
         is_equal = (tokens[b, group] == tokens[b, k]).all(-1)
-        sums[b, is_equal, token] = FORBIDDEN
+        log_probs[b, is_equal, token] = FORBIDDEN
 
 
 def _count_tokens(token_counts: NDArray[np.float64], live: Candidates) -> None:
