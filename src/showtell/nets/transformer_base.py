@@ -42,8 +42,10 @@ class TransformerBase(Decoder):
 
     def embed_regions(self, regions: Tensor) -> Tensor:
         """[B, S, C] -> [B, S, D], or [B, S, C] without a projection."""
-        embedded: Tensor = self.dropout(self.region_projection(regions)) + self.region_position_embedding
-        return embedded
+        embedded: Tensor = self.dropout(self.region_projection(regions))
+        if self.settings.region_position_embedding == "none":
+            return embedded
+        return embedded + self.region_position_embedding
 
     def embed_tokens(self, tokens: Tensor, positions: int | slice) -> Tensor:
         """[...] or [..., T] -> [..., D] or [..., T, D]; `positions` is the place of the token, or of all T."""
@@ -97,9 +99,8 @@ class TransformerBase(Decoder):
         """Register position embeddings `[count, width]`; learned ones are a parameter."""
         if kind == "learned":
             self.register_parameter(name, nn.Parameter(torch.randn(count, width) * 0.02))
-        else:
-            fixed = sinusoids(count, width) if kind == "sinusoidal" else torch.zeros(count, width)
-            self.register_buffer(name, fixed, persistent=False)
+        elif kind == "sinusoidal":
+            self.register_buffer(name, sinusoids(count, width), persistent=False)
 
 
 def _positions(settings: AnySettings, max_length: int) -> int:
