@@ -33,6 +33,7 @@ def other(folder: Path, *changes: str) -> str:
     [
         ((), ("model.decoder.width=32",), "model.decoder.width is 64 in .*, 32 here"),
         (("model.decoder.kind=attention",), (), "model.decoder.kind is 'attention' in .*, 'transformer' here"),
+        ((), ("model.decoder.kind=attention",), "model.decoder.kind is 'transformer' in .*, 'attention' here"),
         ((), ("model.encoder.pixels.size=96",), "model.encoder.pixels is .* here"),
         ((), ("text.languages=[en,ar]",), r"text.languages is \('en',\) in .*, \('en', 'ar'\) here"),
         (
