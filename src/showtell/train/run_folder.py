@@ -130,7 +130,8 @@ class RunFolder:
 
 def _difference(existing: Recipe, new: Recipe) -> str:
     old_values, new_values = _flatten(existing.model_dump(mode="json")), _flatten(new.model_dump(mode="json"))
-    key = next(k for k in [*old_values, *new_values] if old_values.get(k) != new_values.get(k))
+    differing = [k for k in [*old_values, *new_values] if old_values.get(k) != new_values.get(k)]
+    key = next((k for k in differing if k.endswith(".kind")), differing[0])  # another kind explains the others
     return f"{key} is {old_values.get(key)!r} there, {new_values.get(key)!r} here"
 
 
