@@ -23,8 +23,8 @@ def export(
     precision: Annotated[
         Literal["half", "int8"],
         typer.Option(
-            help="Of the weights. half: arithmetic stays float32. int8: linear layers compute in eight bits, faster and "
-            "smaller; what that loses is measured, and training cannot go on from such a bundle."
+            help="Of the weights. half: arithmetic stays float32. int8: linear layers compute in eight bits, faster "
+            "and smaller; what that loses is measured, and training cannot go on from such a bundle."
         ),
     ] = "half",
 ) -> None:

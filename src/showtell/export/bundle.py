@@ -26,7 +26,6 @@ from showtell.settings import PRECOMPUTED, DecodeSettings, Recipe, max_positions
 from showtell.train.best_model import load_best
 from showtell.train.run_folder import RunFolder
 
-
 Precision = Literal["half", "int8"]
 
 

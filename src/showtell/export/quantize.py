@@ -133,7 +133,7 @@ class _Quantizer:
     def _add_constants(self, nodes: Iterable[Any]) -> None:
         if not self.weights:
             return
-        constants = {
+        constants: dict[str, NDArray[Any]] = {
             "int8.one": np.array(1, np.float32),
             "int8.zero": np.array(INPUT_ZERO, np.uint8),
             "int8.step": np.array(1 / INPUT_MAX, np.float32),
