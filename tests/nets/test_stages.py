@@ -100,9 +100,17 @@ def test_regions_are_those_of_the_grid_by_default(kind: str, pixels: Tensor) -> 
     assert (vector.grid, vector.num_regions, vector.prefix_regions) == ((1, 1), 1, 0)
 
 
+@pytest.mark.parametrize("kind", sorted(EVERY.keys() - {"CaiT"}))
+def test_every_weight_is_used(kind: str, pixels: Tensor) -> None:
+    """What only a classifier has, a norm after pooling or a pooling with weights, is gone."""
+    encoder, _ = build(kind, 4 if kind in SPLIT else 1)
+    encoder.train()(pixels).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
+
+
 @pytest.mark.parametrize("kind", SPLIT)
 def test_the_last_blocks_train_alone(kind: str, pixels: Tensor) -> None:
-    """With the norm after them, and without what only a classifier has."""
+    """With the norm after them."""
     encoder, _ = build(kind, 2)
     encoder.train()(pixels).square().sum().backward()
     trained = {encoder.timm_names[name] for name, tensor in encoder.named_parameters() if tensor.requires_grad}
