@@ -1,14 +1,12 @@
 """Where a model comes from: a folder, or a hub, which is a server on localhost."""
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import constants
-from tests.hub.fake_hub import COMMIT, ID, OLD_COMMIT, Repository, serving
+from tests.hub.fake_hub import COMMIT, ID, OLD_COMMIT, Repository, serving, use
 
 from showtell.errors import BadConfig, BadWeights, ShowtellError
 from showtell.hub.source import Source, fetch
@@ -52,19 +50,7 @@ class Reporter(ProgressReporter):
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
     old = {name: content for name, content in FILES.items() if name != "model.safetensors"}
     with serving(Repository(dict(FILES), {**old, "model.safetensors": b"older"})) as repository:
-        monkeypatch.setattr(constants, "ENDPOINT", repository.endpoint)
-        template = f"{repository.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100_000)
-        # It waits before it tries again.
-        fast = SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
-        monkeypatch.setattr("huggingface_hub.file_download.time", fast)
-        monkeypatch.setattr("huggingface_hub.utils._http.time", fast)
+        use(repository, tmp_path / "cache", monkeypatch)
         yield repository
 
 

@@ -204,6 +204,9 @@ def quiet_libraries() -> Iterator[None]:
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
+    bars: Any = logging  # its functions of progress bars have no annotations
+    had_bars = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     before = logging.get_verbosity(), hub_logging.get_verbosity()
     logging.set_verbosity(ERROR)
     hub_logging.set_verbosity(ERROR)
@@ -214,3 +217,5 @@ def quiet_libraries() -> Iterator[None]:
     finally:
         logging.set_verbosity(before[0])
         hub_logging.set_verbosity(before[1])
+        if had_bars:
+            bars.enable_progress_bar()
