@@ -125,7 +125,9 @@ def _searches(
     """Prompt and settings of each search."""
     own = settings.model_copy(update={"truncate": True, "num_beam_groups": 1, "bad_endings": ()})
     beams = sorted({*BEAMS, own.beam_size})
-    searches: list[tuple[str | None, DecodeSettings]] = [(None, own.model_copy(update={"beam_size": beam})) for beam in beams]
+    searches: list[tuple[str | None, DecodeSettings]] = [
+        (None, own.model_copy(update={"beam_size": beam})) for beam in beams
+    ]
     if tokenizer.text.takes_prompt:
         room = max_positions + 1 - len(tokenizer.prompt_ids(tokenizer.languages[0], EXAMPLE_PROMPT))
         if room > 0:
@@ -266,11 +268,12 @@ def _mismatch(tokenizer: ImportedTokenizer, run: _Run, image: int, allowed: floa
     position = next(
         (t for t, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), min(len(theirs), len(ours))
     )
+    written, other = (tokenizer.decode(row, run.prompt_ids) for row in (theirs, ours))
     return ExportMismatch(
         f"sample image {image}, {_search_name(run.settings.beam_size)}: captions part at token {position}: "
-        f"transformers writes {tokenizer.decode(theirs, run.prompt_ids)!r}, showtell {tokenizer.decode(ours, run.prompt_ids)!r}, "
-        f"and no change of the log-probabilities within {allowed:.1e} explains it; nothing was written; please report "
-        "this with the model's name"
+        f"transformers writes {written!r}, showtell {other!r}, and no change of the "
+        f"log-probabilities within {allowed:.1e} explains it; nothing was written; please report this with the model's "
+        "name"
     )
 
 

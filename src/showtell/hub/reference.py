@@ -78,9 +78,7 @@ def generate(
     return [row[: row.index(eos_id)] if eos_id in row else row for row in generated]
 
 
-def _generation_config(
-    model: Any, start: int, settings: DecodeSettings, eos_id: int, banned_ids: Sequence[int]
-) -> Any:
+def _generation_config(model: Any, start: int, settings: DecodeSettings, eos_id: int, banned_ids: Sequence[int]) -> Any:
     text = getattr(model.config, "text_config", getattr(model.config, "decoder", model.config))
     pad = getattr(text, "pad_token_id", None)
     return transformers.GenerationConfig(  # type: ignore[no-untyped-call]
@@ -116,4 +114,4 @@ def log_probs(model: Any, pixels: Tensor, tokens: Tensor) -> Tensor:
 
 
 def _per_row(regions: Tensor, tokens: Tensor) -> Tensor:
-    return regions.expand(len(tokens), -1, -1)
+    return regions.repeat(len(tokens), 1, 1)  # GPT-2 needs them contiguous
