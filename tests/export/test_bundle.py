@@ -86,7 +86,7 @@ def test_onnx_follows_torch_word_by_word(exported: tuple[RunFolder, Path]) -> No
     pixels = random.normal(size=(5, 3, 96, 96)).astype(np.float32)
     networks = [(onnx_stepper, pixels), (torch_stepper, pixels), (exact_stepper, pixels.astype(np.float64))]
     states = [stepper.init_state(stepper.encode(seen)) for stepper, seen in networks]
-    tokens = np.full((5, 1), text.bos_ids["en"])
+    tokens = np.full((5, 1), text.prompt_ids("en")[0])
     log_probs, attention = [], []
     for images, width in [(5, 1), (5, 4), (3, 4), (3, 2), (1, 2), (1, 1)]:
         chosen = np.sort(random.permutation(tokens.shape[0])[:images])
@@ -131,7 +131,7 @@ def exporting(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
     """Let an export take the graphs that are there, and not make them again."""
 
     def copied(model: CaptioningModel, size: int, folder: Path) -> None:
-        for name in ("encoder.onnx", "decoder.onnx"):
+        for name in ("encoder.onnx", "decoder.onnx", "model.safetensors"):
             shutil.copy(bundle / name, folder)
 
     monkeypatch.setattr(export_bundle, "export_graphs", copied)

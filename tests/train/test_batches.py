@@ -7,7 +7,7 @@ import torch
 from showtell.core.tokenizer import Tokenizer
 from showtell.records import Sample
 from showtell.train.augment import is_mirrored
-from showtell.train.batches import Batch, Photo, batches, group_photos
+from showtell.train.batches import PAD, Batch, Photo, batches, group_photos
 
 WORDS = ["a", "dog", "left", "of", "right", "cat", "the", "on", "and", "big", "small", "red", "blue", "runs"]
 
@@ -49,9 +49,9 @@ def equal(one: Batch, other: Batch) -> bool:
     )
 
 
-def captions(batch: Batch, row: int, pad: int) -> list[list[int]]:
+def captions(batch: Batch, row: int) -> list[list[int]]:
     """What is written in one photo's row of all slots."""
-    rows = [[token for token in slot[row, 0].tolist() if token != pad] for slot in batch.slots]
+    rows = [[token for token in slot[row, 0].tolist() if token != PAD] for slot in batch.slots]
     return [ids for ids in rows if ids]
 
 
@@ -62,15 +62,16 @@ def test_captions_in_several_languages_come_together(text: Tokenizer) -> None:
     both = [sample("1.jpg", ["a dog"]), sample("2.jpg", ["a cat"]), sample("1.jpg", ["a red"], "ar")]
     first, second = group_photos(both, text, 8)
     assert first.sample.name == "1.jpg" and second.sample.name == "2.jpg"
-    assert [ids[0] for ids in first.tokens] == [text.bos_ids["en"], text.bos_ids["ar"]]
+    assert [ids[0] for ids in first.tokens] == [*text.prompt_ids("en"), *text.prompt_ids("ar")]
     assert [text.decode(ids[1:-1]) for ids in first.tokens] == ["a dog", "a red"]
+    assert first.languages == ["en", "ar"] and second.languages == ["en"]
 
 
 def test_captions_begin_and_end_and_are_cut_off(text: Tokenizer) -> None:
     (photo,) = group_photos([sample("1.jpg", ["a dog runs left and right on and on", "left cat"])], text, 4)
     assert photo.tokens == [
-        [text.bos_ids["en"], *text.tokens_to_ids(["a", "dog", "runs", "left"]), text.eos_id],
-        [text.bos_ids["en"], *text.tokens_to_ids(["left", "cat"]), text.eos_id],
+        [*text.prompt_ids("en"), *text.tokens_to_ids(["a", "dog", "runs", "left"]), text.eos_id],
+        [*text.prompt_ids("en"), *text.tokens_to_ids(["left", "cat"]), text.eos_id],
     ]
     assert photo.length == 6 + 4
     assert [text.decode(ids[1:-1]) for ids in photo.mirrored] == ["a dog runs right", "right cat"]
@@ -105,9 +106,19 @@ def test_every_caption_is_there_mirrored_exactly_where_the_photo_is(taken: list[
         for row, (image, view) in enumerate(zip(batch.images, batch.views, strict=True)):
             mirrored = is_mirrored(5, int(image), int(view))
             wanted = taken[image].mirrored if mirrored else taken[image].tokens
-            assert sorted(captions(batch, row, text.pad_id)) == sorted(wanted)
+            assert sorted(captions(batch, row)) == sorted(wanted)
             seen, turned = seen + 1, turned + (mirrored and taken[image].mirrored != taken[image].tokens)
     assert seen == 120 and turned > 20
+
+
+def test_tokens_are_counted_after_the_prompt(
+    taken: list[Photo], text: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for prompt in ([3], [3, 6, 7]):
+        monkeypatch.setattr(Tokenizer, "prompt_ids", lambda self, language, prompt=prompt: prompt)
+        for batch in plan(taken, text, views=1):
+            ids = [ids for image in batch.images for ids in taken[image].tokens]
+            assert batch.tokens == sum(map(len, ids)) - len(prompt) * len(ids)
 
 
 def test_all_views_are_used_and_no_others(taken: list[Photo], text: Tokenizer) -> None:
@@ -122,20 +133,20 @@ def test_slots_are_padded_on_the_right_only(taken: list[Photo], text: Tokenizer)
     for batch in plan(taken, text):
         for slot in batch.slots:
             assert slot.dtype == torch.int64 and slot.shape[:2] == (len(batch.images), 1)
-            real = slot[:, 0] != text.pad_id
+            real = slot[:, 0] != PAD
             assert (real.long().diff(dim=1) <= 0).all()  # once padding begins, it goes on
             assert real.any(0).all()  # no column of nothing but padding
             for tokens, count in zip(slot[:, 0], real.sum(1), strict=True):
                 if count:
-                    assert tokens[0] == text.bos_ids["en"] and tokens[count - 1] == text.eos_id
-                    assert (tokens[1 : count - 1] > text.bos_ids["ar"]).all()
+                    assert [tokens[0]] == text.prompt_ids("en") and tokens[count - 1] == text.eos_id
+                    assert (tokens[1 : count - 1] > text.prompt_ids("ar")[0]).all()
 
 
 def test_slot_n_has_the_nth_shortest_caption_of_every_photo(taken: list[Photo], text: Tokenizer) -> None:
     for batch in plan(taken, text):
         assert len(batch.slots) == max(len(taken[image].tokens) for image in batch.images)
         for row, image in enumerate(batch.images):
-            lengths = [int((slot[row] != text.pad_id).sum()) for slot in batch.slots]
+            lengths = [int((slot[row] != PAD).sum()) for slot in batch.slots]
             count = len(taken[image].tokens)
             assert lengths[:count] == sorted(len(ids) for ids in taken[image].tokens)
             assert lengths[count:] == [0] * (len(batch.slots) - count)

@@ -6,16 +6,16 @@ from tests.rounding import assert_rounding
 
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.settings import AttentionSettings, EncoderSettings, ModelSettings, PixelOverrides, TransformerSettings
-from showtell.train.batches import Batch
+from showtell.train.batches import PAD, Batch
 from showtell.train.distillation import Teacher, Teachers
 from showtell.train.features import Features
 
-PAD, VOCABULARY = 0, 11
+VOCABULARY = 11
 TRANSFORMER = TransformerSettings(width=12, layers=1, heads=3, ffn_dim=16)
 LSTM = AttentionSettings(width=12, embedding_dim=10, attention_dim=9)
 SLOTS = [
-    torch.tensor([[[3, 5, 2, 0, 0]], [[3, 6, 7, 8, 2]], [[3, 2, 0, 0, 0]]]),
-    torch.tensor([[[3, 9, 9, 10, 7, 6, 2]], [[0] * 7], [[3, 5, 4, 5, 2, 0, 0]]]),
+    torch.tensor([[[3, 5, 2, PAD, PAD]], [[3, 6, 7, 8, 2]], [[3, 2, PAD, PAD, PAD]]]),
+    torch.tensor([[[3, 9, 9, 10, 7, 6, 2]], [[PAD] * 7], [[3, 5, 4, 5, 2, PAD, PAD]]]),
 ]
 BATCH = Batch(np.array([2, 0, 1]), np.array([1, 0, 1]), SLOTS, 17)
 
@@ -48,7 +48,7 @@ def word_by_word(teacher: Teacher) -> list[torch.Tensor]:
 
 def test_the_mean_of_the_probabilities_each_through_its_own_eyes() -> None:
     members = [teacher(TRANSFORMER, 0, 64), teacher(LSTM, 1, 32)]
-    found, of_one = Teachers(members, PAD).log_probs(BATCH), Teachers(members[:1], PAD).log_probs(BATCH)
+    found, of_one = Teachers(members, 1).log_probs(BATCH), Teachers(members[:1], 1).log_probs(BATCH)
     with torch.no_grad():
         other = sum(torch.stack(word_by_word(member)) for member in members) / 2
         for member in members:

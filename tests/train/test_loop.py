@@ -24,7 +24,7 @@ from showtell.metrics.reward import CiderReward
 from showtell.progress import ProgressReporter
 from showtell.recipes import find_recipe
 from showtell.settings import Recipe
-from showtell.train.batches import Batch, batches
+from showtell.train.batches import PAD, Batch, batches
 from showtell.train.loop import Trainer
 from showtell.train.run_folder import RunFolder
 from showtell.train.setup import build_trainer
@@ -287,16 +287,16 @@ def test_a_plateau_lowers_the_learning_rate(tmp_path: Path, monkeypatch: pytest.
 # --- a step
 
 
-def together(one: Batch, other: Batch, pad: int) -> Batch:
+def together(one: Batch, other: Batch) -> Batch:
     """Both as one batch, a slot of any caption's length."""
     rows = [
-        [slot[b, 0][slot[b, 0] != pad] for slot in batch.slots]
+        [slot[b, 0][slot[b, 0] != PAD] for slot in batch.slots]
         for batch in (one, other)
         for b in range(len(batch.images))
     ]
     nothing = torch.zeros(0, dtype=torch.long)
     slots = [
-        pad_sequence([row[n] if n < len(row) else nothing for row in rows], batch_first=True, padding_value=pad)
+        pad_sequence([row[n] if n < len(row) else nothing for row in rows], batch_first=True, padding_value=PAD)
         for n in range(max(map(len, rows)))
     ]
     images, views = (np.concatenate([getattr(each, name) for each in (one, other)]) for name in ("images", "views"))
@@ -320,7 +320,7 @@ def test_gradients_add_up_to_those_of_one_batch(
         return entropy, {name: p.grad.clone() for name, p in run.model.named_parameters() if p.grad is not None}
 
     entropy, found = gradients([first, second])
-    expected_entropy, expected = gradients([together(first, second, run.train_set.tokenizer.pad_id)])
+    expected_entropy, expected = gradients([together(first, second)])
     assert entropy == pytest.approx(expected_entropy, rel=gamma(2 * (first.tokens + second.tokens)))
     assert found.keys() == expected.keys() == {n for n, p in run.model.named_parameters() if n.startswith("decoder.")}
     largest = max(float(gradient.abs().max()) for gradient in expected.values())
@@ -459,10 +459,8 @@ def divergence(student: Trainer) -> float:
             )
             own = []
             for slot in batch.slots:
-                taught = student.model.decoder(slot[:, :, :-1], memory)
-                own.append(
-                    student.model.decoder.logits(taught.hidden[slot[:, :, 1:] != student.train_set.tokenizer.pad_id])
-                )
+                taught = student.model.decoder(slot[:, :, :-1].clamp(min=0), memory)
+                own.append(student.model.decoder.logits(taught.hidden[slot[:, :, 1:] != PAD]))
         mine = torch.cat(own).double().log_softmax(-1)
         total, words = total + float((theirs.exp() * (theirs - mine)).sum()), words + len(mine)
     return total / words

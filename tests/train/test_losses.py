@@ -21,6 +21,7 @@ from showtell.settings import (
     TrainSettings,
     TransformerSettings,
 )
+from showtell.train.batches import PAD
 from showtell.train.losses import (
     BASELINE_DECAY,
     CaptionLoss,
@@ -31,18 +32,18 @@ from showtell.train.losses import (
     hard_attention_loss,
 )
 
-PAD, UNKNOWN, END, LANGUAGE, VOCABULARY = 0, 1, 2, 3, 13
+UNKNOWN, LANGUAGE, VOCABULARY = 1, 3, 13
 TRANSFORMER = TransformerSettings(width=12, layers=1, heads=3, ffn_dim=16)
 LSTM = AttentionSettings(width=12, embedding_dim=10, attention_dim=9, doubly_stochastic_weight=0)
 
 
-def loss_of(decoder: DecoderSettings, **train: object) -> CaptionLoss:
+def loss_of(decoder: DecoderSettings, prompt: int = 1, **train: object) -> CaptionLoss:
     torch.manual_seed(0)
     encoder = EncoderSettings(name="test_resnet", pretrained=False, pixels=PixelOverrides(size=64))
     model = CaptioningModel(ModelSettings(encoder=encoder, decoder=decoder), VOCABULARY, 8, trainable_stages=1)
     for parameter in model.decoder.parameters():
         nn.init.normal_(parameter, std=0.5)
-    return CaptionLoss(model.double(), TrainSettings(**train), PAD, UNKNOWN, [PAD, UNKNOWN]).eval()
+    return CaptionLoss(model.double(), TrainSettings(**train), prompt, UNKNOWN, [0, UNKNOWN]).eval()
 
 
 @pytest.fixture
@@ -77,15 +78,15 @@ def same(found: Tensor, expected: Tensor) -> None:
 def slots() -> list[Tensor]:
     """Two captions of each of three photos; the second photo has but one."""
     return [
-        torch.tensor([[[3, 5, 2, 0, 0]], [[3, 6, 7, 8, 2]], [[3, 2, 0, 0, 0]]]),
-        torch.tensor([[[3, 9, 9, 10, 11, 12, 2]], [[0] * 7], [[3, 5, 4, 5, 2, 0, 0]]]),
+        torch.tensor([[[3, 5, 2, PAD, PAD]], [[3, 6, 7, 8, 2]], [[3, 2, PAD, PAD, PAD]]]),
+        torch.tensor([[[3, 9, 9, 10, 11, 12, 2]], [[PAD] * 7], [[3, 5, 4, 5, 2, PAD, PAD]]]),
     ]
 
 
 def all_logits(loss: CaptionLoss, features: Tensor, tokens: Tensor) -> Tensor:
     model = loss.model
     memory = model.decoder.encode_memory(model.encoder.forward_trainable(features))
-    logits = model.decoder.logits(model.decoder(tokens[:, :, :-1], memory).hidden)
+    logits = model.decoder.logits(model.decoder(tokens[:, :, :-1].clamp(min=0), memory).hidden)
     assert logits.abs().max() < LARGEST_LOGIT
     return logits
 
@@ -127,9 +128,46 @@ def test_padding_and_slots_are_matters_of_layout(
 ) -> None:
     loss = loss_of(decoder.model_copy(update={"doubly_stochastic_weight": 1.0} if decoder is LSTM else {}))
     expected, _ = loss(lambda: LossInputs(features, slots), False)
-    one_block = torch.cat([functional.pad(tokens, (0, 9 - tokens.shape[2])) for tokens in slots], 1)
+    one_block = torch.cat([functional.pad(tokens, (0, 9 - tokens.shape[2]), value=PAD) for tokens in slots], 1)
     close(loss(lambda: LossInputs(features, [one_block]), False)[0], expected)
     close(loss(lambda: LossInputs(features, slots[::-1]), False)[0], expected)
+
+
+def test_an_end_that_is_the_tokenizers_padding_too_is_learned(features: Tensor, slots: list[Tensor]) -> None:
+    """As GPT-2's is, in models that pad with it."""
+    slots = [tokens.masked_fill(tokens == 2, 0) for tokens in slots]
+    _, entropy = loss_of(TRANSFORMER)(lambda: LossInputs(features, slots), False)
+    logits = torch.cat([all_logits(loss_of(TRANSFORMER), features, tokens).flatten(0, 2) for tokens in slots])
+    targets = torch.cat([tokens[:, :, 1:].flatten() for tokens in slots])
+    assert int((targets == 0).sum()) == 5
+    close(entropy, functional.cross_entropy(logits, targets, ignore_index=PAD))
+
+
+@pytest.mark.parametrize("forcing", [1.0, 0.0])
+@pytest.mark.parametrize("decoder", [TRANSFORMER, LSTM], ids=["transformer", "attention"])
+def test_a_prompt_is_read_and_not_learned(
+    decoder: DecoderSettings, forcing: float, features: Tensor, slots: list[Tensor]
+) -> None:
+    """Three given tokens, with a word of the caption's own among them; without forcing they are read all the same."""
+    loss = loss_of(decoder, prompt=3, label_smoothing=0.1)
+    slots = [
+        torch.where(tokens[:, :, :1] == PAD, PAD, functional.pad(tokens[:, :, 1:], (3, 0), value=9)) for tokens in slots
+    ]
+    for tokens in slots:
+        tokens[:, :, 0] = torch.where(tokens[:, :, 0] == PAD, PAD, LANGUAGE)
+    slots = [torch.cat([tokens[:, :, :2], tokens[:, :, 1:2].clamp(max=5), tokens[:, :, 3:]], 2) for tokens in slots]
+    assert slots[0][1, 0].tolist() == [3, 9, 5, 6, 7, 8, 2]
+    found, entropy = loss(lambda: LossInputs(features, slots), False, teacher_forcing=forcing)
+    memory = loss.model.decoder.encode_memory(loss.model.encoder.forward_trainable(features))
+    logits, targets = [], []
+    for tokens in slots:
+        forced = [t < 3 or forcing == 1 for t in range(tokens.shape[2] - 1)]
+        hidden = loss.model.decoder.unroll(tokens[:, :, :-1].clamp(min=0), memory, forced).hidden
+        logits.append(loss.model.decoder.logits(hidden)[:, :, 2:].flatten(0, 2))
+        targets.append(tokens[:, :, 3:].flatten())
+    assert int((torch.cat(targets) != PAD).sum()) == 17
+    close(found, functional.cross_entropy(torch.cat(logits), torch.cat(targets), ignore_index=PAD, label_smoothing=0.1))
+    close(entropy, functional.cross_entropy(torch.cat(logits), torch.cat(targets), ignore_index=PAD))
 
 
 def test_the_encoder_learns_only_when_asked(features: Tensor, slots: list[Tensor]) -> None:
@@ -157,15 +195,16 @@ def test_mixed_precision_leaves_the_photo_and_the_encoder_alone(features: Tensor
 # --- word dropout
 
 
-def test_word_dropout_spares_the_language_and_the_padding() -> None:
-    loss = loss_of(LSTM, word_dropout=0.4).train()
+@pytest.mark.parametrize("prompt", [1, 3])
+def test_word_dropout_spares_the_prompt_and_the_padding(prompt: int) -> None:
+    loss = loss_of(LSTM, prompt, word_dropout=0.4).train()
     torch.manual_seed(0)
     inputs = torch.randint(4, VOCABULARY, (50, 3, 20))
-    inputs[:, :, 0] = LANGUAGE
+    inputs[:, :, :prompt] = LANGUAGE
     inputs[:, :, 12:] = PAD
     dropped = loss._drop_words(inputs)
-    assert torch.equal(dropped[:, :, 0], inputs[:, :, 0]) and torch.equal(dropped[:, :, 12:], inputs[:, :, 12:])
-    words, kept = dropped[:, :, 1:12], inputs[:, :, 1:12]
+    assert (dropped[:, :, :prompt] == LANGUAGE).all() and (dropped[:, :, 12:] == PAD).all()
+    words, kept = dropped[:, :, prompt:12], inputs[:, :, prompt:12]
     changed = words != kept
     assert (words[changed] == UNKNOWN).all()
     assert abs(changed.float().mean() - 0.4) < 0.03
@@ -254,7 +293,7 @@ def given(settings: DecoderSettings, **train: object) -> CaptionLoss:
     decoder = build_decoder(settings, Sizes(CHANNELS, REGIONS, VOCABULARY, LONGEST)).double()
     for parameter in decoder.parameters():
         nn.init.normal_(parameter, std=0.5)
-    return CaptionLoss(Given(decoder), TrainSettings(**train), PAD, UNKNOWN, [PAD, UNKNOWN]).eval()
+    return CaptionLoss(Given(decoder), TrainSettings(**train), 1, UNKNOWN, [0, UNKNOWN]).eval()
 
 
 @pytest.fixture
@@ -359,7 +398,7 @@ class Recorder(Decoder):
 def test_how_often_the_true_word_is_read(per: str) -> None:
     decoder = Recorder()
     settings = TrainSettings(teacher_forcing_per=per)
-    loss = CaptionLoss(Given(decoder), settings, PAD, UNKNOWN, [PAD, UNKNOWN])
+    loss = CaptionLoss(Given(decoder), settings, 1, UNKNOWN, [0, UNKNOWN])
     torch.manual_seed(0)
     for _ in range(1000):
         draw = loss._forcing_sampler(0.7)  # of a batch with two slots, of two words and of three
@@ -396,7 +435,7 @@ def test_reinforce_equals_loops_over_captions_and_words(regions: Tensor, slots: 
     settings = HARD.model_copy(update={"reinforce_weight": 0.8, "entropy_weight": 0.3})
     loss = given(settings).train()
     decoder = loss.model.decoder
-    words = forward_packed(slots, PAD, lambda tokens: decoder(tokens, decoder.encode_memory(regions)))
+    words = forward_packed(slots, 1, lambda tokens: decoder(tokens, decoder.encode_memory(regions)))
     log_probs = decoder.logits(words.hidden).log_softmax(-1)
     baseline = torch.tensor(-3.0)
     entropies = functional.nll_loss(log_probs, words.targets, reduction="none").detach()
@@ -438,7 +477,7 @@ def test_the_gradient_is_that_of_the_expected_log_probability(monkeypatch: pytes
     for first, second, other in itertools.product(range(3), repeat=3):
         chosen = [torch.tensor([first, other]), torch.tensor([second, 0])]  # [beams] at each word
         places[:] = chosen
-        taught = decoder(slot[:, :, :-1], decoder.encode_memory(photo))
+        taught = decoder(slot[:, :, :-1].clamp(min=0), decoder.encode_memory(photo))
         alpha, log_p = taught.attention[0], decoder.logits(taught.hidden)[0].log_softmax(-1)
         chance = (alpha[0, 0, first] * alpha[0, 1, second], alpha[1, 0, other])
         said = (log_p[0, 0, 5] + log_p[0, 1, 2], log_p[1, 0, 2])
@@ -527,7 +566,7 @@ def test_hard_attention_with_the_doubly_stochastic_penalty(regions: Tensor, slot
     memory = both.model.decoder.encode_memory(regions)
     penalties = []
     for tokens in slots:
-        attention = both.model.decoder(tokens[:, :, :-1], memory).attention
+        attention = both.model.decoder(tokens[:, :, :-1].clamp(min=0), memory).attention
         for b in range(3):
             if length := int((tokens[b, 0, 1:] != PAD).sum()):
                 penalties.append((1 - attention[b, 0, :length].sum(0)).square())

@@ -19,7 +19,7 @@ from showtell.recipes import find_recipe
 from showtell.records import Sample
 from showtell.settings import Recipe
 from showtell.train.augment import augment, is_mirrored
-from showtell.train.batches import batches
+from showtell.train.batches import PAD, batches
 from showtell.train.loop import Trainer
 from showtell.train.run_folder import RunFolder
 from showtell.train.setup import build_trainer
@@ -72,7 +72,7 @@ def test_each_language_is_trained_and_validated_on_the_photos_that_have_it(tmp_p
     expected = [(tag, {s.name for s in dev if s.language == tag}) for tag in ("en", "de")]
     assert scored == expected and scored[0][1] != scored[1][1]
     # Every caption of every photo is in one batch, in its own language.
-    start = {made.train_set.tokenizer.bos_ids[tag]: tag for tag in ("en", "de")}
+    start = {made.train_set.tokenizer.prompt_ids(tag)[0]: tag for tag in ("en", "de")}
     plan = batches(made.train_set.photos, made.train_set.tokenizer, 8, 3, 0, 0)
     seen = [
         (made.train_set.photos[image].sample.name, start[int(caption[0])])
@@ -111,9 +111,8 @@ def test_no_photo_is_mirrored_where_a_language_has_no_left_and_right(
         expected = resize(augment(load_image(photos[i].sample.image), 3, i, view, mirror=False), pixels)
         np.testing.assert_array_equal(made.train_set.features.views[view][i], expected)
     plan = batches(photos, made.train_set.tokenizer, 8, 3, 3, 0)
-    pad = made.train_set.tokenizer.pad_id
     for batch in plan:
         for row, image in enumerate(batch.images):
-            written = sorted([t for t in slot[row, 0].tolist() if t != pad] for slot in batch.slots)
+            written = sorted([t for t in slot[row, 0].tolist() if t != PAD] for slot in batch.slots)
             assert [ids for ids in written if ids] == sorted(photos[image].tokens)
     assert made.train_set.critic is not None and not made.train_set.critic.mirror

@@ -1,6 +1,7 @@
 """Self-critical training: what is drawn, how it is rewarded, and which way it pushes."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from showtell.nets.decoder import Decoder, DecoderOutput, StepOutput, Tensors
 from showtell.records import Sample
 from showtell.settings import TrainSettings
 from showtell.train.augment import is_mirrored
-from showtell.train.batches import Batch, Photo, batches, group_photos
+from showtell.train.batches import PAD, Batch, Photo, batches, group_photos
 from showtell.train.losses import CaptionLoss, LossInputs
 from showtell.train.self_critical import SampledCaptions, SelfCritic, mirrored_ids
 
@@ -96,7 +97,7 @@ def test_advantages_are_those_over_the_other_samples() -> None:
     found = drawn(critic(reward=length_reward), batch())
     position = 0
     for slot in found.slots:
-        lengths = ((slot > TOKENIZER.eos_id) & (slot != TOKENIZER.pad_id)).sum(-1).double() - 1  # less the start
+        lengths = (slot > TOKENIZER.eos_id).sum(-1).double() - 1  # less the start
         for row in lengths.tolist():
             for k, own in enumerate(row):
                 others = [other for n, other in enumerate(row) if n != k]
@@ -121,13 +122,11 @@ def test_rewards_are_those_of_the_photos_own_captions() -> None:
     """The reward of every sample is that of its words beside its photo's references, in its language."""
     of = batch()
     rewards = CiderReward(
-        [[ids[1:-1] for ids in photo.tokens if ids[0] == TOKENIZER.bos_ids["en"]] for photo in PHOTOS], 2
+        [[ids[1:-1] for ids in photo.tokens if ids[:1] == TOKENIZER.prompt_ids("en")] for photo in PHOTOS], 2
     )
     found = drawn(critic(samples=2), of)
     for row, image in zip(found.slots[0].tolist(), of.images, strict=True):
-        one, other = (
-            float(rewards(np.array([[i for i in ids[1:] if i != TOKENIZER.pad_id]]), image[None])[0]) for ids in row
-        )
+        one, other = (float(rewards(np.array([[i for i in ids[1:] if i != PAD]]), image[None])[0]) for ids in row)
         place = 2 * of.images.tolist().index(image)
         assert found.advantages[place] == pytest.approx(one - other, abs=1e-6)
         assert found.advantages[place + 1] == pytest.approx(other - one, abs=1e-6)
@@ -139,14 +138,45 @@ def test_nothing_special_is_drawn_and_an_end_that_was_forced_is_left_out() -> No
         model.decoder.table[TOKENIZER.eos_id] = -1.0
         model.decoder.table[TOKENIZER.unk_id] = 9.0
     found = drawn(critic(samples=40), batch(), model=model)
-    for slot, start in zip(found.slots, TOKENIZER.bos_ids.values(), strict=True):
-        assert (slot[:, :, 0] == start).all()
+    for slot, language in zip(found.slots, TOKENIZER.languages, strict=True):
+        assert (slot[:, :, :1] == torch.tensor(TOKENIZER.prompt_ids(language))).all()
         words = slot[:, :, 1:]
-        assert not torch.isin(words, torch.tensor([TOKENIZER.unk_id, *TOKENIZER.bos_ids.values()])).any()
+        assert not torch.isin(words, torch.tensor(TOKENIZER.banned_ids)).any()
         ends = (words == TOKENIZER.eos_id).sum(-1)
         whole = (words > TOKENIZER.eos_id).sum(-1) == WORDS
         assert whole.any() and not whole.all()
         assert (ends[whole] == 0).all() and (ends[~whole] == 1).all()
+
+
+def test_a_prompt_of_several_tokens_comes_before_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the slots, and neither in what is rewarded nor in the references."""
+    prompt, seen = [3, 6, 7], []
+    monkeypatch.setattr(Tokenizer, "prompt_ids", lambda self, language: prompt)
+    own = [*prompt, 8, 9, 10, TOKENIZER.eos_id]
+    photos = [Photo(PHOTOS[1].sample, [own], [own], ["en"])]
+
+    def remember(references: object, end: int) -> object:
+        assert references == [[[8, 9, 10]]]
+        return lambda ids, images: (seen.append(ids), np.zeros(len(ids)))[1]
+
+    monkeypatch.setattr(TOKENIZER, "languages", ("en",))
+    model = Model()
+    nn.init.normal_(model.decoder.table)
+    of = batches(photos, TOKENIZER, 1, 1, 0, 0)[0]
+    found = drawn(critic(of=photos, reward=remember), of, model=model)
+    (slot,) = found.slots
+    assert (slot[:, :, :3] == torch.tensor(prompt)).all()
+    for row, rewarded in zip(slot[0, :, 3:].tolist(), seen[0].tolist(), strict=True):
+        assert [i for i in row if i > TOKENIZER.eos_id] == [i for i in rewarded if i != TOKENIZER.eos_id]
+    found = found._replace(advantages=torch.tensor([1.0, -2.0, 3.0, 0.5]))
+    banned = torch.isin(torch.arange(TOKENIZER.vocab_size), torch.tensor(TOKENIZER.banned_ids))
+    log_probs = model.decoder.table.masked_fill(banned, -torch.inf).log_softmax(0)
+    drawn_ones = slot[0, :, 3:]
+    expected = -(log_probs[drawn_ones.clamp(min=0)] * found.advantages[:, None])[drawn_ones != PAD].mean()
+    reward_loss, _ = loss_of(model, 1.0, prompt=3)(
+        lambda: LossInputs(torch.zeros(1, 1, 1), of.slots, None, found), True
+    )
+    torch.testing.assert_close(reward_loss, expected)
 
 
 def test_draws_depend_on_seed_and_step_alone() -> None:
@@ -190,9 +220,9 @@ def _mirrored(of: Batch, seed: int) -> list[bool]:
     return [is_mirrored(seed, int(i), int(v)) for i, v in zip(of.images, of.views, strict=True)]
 
 
-def loss_of(model: Model, weight: float) -> CaptionLoss:
+def loss_of(model: Model, weight: float, prompt: int = 1) -> CaptionLoss:
     settings = TrainSettings.model_validate({"self_critical": {"start_epoch": 0, "weight": weight}})
-    return CaptionLoss(model, settings, TOKENIZER.pad_id, TOKENIZER.unk_id, TOKENIZER.special_ids)
+    return CaptionLoss(model, settings, prompt, TOKENIZER.unk_id, TOKENIZER.banned_ids)
 
 
 def test_the_gradient_is_that_of_the_expected_reward() -> None:
@@ -208,17 +238,17 @@ def test_the_gradient_is_that_of_the_expected_reward() -> None:
         return lambda ids, images: (ids[:, 0] == better).astype(float)
 
     samples = 4000
-    one = [Photo(PHOTOS[1].sample, PHOTOS[1].tokens, PHOTOS[1].mirrored)]
+    one = [PHOTOS[1]]
     of = batches(one, TOKENIZER, 1, 1, 0, 0)[0]
     sampled = drawn(critic(samples, reward=first_word, of=one), of, model=model)
     inputs = LossInputs(torch.zeros(1, 1, 1), of.slots, None, sampled)
-    words = sum(int((slot[:, :, 1:] != TOKENIZER.pad_id).sum()) for slot in sampled.slots)
+    words = sum(int((slot[:, :, 1:] != PAD).sum()) for slot in sampled.slots)
     loss_of(model, 1.0)(lambda: inputs, True)[0].backward()
     found = -model.decoder.table.grad * words / samples
 
     table = model.decoder.table.detach().clone().requires_grad_()
     allowed = table.clone()
-    allowed[TOKENIZER.special_ids] = -torch.inf
+    allowed[TOKENIZER.banned_ids] = -torch.inf
     allowed.log_softmax(-1)[better].exp().backward()
     torch.testing.assert_close(found, table.grad, atol=0.02, rtol=0)
     assert table.grad.abs().max() > 0.2
@@ -234,3 +264,14 @@ def test_the_weight_mixes_reward_and_cross_entropy() -> None:
 
     plain, reward = loss(0.3, None), loss(1.0, sampled)
     assert loss(0.3, sampled) == pytest.approx(0.7 * plain + 0.3 * reward, rel=1e-5)
+
+
+def test_tokens_that_mark_the_space_before_a_word_are_mirrored_too() -> None:
+    """As a byte-level and a unigram vocabulary have them, beside the bare word."""
+    tokens = ["left", "right", "Ġleft", "Ġright", "▁left", "▁right", "Ġlefty", "Ġ"]
+    fake = SimpleNamespace(
+        vocab_size=len(tokens),
+        ids_to_tokens=lambda ids: [tokens[i] for i in ids],
+        tokens_to_ids=lambda wanted: [tokens.index(token) for token in wanted if token in tokens],
+    )
+    assert mirrored_ids(fake, "en").tolist() == [1, 0, 3, 2, 5, 4, 6, 7]

@@ -96,7 +96,7 @@ def test_letters_in_arabic() -> None:
     text = build({"en": ["a dog"], "ar": ["كلبٌ يركض", "كلب-ما"]}, kind="letters", min_frequency=2)
     assert pieces(text, "كَلْب", "ar") == "كلب"
     assert pieces(text, "يركض", "ar") == "ي ##ر ##ك ##ض"
-    assert text.encode(pretokenize("كلب", "ar", text), "ar")[0] == text.bos_ids["ar"]
+    assert text.encode(pretokenize("كلب", "ar", text), "ar")[0] == text.prompt_ids("ar")[0]
 
 
 @needs_spacy
@@ -156,7 +156,7 @@ def test_bpe_size() -> None:
 def test_a_training_caption_cannot_say_the_end_of_itself() -> None:
     text = build(["the end pad en the end pad en"], kind="bpe")
     assert text.decode(encode(text, "<end> the <pad> <en>")) == "end the pad en"
-    assert not {text.eos_id, *text.special_ids} & set(encode(text, "<end> the <pad> <en>"))
+    assert not {text.eos_id, *text.banned_ids} & set(encode(text, "<end> the <pad> <en>"))
 
 
 # --- what both have in common
@@ -197,7 +197,7 @@ def test_save_and_load(kind: str, tmp_path: Path) -> None:
     text.save(tmp_path / "tokenizer.json")
     loaded = Tokenizer.load(tmp_path / "tokenizer.json", ["en", "ar"])
     assert loaded.backend.to_str() == text.backend.to_str()
-    assert (loaded.bos_ids, loaded.special_ids, loaded.eos_id) == ({"en": 3, "ar": 4}, [0, 1, 3, 4], 2)
+    assert (loaded.prompt_ids("en"), loaded.banned_ids, loaded.eos_id) == ([3], [0, 1, 3, 4], 2)
     for caption in (*DOGS, "a zebra isn't <unk>"):
         assert encode(loaded, caption) == encode(text, caption)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +20,13 @@ def export(
         ),
     ] = None,
     card: Annotated[Path | None, typer.Option(help="A model card (Markdown) instead of the generated one.")] = None,
+    precision: Annotated[
+        Literal["half", "int8"],
+        typer.Option(
+            help="Of the weights. half: arithmetic stays float32. int8: linear layers compute in eight bits, faster "
+            "and smaller; what that loses is measured, and training cannot go on from such a bundle."
+        ),
+    ] = "half",
 ) -> None:
     """Write the best model of a run as a bundle that captions without torch.
 
@@ -29,5 +36,5 @@ def export(
 
     with needs("train"):
         from showtell.export.bundle import export_run
-    parity = export_run(run, bundle, card, settings or [])
-    echo(f"{bundle}: {parity}", err=True)
+    exported = export_run(run, bundle, card, settings or [], precision)
+    echo(f"{bundle}: {exported}", err=True)

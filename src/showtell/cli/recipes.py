@@ -30,11 +30,15 @@ def recipes(
     """List the recipes, or explain one: its source, its layers and their parameters, every setting."""
     from showtell.config import apply_overrides, dump_recipe, parse_recipe
     from showtell.recipes import find_recipe, names
+    from showtell.train.start_from import complete
 
     if name is None:
         _list([(known, parse_recipe(find_recipe(known), known).description) for known in names()])
         return
-    recipe = parse_recipe(apply_overrides(find_recipe(name), settings or []), name)
+    raw = apply_overrides(find_recipe(name), settings or [])
+    with needs("train"):
+        raw = complete(raw)
+    recipe = parse_recipe(raw, name)
     explained = [] if only_yaml else _explained(recipe, vocabulary)
     for line in [*explained, *dump_recipe(recipe).rstrip("\n").split("\n")]:
         echo(line)
@@ -66,6 +70,10 @@ def _explained(recipe: Recipe, vocabulary: int | None) -> list[str]:
 
 def _parameters(recipe: Recipe, vocabulary: int | None) -> list[str]:
     """A line per part of the network, or one line with the reason why there is no table."""
+    if recipe.text.kind == "imported" and recipe.text.imported is None:
+        return [
+            "no table of parameters: model and text are those of train.start_from; give it, as for `showtell train`"
+        ]
     try:
         with needs("train"):
             from showtell.nets.parameters import Row, parameter_table

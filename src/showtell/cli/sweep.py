@@ -42,13 +42,14 @@ def sweep(
     # One after another: a run uses all cores or the GPU, so two runs at a time would finish no sooner.
     from showtell.cli.extras import needs
     from showtell.cli.signals import Stopped
-    from showtell.cli.training import check_data_is_set, train_run
+    from showtell.cli.training import check_is_complete, train_run
     from showtell.recipes import find_recipe
     from showtell.train.sweep import combinations
 
-    grid = combinations(find_recipe(recipe), settings, recipe)
+    with needs("train"):
+        grid = combinations(find_recipe(recipe), settings, recipe)
     for combination in grid:
-        check_data_is_set(combination.recipe)
+        check_is_complete(combination.recipe)
     with needs("train"):
         from showtell.progress import ProgressReporter
         from showtell.train.run_folder import RunFolder

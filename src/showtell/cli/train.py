@@ -27,13 +27,16 @@ def train(
     Ctrl-C stops cleanly; the same command resumes the run.
     """
     from showtell.cli.extras import needs
-    from showtell.cli.training import best_epoch, check_data_is_set, train_run
+    from showtell.cli.training import best_epoch, check_is_complete, train_run
     from showtell.config import apply_overrides, parse_recipe
     from showtell.recipes import find_recipe
+    from showtell.train.start_from import complete
 
     raw = apply_overrides(find_recipe(recipe), settings or [])
+    with needs("train"):
+        raw = complete(raw)
     parsed = parse_recipe(raw, recipe)
-    check_data_is_set(parsed)
+    check_is_complete(parsed)
     with needs("train"):
         from showtell.progress import ProgressReporter
         from showtell.train.run_folder import RunFolder

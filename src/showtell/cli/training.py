@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from showtell.train.run_folder import RunFolder
 
 
-def check_data_is_set(recipe: Recipe) -> None:
+def check_is_complete(recipe: Recipe) -> None:
+    """Raises BadConfig for a recipe without data, or without the model that it is to continue."""
+    if recipe.text.kind == "imported" and recipe.text.imported is None:
+        raise BadConfig(
+            "train.start_from is missing; expected the model to go on from, such as train.start_from=blip, a folder "
+            "that `showtell import` or `showtell export` has written"
+        )
     if not recipe.data:
         known = f"; the recipe was made for {recipe.data_hint}" if recipe.data_hint else ""
         raise BadConfig(

@@ -3,6 +3,8 @@
     encoder.onnx   pixels [B, 3, H, W]                       -> memory.* [B, ...]
     decoder.onnx   tokens [B, K], memory.*, state.* [B, K, ...]  -> log_probs, attention, next.*
 
+Both may have their weights in other files of the same folder, which ONNX Runtime finds by itself.
+
 A forked process has none of the threads of ONNX Runtime: there a session must neither be used nor destroyed, which
 would wait for them. Each graph is therefore loaded again on its first use in another process. Rejected: comparing
 `os.getpid()` before each run, which does not save a child that ends without a caption.
@@ -23,6 +25,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from showtell.core.bundle import EXTERNAL
 from showtell.core.stepper import Floats, Ids, Step
 from showtell.errors import BadBundle
 
@@ -131,19 +134,25 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_abandon_all)
 
 
-def _version(path: Path) -> tuple[int, int] | None:
-    """Changes when the file is written; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
+def _version(path: Path) -> list[tuple[int, int] | None]:
+    """Changes when the graph or a file of its weights is written; None stands for a file that is not there."""
+    versions: list[tuple[int, int] | None] = []
+    for file in (path, *(path.with_name(name) for name in EXTERNAL)):
+        try:
+            status = file.stat()
+            versions.append((status.st_size, status.st_mtime_ns))
+        except OSError:
+            versions.append(None)
+    return versions
 
 
 def _session(path: Path, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # With a memory plan for each shape of the inputs, a model of BLIP's size takes 1,400 MB in place of 1,320 for one
+    # photo, and 3,990 in place of 2,970 for 16, at the same speed.
+    options.enable_mem_pattern = False
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:

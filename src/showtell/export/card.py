@@ -21,10 +21,10 @@ TEMPLATE = """# A showtell captioning model
 | trained on | `{data}`, split train; chosen by CIDEr on split dev |
 | best epoch | {epoch} of {epochs} |
 | parity | {parity} |
-
+{precision}
 ## Scores on dev
 
-By showtell's metrics during training, weights in full precision, beam size {beam}. For publication, run `showtell
+By showtell's metrics during training, weights in full precision, beam size {beam}{int8}. For publication, run `showtell
 evaluate` on this bundle.
 
 {scores}
@@ -41,8 +41,8 @@ anything that its training photos do not show as the most similar thing that the
 """
 
 
-def model_card(recipe: Recipe, best: dict[str, Any], parity: str) -> str:
-    """Markdown. `best` is the run's `best/scores.json`."""
+def model_card(recipe: Recipe, best: dict[str, Any], parity: str, int8: str | None = None) -> str:
+    """Markdown. `best` is the run's `best/scores.json`; `int8`: what eight bits lose, where the bundle has them."""
     model, train = recipe.model, recipe.train
     # No paths of this machine: the encoder's name identifies its weights, the last path component the data.
     kind, _, where = recipe.data.partition(":")
@@ -71,6 +71,8 @@ def model_card(recipe: Recipe, best: dict[str, Any], parity: str) -> str:
         epoch=" and ".join(map(str, best.get("mean_of", [best["epoch"]]))),
         epochs=train.epochs,
         parity=parity,
+        precision="" if int8 is None else f"| precision | linear layers in eight-bit integers: {int8} |\n",
+        int8="" if int8 is None else ", not in the eight bits of this bundle",
         beam=recipe.decode.beam_size,
         scores="\n".join(rows),
         recipe=dump_recipe(public),

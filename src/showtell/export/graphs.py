@@ -18,10 +18,10 @@ from onnxscript import optimizer
 from torch import Tensor, nn
 from torch.export import Dim
 
+from showtell.core.bundle import WEIGHTS
 from showtell.export.rewrite import use_weights
 from showtell.export.weights import (
     SMALL,
-    WEIGHTS,
     Entry,
     constant_entry,
     is_same,

@@ -22,7 +22,8 @@ from typing import Any
 
 from onnx import TensorProto, helper
 
-from showtell.export.weights import DTYPES, WEIGHTS, Entry
+from showtell.core.bundle import WEIGHTS
+from showtell.export.weights import DTYPES, Entry
 
 CONTRIB = "com.microsoft"
 

@@ -25,7 +25,6 @@ from showtell import __version__
 from showtell.errors import ExportMismatch
 from showtell.files import replacing
 
-WEIGHTS = "model.safetensors"
 SMALL = 1024
 """Tensors of fewer elements (biases, norms, constants) stay float32, and inside the graphs."""
 DTYPES = {
@@ -69,12 +68,13 @@ def to_stored(tensor: Tensor) -> Tensor:
 
 def state_entries(model: nn.Module) -> dict[str, Entry]:
     """Of every tensor in the state dict, by name."""
-    entries = {}
-    for name, tensor in model.state_dict().items():
-        half = tensor.dtype == torch.float32 and tensor.numel() >= SMALL
-        dtype = "float16" if half else str(tensor.dtype).removeprefix("torch.")
-        entries[name] = Entry(name, dtype, tuple(tensor.shape), lambda tensor=tensor: to_stored(tensor).numpy())
-    return entries
+    return {name: _state_entry(name, tensor) for name, tensor in model.state_dict().items()}
+
+
+def _state_entry(name: str, tensor: Tensor) -> Entry:
+    half = tensor.dtype == torch.float32 and tensor.numel() >= SMALL
+    dtype = "float16" if half else str(tensor.dtype).removeprefix("torch.")
+    return Entry(name, dtype, tuple(tensor.shape), lambda: to_stored(tensor).numpy())
 
 
 def constant_entry(name: str, array: NDArray[Any]) -> Entry:

@@ -9,11 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.records import Sample
 from showtell.train.augment import is_mirrored, mirror_words, without_mirrored_words
 from showtell.train.vocabulary import pretokenize
 
+PAD = -1
+"""Fills a batch's captions. Rejected: the tokenizer's padding token. GPT-2 has none, and where another stands in for
+it, as the end does there, that token would never be learned."""
 BUCKET = 16
 """Batches, at most, that are sorted by length together: more of them waste less padding, fewer shuffle better."""
 
@@ -25,6 +28,8 @@ class Photo:
     sample: Sample
     tokens: list[list[int]]
     mirrored: list[list[int]]
+    languages: list[str]
+    """Of each caption."""
 
     @property
     def length(self) -> int:
@@ -32,7 +37,7 @@ class Photo:
         return sum(len(ids) for ids in self.tokens)
 
 
-def group_photos(samples: Sequence[Sample], tokenizer: Tokenizer, max_length: int) -> list[Photo]:
+def group_photos(samples: Sequence[Sample], tokenizer: AnyTokenizer, max_length: int) -> list[Photo]:
     """One Photo per image, with its captions in all languages."""
     by_name: dict[str, list[Sample]] = {}
     for sample in samples:
@@ -40,7 +45,7 @@ def group_photos(samples: Sequence[Sample], tokenizer: Tokenizer, max_length: in
     return [_photo(group, tokenizer, max_length) for group in by_name.values()]
 
 
-def _photo(group: list[Sample], tokenizer: Tokenizer, max_length: int) -> Photo:
+def _photo(group: list[Sample], tokenizer: AnyTokenizer, max_length: int) -> Photo:
     pairs = [(caption, sample.language) for sample in group for caption in sample.captions]
     return Photo(
         group[0],
@@ -52,7 +57,14 @@ def _photo(group: list[Sample], tokenizer: Tokenizer, max_length: int) -> Photo:
             tokenizer.encode(pretokenize(mirror_words(caption, language), language, tokenizer), language, max_length)
             for caption, language in pairs
         ],
+        [language for _, language in pairs],
     )
+
+
+def prompt_length(tokenizer: AnyTokenizer) -> int:
+    """P: how many tokens of every encoded caption are given, and not learned: our start token of the language, or an
+    imported model's start tokens and default prompt, which are the same in all languages."""
+    return len(tokenizer.prompt_ids(tokenizer.languages[0]))
 
 
 @dataclass(frozen=True)
@@ -62,15 +74,15 @@ class Batch:
     views: np.ndarray
     """`[B]`"""
     slots: list[Tensor]
-    """`[B, 1, T]` int64 each, padded: start, tokens, end. Slot n has the n-th shortest caption of every photo, so that
-    captions of similar length are computed together while those of a photo share its memory. Rejected: one block
-    `[B, N, T]`, two fifths of which would be padding on Flickr8k."""
+    """`[B, 1, T]` int64 each, padded with `PAD`: prompt, tokens, end. Slot n has the n-th shortest caption of every
+    photo, so that captions of similar length are computed together while those of a photo share its memory. Rejected:
+    one block `[B, N, T]`, two fifths of which would be padding on Flickr8k."""
     tokens: int
-    """To be predicted, ends included."""
+    """To be predicted: after the prompt, ends included."""
 
 
 def batches(
-    photos: Sequence[Photo], tokenizer: Tokenizer, batch_size: int, views: int, seed: int, epoch: int
+    photos: Sequence[Photo], tokenizer: AnyTokenizer, batch_size: int, views: int, seed: int, epoch: int
 ) -> list[Batch]:
     """All batches of an epoch: every photo once, in a random view, with all its captions, batched by length."""
     rng = np.random.default_rng([seed, epoch])
@@ -85,11 +97,12 @@ def batches(
         bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
         groups += [bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size)]
     mirror = not without_mirrored_words(tokenizer.languages)
-    return [_batch(photos, groups[g], view, tokenizer, seed, mirror) for g in rng.permutation(len(groups))]
+    prompt = prompt_length(tokenizer)
+    return [_batch(photos, groups[g], view, prompt, seed, mirror) for g in rng.permutation(len(groups))]
 
 
 def _batch(
-    photos: Sequence[Photo], images: np.ndarray, views: np.ndarray, tokenizer: Tokenizer, seed: int, mirror: bool
+    photos: Sequence[Photo], images: np.ndarray, views: np.ndarray, prompt: int, seed: int, mirror: bool
 ) -> Batch:
     rows = [
         photos[i].mirrored if mirror and is_mirrored(seed, int(i), int(views[i])) else photos[i].tokens for i in images
@@ -98,12 +111,12 @@ def _batch(
         [row[n] if n < len(row) else [] for row in (sorted(row, key=len) for row in rows)]
         for n in range(max(map(len, rows)))
     ]
-    tokens = sum(len(ids) - 1 for row in rows for ids in row)
-    return Batch(images, views[images], [_padded(slot, tokenizer.pad_id) for slot in slots], tokens)
+    tokens = sum(len(ids) - prompt for row in rows for ids in row)
+    return Batch(images, views[images], [_padded(slot) for slot in slots], tokens)
 
 
-def _padded(captions: list[list[int]], pad: int) -> Tensor:
-    tokens = torch.full((len(captions), 1, max(map(len, captions))), pad)
+def _padded(captions: list[list[int]]) -> Tensor:
+    tokens = torch.full((len(captions), 1, max(map(len, captions))), PAD)
     for b, ids in enumerate(captions):
         tokens[b, 0, : len(ids)] = torch.tensor(ids)
     return tokens

@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.errors import BadConfig
 from showtell.files import sha256
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.settings import Recipe
-from showtell.train.batches import Batch
+from showtell.train.batches import Batch, prompt_length
 from showtell.train.best_model import load_best
 from showtell.train.features import Features
 from showtell.train.losses import forward_packed
@@ -38,8 +38,8 @@ class Teacher:
 
 
 class Teachers:
-    def __init__(self, teachers: Sequence[Teacher], pad_id: int) -> None:
-        self.teachers, self.pad_id = teachers, pad_id
+    def __init__(self, teachers: Sequence[Teacher], prompt_length: int) -> None:
+        self.teachers, self.prompt_length = teachers, prompt_length
 
     @torch.no_grad()
     def log_probs(self, batch: Batch) -> Tensor:
@@ -53,12 +53,15 @@ class Teachers:
         features = teacher.features.batch(batch.images, batch.views).to(device)
         memory = model.decoder.encode_memory(model.encoder.forward_trainable(features))
         slots = [slot.to(device) for slot in batch.slots]
-        output = forward_packed(slots, self.pad_id, partial(model.decoder, memory=memory))
+        output = forward_packed(slots, self.prompt_length, partial(model.decoder, memory=memory))
         return model.decoder.logits(output.hidden).float().log_softmax(-1)
 
 
 def load_teachers(
-    runs: Sequence[Path], tokenizer: Path, student: Tokenizer, features: Callable[[CaptioningModel, Recipe], Features]
+    runs: Sequence[Path],
+    tokenizer: Path,
+    student: AnyTokenizer,
+    features: Callable[[CaptioningModel, Recipe], Features],
 ) -> Teachers:
     """`tokenizer` is the student's file; `features` extracts those of the student's photos with a teacher's encoder.
 
@@ -74,4 +77,4 @@ def load_teachers(
                 "on the same captions"
             )
         teachers.append(Teacher(model.requires_grad_(False), features(model, recipe)))
-    return Teachers(teachers, student.pad_id)
+    return Teachers(teachers, prompt_length(student))

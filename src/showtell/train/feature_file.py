@@ -32,8 +32,11 @@ from showtell.train.large_tensor import map_large, write_large
 
 def describe(encoder: Encoder, settings: EncoderSettings) -> dict[str, Any]:
     """Everything that features depend on, for the header of a file; no paths, which are meaningless elsewhere."""
+    resolved = resolve(settings)
+    later = {"prefix_regions"} if not resolved.prefix_regions else set()  # files from before this setting remain valid
     return {
-        **resolve(settings).model_dump(mode="json", exclude={"weights", "channels"}),
+        **resolved.model_dump(mode="json", exclude={"weights", "channels", "pixels", *later}),
+        "pixels": resolved.pixels.model_dump(mode="json", exclude_none=True),
         "weights": None if settings.weights is None or not settings.pretrained else sha256(settings.weights),
         "timm's weights": published_weights(settings),
         "random weights": None if settings.pretrained else fingerprint(encoder),
@@ -64,7 +67,7 @@ def make_features(
         rows = np.array([n for n, photo in enumerate(photos) if photo.split == "train"], np.int64)
         fit_pca(encoder, Features(features.views, rows=rows))
     write_features(path, spec, encoder, settings, samples, features)
-    return len(photos), encoder.grid[0] * encoder.grid[1], encoder.channels
+    return len(photos), encoder.num_regions, encoder.channels
 
 
 def write_features(
@@ -82,7 +85,7 @@ def write_features(
     others: dict[str, NDArray[Any]] = {"samples": np.frombuffer("\n".join(lines).encode("utf-8"), np.uint8)}
     if encoder.pca is not None:
         others |= {f"pca.{name}": tensor.cpu().numpy() for name, tensor in encoder.pca.state_dict().items()}
-    shape = (len(row_of), encoder.grid[0] * encoder.grid[1], encoder.channels)
+    shape = (len(row_of), encoder.num_regions, encoder.channels)
     notes = {"format": FORMAT, "data": _without_folders(spec), "encoder": json.dumps(describe(encoder, settings))}
     with replacing(path) as temporary:
         write_large(temporary, shape, _decoder_inputs(encoder, features), others, notes)

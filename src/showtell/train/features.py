@@ -130,10 +130,11 @@ def _key(
     mirror: bool,
 ) -> str:
     own = settings.model_dump(mode="json", include={"name", "pretrained", "remove_blocks", "timm_kwargs"})
-    layer = {} if settings.layer == "regions" else {"layer": settings.layer}
+    # Left out where they are the defaults: caches from before these settings remain valid.
+    later = settings.model_dump(mode="json", include={"layer", "norm_eps", "prefix_regions"}, exclude_defaults=True)
     description = {
         "format": 2,
-        "encoder": {**own, **layer, "pixels": encoder.pixels.model_dump(mode="json")},
+        "encoder": {**own, **later, "pixels": encoder.pixels.model_dump(mode="json", exclude_none=True)},
         "weights": None if settings.weights is None or not settings.pretrained else sha256(settings.weights),
         "frozen stages": len(encoder.frozen),
         "random weights": None if settings.pretrained else fingerprint(encoder),

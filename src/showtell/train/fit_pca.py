@@ -21,7 +21,7 @@ def fit_pca(encoder: Encoder, features: Features) -> None:
     assert encoder.pca is not None
     count = len(encoder.pca.components)
     batches, device = [], next(encoder.parameters()).device
-    stride = max(1, -(-len(features) * encoder.grid[0] * encoder.grid[1] // MAX_REGIONS))
+    stride = max(1, -(-len(features) * encoder.num_regions // MAX_REGIONS))
     with torch.inference_mode():
         for begin in range(0, len(features), BATCH):
             images = np.arange(begin, min(begin + BATCH, len(features)))

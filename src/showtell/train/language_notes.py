@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.records import Sample
 from showtell.settings import Recipe
 from showtell.train.augment import without_mirrored_words
@@ -18,7 +18,7 @@ CHECKED_CAPTIONS = 2000
 
 
 def language_notes(
-    recipe: Recipe, tokenizer: Tokenizer, train: Sequence[Sample], dev: Sequence[Sample]
+    recipe: Recipe, tokenizer: AnyTokenizer, train: Sequence[Sample], dev: Sequence[Sample]
 ) -> Iterator[str]:
     """Photos without captions in some of the languages, no mirroring, limits on captions that are characters."""
     languages = recipe.text.languages
@@ -32,7 +32,8 @@ def language_notes(
     for language in languages:
         captions = [caption for s in train if s.language == language for caption in s.captions]
         captions = captions[:: -(-len(captions) // CHECKED_CAPTIONS)]
-        encoded = [tokenizer.encode(pretokenize(c, language, tokenizer), language)[1:-1] for c in captions]
+        prompt = len(tokenizer.prompt_ids(language))
+        encoded = [tokenizer.encode(pretokenize(c, language, tokenizer), language)[prompt:-1] for c in captions]
         yield from _length_notes(language, sorted(map(len, encoded)), recipe)
         size = recipe.decode.no_repeat_ngram_size
         share = sum(_repeats(ids, size) for ids in encoded) / len(encoded)

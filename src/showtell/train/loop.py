@@ -13,15 +13,16 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.progress import ProgressReporter
 from showtell.settings import Recipe
-from showtell.train.batches import Batch, Photo, batches
+from showtell.train.batches import Batch, Photo, batches, prompt_length
 from showtell.train.checkpoints import Checkpoints
 from showtell.train.compilation import compile_decoder
 from showtell.train.distillation import Teachers
 from showtell.train.features import Features
+from showtell.train.lora import load_merged
 from showtell.train.losses import CaptionLoss, LossInputs
 from showtell.train.model_selection import ModelSelection
 from showtell.train.optimizer import build_optimizer
@@ -39,7 +40,7 @@ LOG_EVERY = 20
 class TrainingSet:
     """The training data, and the optional distillation teachers and self-critic."""
 
-    tokenizer: Tokenizer
+    tokenizer: AnyTokenizer
     photos: Sequence[Photo]
     features: Features
     teachers: Teachers | None = None
@@ -65,7 +66,7 @@ class Trainer:
         settings, tokenizer = recipe.train, train_set.tokenizer
         self.fabric, self.recipe, self.run, self.model = fabric, recipe, run, model
         self.train_set, self.validator, self.reporter, self.after_epoch = train_set, validator, reporter, after_epoch
-        loss = CaptionLoss(model, settings, tokenizer.pad_id, tokenizer.unk_id, tokenizer.special_ids)
+        loss = CaptionLoss(model, settings, prompt_length(tokenizer), tokenizer.unk_id, tokenizer.banned_ids)
         self.loss, self.optimizer = fabric.setup(loss, build_optimizer(model, settings))
         self.ema = AveragedModel(model, multi_avg_fn=_ema(settings.ema_decay)) if settings.ema_decay else None
         if settings.compile:  # after the EMA's copy, which would otherwise call the original's compiled method
@@ -230,7 +231,7 @@ class Trainer:
         if len(epochs) < 2:
             return
         own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        model.load_state_dict(best_epochs.mean())
+        load_merged(model, best_epochs.mean())
         title = f"mean of epochs {', '.join(map(str, epochs))}"
         scores, predictions = self.validator(model, title)
         improved = self.selection.is_best(scores, progress)

@@ -13,6 +13,7 @@ from torch.nn import functional
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.decoder import DecoderOutput, Tensors
 from showtell.settings import AttentionSettings, TrainSettings
+from showtell.train.batches import PAD
 from showtell.train.self_critical import SampledCaptions
 
 BASELINE_DECAY = 0.9
@@ -34,18 +35,19 @@ class PackedOutput(NamedTuple):
 
 def forward_packed(
     slots: list[Tensor],
-    pad_id: int,
+    prompt_length: int,
     decode: Callable[[Tensor], DecoderOutput],
     transform: Callable[[Tensor], Tensor] = lambda inputs: inputs,
 ) -> PackedOutput:
-    """Apply `decode` to the captions [B, N, T] of every slot. `transform` is applied to the inputs, which are all
-    tokens but the last."""
+    """Apply `decode` to the captions [B, N, T] of every slot, which begin with `prompt_length` tokens that are no
+    targets. `transform` is applied to the inputs, which are all tokens but the last."""
     hidden, targets, captions, outputs = [], [], [], []
     first = 0
     for tokens in slots:
         following = tokens[:, :, 1:]
-        mask = following != pad_id
-        output = decode(transform(tokens[:, :, :-1]))
+        mask = following != PAD
+        mask[:, :, : prompt_length - 1] = False
+        output = decode(transform(tokens[:, :, :-1]).clamp(min=0))  # any token will do where nothing is learned
         count = mask[..., 0].numel()
         index = first + torch.arange(count, device=tokens.device).view(*mask.shape[:2], 1)
         hidden.append(output.hidden[mask])  # padding is never multiplied by the vocabulary
@@ -73,12 +75,18 @@ class CaptionLoss(nn.Module):
     plus distillation, attention and self-critical losses where the settings ask for them."""
 
     def __init__(
-        self, model: CaptioningModel, train: TrainSettings, pad_id: int, unk_id: int, banned_ids: Sequence[int]
+        self,
+        model: CaptioningModel,
+        train: TrainSettings,
+        prompt_length: int,
+        unk_id: int | None,
+        banned_ids: Sequence[int],
     ) -> None:
-        """`banned_ids` are never sampled in self-critical training."""
+        """`prompt_length`: see `batches.prompt_length`. `unk_id` takes the place of dropped words; `banned_ids` are
+        never sampled in self-critical training."""
         super().__init__()
         self.model = model
-        self.pad_id, self.unk_id, self.banned_ids = pad_id, unk_id, list(banned_ids)
+        self.prompt_length, self.unk_id, self.banned_ids = prompt_length, unk_id, list(banned_ids)
         self.distillation_weight, self.reward_weight = train.distillation.weight, train.self_critical.weight
         self.label_smoothing, self.word_dropout = train.label_smoothing, train.word_dropout
         self.forcing_per_batch = train.teacher_forcing_per == "batch"
@@ -99,7 +107,9 @@ class CaptionLoss(nn.Module):
             regions = self.model.encoder.forward_trainable(features)
         memory = self.model.decoder.encode_memory(regions)
         draw = self._forcing_sampler(teacher_forcing)
-        output = forward_packed(slots, self.pad_id, lambda tokens: self._decode(tokens, memory, draw), self._drop_words)
+        output = forward_packed(
+            slots, self.prompt_length, lambda tokens: self._decode(tokens, memory, draw), self._drop_words
+        )
         log_probs = self.model.decoder.logits(output.hidden).float().log_softmax(-1)
         token_losses = functional.nll_loss(log_probs, output.targets, reduction="none")
         cross_entropy = token_losses.mean()
@@ -117,7 +127,7 @@ class CaptionLoss(nn.Module):
 
     def _self_critical_loss(self, sampled: SampledCaptions, memory: Tensors) -> Tensor:
         """REINFORCE (Williams 1992): - advantage x log-probability, the mean over all sampled tokens."""
-        output = forward_packed(sampled.slots, self.pad_id, lambda tokens: self.model.decoder(tokens, memory))
+        output = forward_packed(sampled.slots, self.prompt_length, lambda tokens: self.model.decoder(tokens, memory))
         logits = self.model.decoder.logits(output.hidden).float()
         is_banned = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
         is_banned[self.banned_ids] = True  # sampling excluded them
@@ -133,13 +143,20 @@ class CaptionLoss(nn.Module):
         return output
 
     def _forcing_sampler(self, probability: float) -> Callable[[int], list[bool]]:
-        """From a length to whether each input is the reference's: drawn for every token, or once for the batch."""
+        """From a length to whether each input is the reference's: drawn for every token, or once for the batch. Those
+        of the prompt always are (the decoder itself sees to the first)."""
         if probability >= 1:
             return lambda length: [True] * length
+        given = [True] * (self.prompt_length - 1)
         if self.forcing_per_batch:
             is_forced = bool(torch.rand(()) < probability)
-            return lambda length: [is_forced] * length
-        return lambda length: (torch.rand(length) < probability).tolist()
+            return lambda length: [is_forced, *given, *[is_forced] * length][:length]
+
+        def draw(length: int) -> list[bool]:
+            drawn: list[bool] = (torch.rand(length) < probability).tolist()
+            return [*drawn[:1], *given, *drawn[1 + len(given) :]][:length]
+
+        return draw
 
     def _attention_loss(self, output: PackedOutput, token_losses: Tensor, settings: AttentionSettings) -> Tensor:
         """The attention regulariser, and the loss of hard attention."""
@@ -158,9 +175,10 @@ class CaptionLoss(nn.Module):
     def _drop_words(self, inputs: Tensor) -> Tensor:
         if not self.word_dropout or not self.training:
             return inputs
+        assert self.unk_id is not None
         is_dropped = torch.rand(inputs.shape, device=inputs.device) < self.word_dropout
-        is_dropped[:, :, 0] = False  # the start token, that is the language
-        return inputs.masked_fill(is_dropped & (inputs != self.pad_id), self.unk_id)
+        is_dropped[:, :, : self.prompt_length] = False  # for our own models the start token, that is the language
+        return inputs.masked_fill(is_dropped & (inputs != PAD), self.unk_id)
 
 
 def doubly_stochastic_loss(attention: Tensor, mask: Tensor) -> Tensor:

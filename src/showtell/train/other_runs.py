@@ -8,16 +8,19 @@ from typing import Any
 from showtell.errors import BadConfig
 from showtell.settings import PRECOMPUTED, Recipe, max_positions
 from showtell.train.run_folder import RunFolder
+from showtell.train.start_from import is_bundle
+from showtell.train.start_weights import check_has_weights
 
 
 def check_other_runs(recipe: Recipe) -> None:
     """`recipe` is resolved. Raises BadConfig for a run that is missing, unfinished, or does not match."""
-    if (start_from := recipe.train.start_from) is not None:
+    if (start_from := recipe.train.start_from) is not None and is_bundle(start_from):
+        check_has_weights(start_from)
+    elif start_from is not None:
         other = _finished(start_from, "train.start_from")
         _check_equal(start_from, "model", _network(other), _network(recipe))
         _check_equal(start_from, "text.languages", other.text.languages, recipe.text.languages)
-        stages = other.train.trainable_encoder_stages, recipe.train.trainable_encoder_stages
-        _check_equal(start_from, "train.trainable_encoder_stages", *stages)
+        _check_stages(start_from, other, recipe)
         positions = "the larger of text.max_length and decode.max_length"
         _check_equal(start_from, positions, max_positions(other), max_positions(recipe))
     for path in recipe.train.distillation.teachers:
@@ -26,12 +29,24 @@ def check_other_runs(recipe: Recipe) -> None:
             raise BadConfig(
                 f"one of {path} and this run has an encoder, the other precomputed features; expected the same for both"
             )
+        if teacher.text.imported != recipe.text.imported:
+            raise BadConfig(f"{path} has another prompt or other special tokens than this run; expected the same")
         limit = max_positions(teacher)
         if limit is not None and limit < recipe.text.max_length:
             raise BadConfig(
                 f"{path} reads at most {limit} tokens, this run text.max_length={recipe.text.max_length}; "
                 "expected no more than its teacher"
             )
+
+
+def _check_stages(path: Path, other: Recipe, recipe: Recipe) -> None:
+    """Stages that were fine-tuned may not become frozen ones, whose features would be those of timm's weights."""
+    found, expected = other.train.trainable_encoder_stages, recipe.train.trainable_encoder_stages
+    if recipe.model.encoder.pretrained and found > expected:
+        raise BadConfig(
+            f"train.start_from: train.trainable_encoder_stages is {found} in {path}, {expected} here; expected at "
+            f"least {found}"
+        )
 
 
 def _finished(path: Path, setting: str) -> Recipe:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import dump_recipe, parse_recipe, read_recipe
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer, load_tokenizer
 from showtell.errors import BadConfig
 from showtell.files import write_text
 from showtell.locks import Locked, locked
@@ -118,8 +118,9 @@ class RunFolder:
         outdated = "; an earlier version wrote this run: train it again"
         return parse_recipe(read_recipe(self.config), str(self.config), outdated)
 
-    def load_tokenizer(self) -> Tokenizer:
-        return Tokenizer.load(self.tokenizer, self.recipe().text.languages)
+    def load_tokenizer(self) -> AnyTokenizer:
+        text = self.recipe().text
+        return load_tokenizer(self.tokenizer, text.languages, text.imported)
 
     def log(self, **entry: Any) -> None:
         """One line of `log.jsonl`."""

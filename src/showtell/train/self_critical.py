@@ -23,24 +23,26 @@ from torch import Tensor
 from showtell.core.rules import Ban, MaxLength, Rule
 from showtell.core.search import sample
 from showtell.core.stepper import Ids
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
 from showtell.train.augment import is_mirrored, mirror_words, without_mirrored_words
-from showtell.train.batches import Batch, Photo
+from showtell.train.batches import PAD, Batch, Photo
 
+WORD_MARKS = ("Ġ", "▁")
+"""What byte-level and unigram vocabularies write for the space before a word."""
 Reward = Callable[[Ids, Ids], NDArray[np.float64]]
 """From samples `[R, T]` and their images `[R]` to rewards `[R]`. A sample is padded with ends; a truncated one has no
 end."""
 MakeReward = Callable[[Sequence[Sequence[Sequence[int]]], int], Reward]
-"""From the captions of each image, as ids without start and end, and the id of the end, to a `Reward`."""
+"""From the captions of each image, as ids without prompt and end, and the id of the end, to a `Reward`."""
 
 
 class SampledCaptions(NamedTuple):
     """Captions that a model has sampled in training, K of every image in each language."""
 
     slots: list[Tensor]
-    """`[B, K, T]` of each language: start, tokens, end, padding. A truncated caption has no end."""
+    """`[B, K, T]` of each language: prompt, tokens, end, padding. A truncated caption has no end."""
     advantages: Tensor
     """`[captions]`, in the order of `losses.forward_packed`: reward less the mean of the image's other samples."""
     reward: float
@@ -55,19 +57,22 @@ class SelfCritic:
     def __init__(
         self,
         photos: Sequence[Photo],
-        tokenizer: Tokenizer,
+        tokenizer: AnyTokenizer,
+        vocab_size: int,
         num_samples: int,
         max_length: int,
         seed: int,
         make_reward: MakeReward,
     ) -> None:
         self.tokenizer, self.num_samples, self.max_length, self.seed = tokenizer, num_samples, max_length, seed
-        self.rules: list[Rule] = [Ban(tokenizer.special_ids), MaxLength(max_length, tokenizer.eos_id)]
+        self.rules: list[Rule] = [Ban(tokenizer.banned_ids), MaxLength(max_length, tokenizer.eos_id)]
         self.mirror = not without_mirrored_words(tokenizer.languages)
-        self.mirrored = {language: mirrored_ids(tokenizer, language) for language in tokenizer.languages}
+        self.mirrored = {language: mirrored_ids(tokenizer, language, vocab_size) for language in tokenizer.languages}
         self.rewards = {
-            language: _LanguageReward(photos, bos_id, tokenizer.eos_id, make_reward)
-            for language, bos_id in tokenizer.bos_ids.items()
+            language: _LanguageReward(
+                photos, language, len(tokenizer.prompt_ids(language)), tokenizer.eos_id, make_reward
+            )
+            for language in tokenizer.languages
         }
 
     def __call__(self, model: CaptioningModel, features: Tensor, batch: Batch, step: int) -> SampledCaptions:
@@ -84,45 +89,53 @@ class SelfCritic:
         mirrored = np.array([self.mirror and is_mirrored(self.seed, image, view) for image, view in pairs])
         slots, advantages, rewards, lengths = [], [], [], []
         for language, reward_function in self.rewards.items():
-            bos_id = self.tokenizer.bos_ids[language]
-            ids = self._sample(stepper, memory, len(batch.images), bos_id, rng)  # [B, K, T]
+            prompt = self.tokenizer.prompt_ids(language)
+            ids = self._sample(stepper, memory, len(batch.images), prompt, rng)  # [B, K, T]
             unmirrored = np.where(mirrored[:, None, None], self.mirrored[language][ids], ids)
             reward = reward_function(unmirrored, batch.images)  # [B, K]
             baseline = (reward.sum(1, keepdims=True) - reward) / (self.num_samples - 1)
-            slots.append(self._slot(ids, bos_id))
+            slots.append(self._slot(ids, prompt))
             advantages.append(torch.from_numpy(reward - baseline).float().flatten())
             rewards.append(reward.mean())
             lengths.append((ids != self.tokenizer.eos_id).sum(-1).mean())
         model.train(was_training)
         return SampledCaptions(slots, torch.cat(advantages), float(np.mean(rewards)), float(np.mean(lengths)))
 
-    def _sample(self, stepper: TorchStepper, memory: Any, batch: int, bos_id: int, rng: np.random.Generator) -> Ids:
+    def _sample(
+        self, stepper: TorchStepper, memory: Any, batch: int, prompt: Sequence[int], rng: np.random.Generator
+    ) -> Ids:
         """[B, K, T]: tokens, then ends."""
         eos_id = self.tokenizer.eos_id
-        bos = np.full(batch, bos_id)
-        results = sample(stepper, memory, bos, eos_id, self.rules, self.num_samples, rng)
+        prompts = np.tile(np.array(prompt, np.int64), (batch, 1))
+        results = sample(stepper, memory, prompts, eos_id, self.rules, self.num_samples, rng)
         ids = np.full((batch, self.num_samples, self.max_length), eos_id)
         for b, hypotheses in enumerate(results):
             for k, hypothesis in enumerate(hypotheses):
                 ids[b, k, : len(hypothesis.tokens)] = hypothesis.tokens
         return ids
 
-    def _slot(self, ids: Ids, bos_id: int) -> Tensor:
-        """[B, K, T] tokens, then ends -> [B, K, T + 1 or 2]: start, tokens, one end, padding. An end that `MaxLength`
-        forced was not sampled, and is not in the slot."""
-        eos_id, pad_id = self.tokenizer.eos_id, self.tokenizer.pad_id
+    def _slot(self, ids: Ids, prompt: Sequence[int]) -> Tensor:
+        """[B, K, T] tokens, then ends -> [B, K, P + T or P + T + 1]: prompt, tokens, one end, padding. An end that
+        `MaxLength` forced was not sampled, and is not in the slot."""
+        eos_id = self.tokenizer.eos_id
         length = (ids != eos_id).sum(-1, keepdims=True)
         position = np.arange(self.max_length)
-        padded = np.where(position < length, ids, np.where(position == length, eos_id, pad_id))
-        tokens = np.concatenate([np.full((*ids.shape[:2], 1), bos_id), padded], 2)
-        return torch.from_numpy(tokens[:, :, : min(int(length.max()) + 2, tokens.shape[2])].copy())
+        padded = np.where(position < length, ids, np.where(position == length, eos_id, PAD))
+        tokens = np.concatenate([np.tile(np.array(prompt, np.int64), (*ids.shape[:2], 1)), padded], 2)
+        longest = min(len(prompt) + int(length.max()) + 1, tokens.shape[2])
+        return torch.from_numpy(tokens[:, :, :longest].copy())
 
 
 class _LanguageReward:
     """The reward in one language; 0 for photos without captions in it."""
 
-    def __init__(self, photos: Sequence[Photo], bos_id: int, eos_id: int, make_reward: MakeReward) -> None:
-        captions = [[ids[1:-1] for ids in photo.tokens if ids[0] == bos_id] for photo in photos]
+    def __init__(
+        self, photos: Sequence[Photo], language: str, prompt_length: int, eos_id: int, make_reward: MakeReward
+    ) -> None:
+        captions = [
+            [ids[prompt_length:-1] for ids, of in zip(photo.tokens, photo.languages, strict=True) if of == language]
+            for photo in photos
+        ]
         has_captions = np.array([bool(references) for references in captions])
         self.index = np.where(has_captions, has_captions.cumsum() - 1, -1)
         self.reward = make_reward([references for references in captions if references], eos_id)
@@ -138,13 +151,13 @@ class _LanguageReward:
         return rewards
 
 
-def mirrored_ids(tokenizer: Tokenizer, language: str) -> Ids:
+def mirrored_ids(tokenizer: AnyTokenizer, language: str, vocab_size: int) -> Ids:
     """`[V]`: each id's counterpart in the caption of the mirrored photo (left, right) in this language. A caption
     sampled for a mirrored view is mirrored back before it is compared with the references."""
-    ids = np.arange(tokenizer.vocab_size)
-    for token in tokenizer.ids_to_tokens(ids):
-        if (other := mirror_words(token, language)) != token and len(
-            pair := tokenizer.tokens_to_ids([token, other])
-        ) == 2:
-            ids[pair] = pair[::-1]
+    ids = np.arange(vocab_size)
+    by_token = {token: i for i, token in enumerate(tokenizer.ids_to_tokens(ids))}
+    for token, i in by_token.items():
+        mark = token[:1] if token.startswith(WORD_MARKS) else ""
+        other = by_token.get(mark + mirror_words(token.removeprefix(mark), language), i)
+        ids[[i, other]] = other, i
     return ids

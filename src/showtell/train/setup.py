@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 
 import torch
 from lightning.fabric import Fabric, seed_everything
 
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.errors import BadConfig, BadData
+from showtell.files import replacing
 from showtell.nets.backbone import resolve
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.progress import ProgressReporter
 from showtell.records import Sample
 from showtell.settings import PRECOMPUTED, EncoderSettings, Recipe, max_positions
 from showtell.train.augment import RandAugment, without_mirrored_words
-from showtell.train.batches import Photo, group_photos
-from showtell.train.best_model import load_weights
+from showtell.train.batches import Photo, group_photos, prompt_length
 from showtell.train.distillation import Teachers, load_teachers
 from showtell.train.feature_file import are_precomputed, load_features, precomputed_width
-from showtell.train.features import Features, extract_features, fingerprint, unique_photos
+from showtell.train.features import Features, extract_features, unique_photos
 from showtell.train.fit_pca import fit_pca
 from showtell.train.language_notes import language_notes
 from showtell.train.loop import Trainer, TrainingSet
+from showtell.train.lora import add_adapters, check_lora
 from showtell.train.other_runs import check_other_runs
 from showtell.train.run_folder import RunFolder
 from showtell.train.self_critical import MakeReward, SelfCritic
+from showtell.train.start_from import is_bundle
+from showtell.train.start_weights import load_start
+from showtell.train.state import load_encoder_state
 from showtell.train.validate import Score, Validator
-from showtell.train.vocabulary import build_tokenizer
+from showtell.train.vocabulary import build_tokenizer, network_vocab_size
 
 
 def build_trainer(
@@ -46,19 +51,21 @@ def build_trainer(
     seed_everything(settings.seed, verbose=False)
     tokenizer = _tokenizer(run, recipe, samples if recipe.text.splits == "all" else train)
     fabric = Fabric(devices=1, precision=settings.precision)
-    model = CaptioningModel(
-        recipe.model, tokenizer.vocab_size, max_positions(recipe), settings.trainable_encoder_stages
-    ).to(fabric.device)
+    _check_tokenizer(recipe, tokenizer)
+    vocab_size = network_vocab_size(recipe, tokenizer)
+    model = CaptioningModel(recipe.model, vocab_size, max_positions(recipe), settings.trainable_encoder_stages)
+    _start_weights(model, recipe, run)
+    if settings.lora_rank:
+        add_adapters(model.decoder, settings.lora_rank, settings.lora_alpha)
+    model.to(fabric.device)
     reporter.say(
         f"{len(unique_photos(train))} photos to train on, {len(unique_photos(dev))} to validate on; "
-        f"{tokenizer.vocab_size} tokens in the vocabulary; "
+        f"{vocab_size} tokens in the vocabulary; "
         f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,} trainable parameters of "
         f"{sum(p.numel() for p in model.parameters()):,}"
     )
     for line in language_notes(recipe, tokenizer, train, dev):
         reporter.say(line)
-    if settings.start_from is not None:
-        _load_weights_of(model, RunFolder(settings.start_from))
     features = _features(model, recipe, unique_photos(train), settings.views, "train", reporter)
     # A resumed state has the fitted PCA, and so has a feature file.
     is_new = settings.start_from is None and not run.state.exists()
@@ -67,7 +74,7 @@ def build_trainer(
     dev_features = _features(model, recipe, unique_photos(dev), 1, "dev", reporter)
     teachers = _teachers(run, recipe, tokenizer, unique_photos(train), fabric.device, reporter)
     photos = group_photos(train, tokenizer, max_length)
-    critic = _self_critic(recipe, photos, tokenizer, make_reward)
+    critic = _self_critic(recipe, photos, tokenizer, vocab_size, make_reward)
     torch.manual_seed(settings.seed)  # feature extraction may have drawn numbers, or been skipped
     validator = Validator(
         recipe, tokenizer, dev, group_photos(dev, tokenizer, max_length), dev_features, score, reporter
@@ -116,38 +123,62 @@ def resolve_recipe(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
     encoder = resolve(recipe.model.encoder) if width is None else EncoderSettings(name=PRECOMPUTED, channels=width)
     model = recipe.model.model_copy(update={"encoder": encoder})
     recipe = recipe.model_copy(update={"model": model})
+    check_lora(recipe)
     check_other_runs(recipe)
     return recipe
 
 
-def _load_weights_of(model: CaptioningModel, other: RunFolder) -> None:
-    """Load the best weights of a finished run. Also when this run resumes: the weights of a randomly initialised frozen
-    stage are in no recipe, and the feature cache depends on them."""
-    is_checked = not model.encoder.has_precomputed_features and model.encoder.freeze_bn
-    before = fingerprint(model.encoder) if is_checked else None
-    load_weights(model, other)
-    if before is not None and fingerprint(model.encoder) != before:
+def _start_weights(model: CaptioningModel, recipe: Recipe, run: RunFolder) -> None:
+    """The weights of `train.start_from`; of a run that resumes, its own encoder, for features depend on it."""
+    start_from = recipe.train.start_from
+    if start_from is None:
+        return
+    if run.state.exists():
+        load_encoder_state(run.state, model.encoder)
+    else:
+        load_start(model, start_from)
+    if recipe.text.imported is not None or is_bundle(start_from):
+        # It has been trained, on many more photos than are in a batch, though timm has no weights of it.
+        model.encoder.freeze_bn = True
+
+
+def _check_tokenizer(recipe: Recipe, tokenizer: AnyTokenizer) -> None:
+    """Raises BadConfig for settings that do not fit it."""
+    limit, prompt = max_positions(recipe), prompt_length(tokenizer)
+    longest = max(recipe.text.max_length, recipe.decode.max_length)
+    if limit is not None and prompt - 1 + longest > limit:
         raise BadConfig(
-            f"train.start_from: the frozen stages of {other.path} have other weights than those of this run's encoder; "
-            "expected the same file as model.encoder.weights"
+            f"text.max_length is {recipe.text.max_length}, decode.max_length {recipe.decode.max_length}, and the "
+            f"prompt has {prompt} tokens; this decoder has positions for {limit + 1} in all: expected at most "
+            f"{limit + 1 - prompt}"
+        )
+    if recipe.train.word_dropout and tokenizer.unk_id is None:
+        raise BadConfig(
+            f"train.word_dropout is {recipe.train.word_dropout}, but this vocabulary has no unknown token to put in "
+            "place of a word; expected 0"
         )
 
 
 def _self_critic(
-    recipe: Recipe, photos: Sequence[Photo], tokenizer: Tokenizer, make_reward: MakeReward | None
+    recipe: Recipe,
+    photos: Sequence[Photo],
+    tokenizer: AnyTokenizer,
+    vocab_size: int,
+    make_reward: MakeReward | None,
 ) -> SelfCritic | None:
     settings = recipe.train.self_critical
     if settings.start_epoch is None:
         return None
     if make_reward is None:
         raise ValueError("self-critical training needs a reward")
-    return SelfCritic(photos, tokenizer, settings.num_samples, recipe.text.max_length, recipe.train.seed, make_reward)
+    options = settings.num_samples, recipe.text.max_length, recipe.train.seed
+    return SelfCritic(photos, tokenizer, vocab_size, *options, make_reward)
 
 
 def _teachers(
     run: RunFolder,
     recipe: Recipe,
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     samples: Sequence[Sample],
     device: torch.device,
     reporter: ProgressReporter,
@@ -171,10 +202,11 @@ def _teachers(
     return load_teachers(settings.distillation.teachers, run.tokenizer, tokenizer, features)
 
 
-def _tokenizer(run: RunFolder, recipe: Recipe, samples: Sequence[Sample]) -> Tokenizer:
+def _tokenizer(run: RunFolder, recipe: Recipe, samples: Sequence[Sample]) -> AnyTokenizer:
     start_from = recipe.train.start_from
     if not run.tokenizer.exists() and start_from is not None:
-        RunFolder(start_from).load_tokenizer().save(run.tokenizer)
+        with replacing(run.tokenizer) as temporary:  # bundle and run have it under the same name
+            shutil.copyfile(start_from / run.tokenizer.name, temporary)
     if not run.tokenizer.exists():
         captions: dict[str, list[str]] = {
             language: [caption for s in samples if s.language == language for caption in s.captions]

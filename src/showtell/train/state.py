@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from showtell.errors import BadConfig
 from showtell.files import replacing
+from showtell.train.lora import merged_state
 
 
 @dataclass
@@ -104,9 +105,20 @@ def read_progress(path: Path) -> TrainProgress:
         raise _bad_state(path, error) from error
 
 
+def load_encoder_state(path: Path, encoder: nn.Module) -> None:
+    """The weights of the encoder alone. Raises BadConfig when the file is no state of this run."""
+    prefix = "model.encoder."
+    try:
+        with safe_open(str(path), "pt") as file:
+            names = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 (safe_open is no dict)
+            encoder.load_state_dict({name.removeprefix(prefix): file.get_tensor(name) for name in names})
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _bad_state(path, error) from error
+
+
 def save_weights(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
-    """Weights alone, with metadata on where they come from."""
-    weights = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in model.state_dict().items()}
+    """Weights alone, adapters merged, with metadata on where they come from."""
+    weights = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in merged_state(model).items()}
     with replacing(path) as temporary:
         save_file(weights, str(temporary), metadata={"about": json.dumps(about)})
 

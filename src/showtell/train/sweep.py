@@ -20,6 +20,7 @@ import yaml
 from showtell.config import apply_overrides, parse_recipe
 from showtell.errors import BadConfig
 from showtell.settings import Recipe
+from showtell.train.start_from import complete
 
 UNSPLIT = ("data",)
 """Keys whose values are never split."""
@@ -53,7 +54,7 @@ def combinations(raw: Mapping[str, Any], settings: Sequence[str], origin: str) -
         chosen = dict(zip(grid, values, strict=True))
         try:
             changed = apply_overrides(dict(raw), [f"{key}={value}" for key, value in chosen.items()])
-            recipe = parse_recipe(changed, origin)
+            recipe = parse_recipe(complete(changed), origin)
         except BadConfig as error:
             problems.append(str(error))
             continue

@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from showtell.core.decode import decode
-from showtell.core.tokenizer import Tokenizer
+from showtell.core.tokenizer import AnyTokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
 from showtell.progress import ProgressReporter
 from showtell.records import Sample
 from showtell.settings import DecodeSettings, Recipe
-from showtell.train.batches import Batch, Photo, batches
+from showtell.train.batches import Batch, Photo, batches, prompt_length
 from showtell.train.features import Features
 from showtell.train.losses import forward_packed
 
@@ -37,7 +37,7 @@ class Validator:
     """Captions and scores the dev split."""
 
     recipe: Recipe
-    tokenizer: Tokenizer
+    tokenizer: AnyTokenizer
     samples: Sequence[Sample]
     photos: Sequence[Photo]
     features: Features
@@ -58,7 +58,7 @@ class Validator:
 
         scores, predictions = score_languages(caption, self.samples, self.recipe.text.languages, self.score)
         plan = batches(self.photos, self.tokenizer, BATCH, views=1, seed=0, epoch=0)
-        return scores | teacher_forced_scores(model, self.features, plan, self.tokenizer.pad_id), predictions
+        return scores | teacher_forced_scores(model, self.features, plan, prompt_length(self.tokenizer)), predictions
 
 
 def caption_features(
@@ -66,7 +66,7 @@ def caption_features(
     features: Features,
     images: np.ndarray,
     names: Sequence[str],
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     language: str,
     settings: DecodeSettings,
     batch_size: int,
@@ -88,7 +88,7 @@ def caption_features(
 
 @torch.inference_mode()
 def teacher_forced_scores(
-    model: CaptioningModel, features: Features, plan: Sequence[Batch], pad_id: int
+    model: CaptioningModel, features: Features, plan: Sequence[Batch], prompt_length: int
 ) -> dict[str, float]:
     """`loss`, the cross-entropy per reference token in nats, and `top-5`, the share of reference tokens among the five
     most probable."""
@@ -99,7 +99,7 @@ def teacher_forced_scores(
         regions = model.encoder.forward_trainable(features.batch(batch.images).to(device))
         memory = model.decoder.encode_memory(regions)
         slots = [slot.to(device) for slot in batch.slots]
-        output = forward_packed(slots, pad_id, partial(model.decoder, memory=memory))
+        output = forward_packed(slots, prompt_length, partial(model.decoder, memory=memory))
         log_probs = model.decoder.logits(output.hidden).log_softmax(-1)
         total += float(functional.nll_loss(log_probs, output.targets, reduction="sum"))
         hits += int((log_probs.topk(5).indices == output.targets.unsqueeze(-1)).sum())

@@ -23,11 +23,11 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from showtell.core.text_rules import CONTINUATION, UNK, TextRule, text_rule
-from showtell.core.tokenizer import Tokenizer, special_tokens
+from showtell.core.tokenizer import AnyTokenizer, Tokenizer, special_tokens
 from showtell.errors import BadConfig, MissingExtra
 from showtell.languages import language_info
 from showtell.languages.tags import language_subtag
-from showtell.settings import TextSettings
+from showtell.settings import Recipe, TextSettings
 
 DEFAULT_BPE_SIZE = 8000
 """Default vocabulary size of the kind `bpe`; twice the number of letters where that is more, as in Chinese."""
@@ -57,7 +57,15 @@ def build_tokenizer(captions: Mapping[str, Iterable[str]], settings: TextSetting
     return (_letter_fallback if settings.kind == "letters" else _bpe)(counts, settings, rule)
 
 
-def pretokenize(caption: str, language: str, tokenizer: Tokenizer) -> str:
+def network_vocab_size(recipe: Recipe, tokenizer: AnyTokenizer) -> int:
+    """V. An imported network may have more tokens than its tokenizer's file, such as a start token that only its
+    configuration names; the recipe has their number."""
+    if recipe.text.imported is None or recipe.text.vocab_size is None:
+        return tokenizer.vocab_size
+    return recipe.text.vocab_size
+
+
+def pretokenize(caption: str, language: str, tokenizer: AnyTokenizer) -> str:
     """The caption as `tokenizer.encode` takes it: unchanged, or, for the kind `letters`, split by spaCy.
 
     A continuation that is not in the vocabulary is split into letters here. The tokenizer itself does that for the
@@ -66,6 +74,7 @@ def pretokenize(caption: str, language: str, tokenizer: Tokenizer) -> str:
     """
     if not tokenizer.needs_pretokenization:
         return caption
+    assert isinstance(tokenizer, Tokenizer)
     pieces: list[str] = []
     for word in tokenizer.rule.split(caption, language):
         first, *others = _split(word, language)
