@@ -2,6 +2,7 @@
 
 import builtins
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -78,6 +79,25 @@ def test_without_torch_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     text = run("imgcap-lstm")
     assert f"no table of parameters: this needs torch, which is not installed; {install_hint('train')}\n" in text
     assert "made for: csv:results.csv" in text and "kind: letters" in text
+
+
+def test_a_recipe_for_any_model_says_whose_it_takes() -> None:
+    text = run("finetune")
+    assert "no table of parameters: model and text are those of train.start_from; give it" in text
+    assert "made for: folder:my-photos, with train.start_from=MODEL\n" in text
+    for command in ("train", "sweep"):
+        done = CliRunner().invoke(
+            app, [command, "finetune", "data=folder:photos", "train.lr=0.1,0.2"][: 3 + (command == "sweep")]
+        )
+        assert str(done.exception).startswith("train.start_from is missing; expected the model to go on from")
+
+
+def test_with_a_model_its_parameters_are_counted(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason=skips.PACKAGES)
+    from tests.train.tiny_bundles import write_imported
+
+    text = run("finetune", f"train.start_from={write_imported(tmp_path / 'blip')}")
+    assert "words (text.vocab_size)" in text and "name: test_resnet" in text and "takes_prompt: true" in text
 
 
 def test_a_recipe_without_data_says_what_it_was_made_for() -> None:

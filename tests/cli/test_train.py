@@ -56,3 +56,26 @@ def test_no_split_folder_is_passed_over(photos: Path, tmp_path: Path) -> None:
     done = showtell("train", "shapes", f"data=folder:{photos}", *TINY, "--run", tmp_path / "run")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
     assert f"{photos / 'Trainees'}: found 3 captioned photos in a folder beside the split folders valid" in done.stderr
+
+
+def test_a_model_is_fine_tuned_on_a_folder_of_photos(photos: Path, tmp_path: Path) -> None:
+    """The command that the docs give, with a tiny model; what it makes can be gone on from as well."""
+    from tests.train.tiny_bundles import write_imported
+
+    begin = write_imported(tmp_path / "blip")
+
+    def finetune(start: Path, run: str, *more: str) -> tuple[int, str]:
+        settings = [f"train.start_from={start}", f"data=folder:{photos}", "train.epochs=1", *more]
+        done = showtell("train", "finetune", *settings, "--run", tmp_path / run, SHOWTELL_CACHE=str(tmp_path / "cache"))
+        return done.returncode, done.stderr
+
+    status, said = finetune(begin, "run", "train.lora_rank=2")
+    # Two matrices beside each of 2 x 10 layers, the transform before the output, and the projection of 96 channels.
+    trained = 2 * (2 * 8 * (64 + 64) + 2 * 2 * (64 + 128)) + 2 * (64 + 64) + 2 * (96 + 64)
+    assert status == 0, said
+    assert f"{trained:,} trainable parameters of" in said and "next: showtell export" in said
+    status, said = finetune(tmp_path / "run", "again")
+    assert status == 0, said
+    status, said = finetune(begin, "other", "model.decoder.width=32")
+    assert status == 2 and said.count("\n") == 1 and "model.decoder.width is 64 in" in said
+    assert not (tmp_path / "other").exists()

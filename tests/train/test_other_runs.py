@@ -23,6 +23,7 @@ def three_epochs_done(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def other(folder: Path, *changes: str) -> str:
+    folder.mkdir(exist_ok=True)
     RunFolder(folder / "other").open(recipe(*changes))
     return str(folder / "other")
 
@@ -35,9 +36,9 @@ def other(folder: Path, *changes: str) -> str:
         ((), ("model.encoder.pixels.size=96",), "model.encoder.pixels is .* here"),
         ((), ("text.languages=[en,ar]",), r"text.languages is \('en',\) in .*, \('en', 'ar'\) here"),
         (
-            ("train.trainable_encoder_stages=1",),
-            ("train.trainable_encoder_stages=2",),
-            "train.trainable_encoder_stages is 1 in .*, 2 here",
+            ("model.encoder.pretrained=true", "train.trainable_encoder_stages=2"),
+            ("model.encoder.pretrained=true", "train.trainable_encoder_stages=1"),
+            "train.trainable_encoder_stages is 2 in .*, 1 here; expected at least 2",
         ),
         ((), ("text.max_length=77",), "larger of text.max_length and decode.max_length is .*, 77 here"),
         (("train.epochs=4",), (), "is not finished"),
@@ -73,5 +74,19 @@ def test_what_fits_is_let_through(tmp_path: Path) -> None:
     path = other(tmp_path)
     check_other_runs(recipe(f"train.start_from={path}", "train.lr=0.1", "train.seed=3"))
     check_other_runs(recipe(f"train.distillation.teachers=[{path}]", "model.decoder.width=32"))
+    # More trained stages than there: the frozen ones are those of timm. Fewer, where the cache goes by the weights.
+    more = other(tmp_path / "more", "model.encoder.pretrained=true", "train.trainable_encoder_stages=2")
+    check_other_runs(
+        recipe(f"train.start_from={more}", "model.encoder.pretrained=true", "train.trainable_encoder_stages=3")
+    )
+    check_other_runs(recipe(f"train.start_from={path}", "train.trainable_encoder_stages=0"))
     with pytest.raises(BadConfig, match="no run folder"):
         check_other_runs(recipe(f"train.start_from={tmp_path / 'nothing'}"))
+
+
+def test_a_teacher_with_another_prompt(tmp_path: Path) -> None:
+    text = "text={kind: imported, vocab_size: 40, imported: {bos_ids: [1], eos_id: 2, prompt: %s}}"
+    path = other(tmp_path, text % "a")
+    with pytest.raises(BadConfig, match="another prompt or other special tokens"):
+        check_other_runs(recipe(f"train.distillation.teachers=[{path}]", text % "b"))
+    check_other_runs(recipe(f"train.distillation.teachers=[{path}]", text % "a"))

@@ -81,7 +81,7 @@ def batch(views: int = 1, seed: int = 0) -> Batch:
 
 
 def critic(samples: int = 4, seed: int = 0, reward: object = CiderReward, of: list[Photo] = PHOTOS) -> SelfCritic:
-    return SelfCritic(of, TOKENIZER, samples, WORDS, seed, reward)
+    return SelfCritic(of, TOKENIZER, TOKENIZER.vocab_size, samples, WORDS, seed, reward)
 
 
 def drawn(critic: SelfCritic, of: Batch, step: int = 0, model: Model | None = None) -> SampledCaptions:
@@ -193,7 +193,7 @@ def test_draws_depend_on_seed_and_step_alone() -> None:
 
 
 def test_what_is_said_of_a_mirrored_photo_is_mirrored_back() -> None:
-    ids = mirrored_ids(TOKENIZER, "en")
+    ids = mirrored_ids(TOKENIZER, "en", TOKENIZER.vocab_size)
     left, right, dog = TOKENIZER.tokens_to_ids(["left", "right", "dog"])
     assert ids[left] == right and ids[right] == left and ids[dog] == dog
     assert sorted(ids) == list(range(TOKENIZER.vocab_size))
@@ -267,11 +267,9 @@ def test_the_weight_mixes_reward_and_cross_entropy() -> None:
 
 
 def test_tokens_that_mark_the_space_before_a_word_are_mirrored_too() -> None:
-    """As a byte-level and a unigram vocabulary have them, beside the bare word."""
+    """As a byte-level and a unigram vocabulary have them, beside the bare word. The network may have more tokens."""
     tokens = ["left", "right", "Ġleft", "Ġright", "▁left", "▁right", "Ġlefty", "Ġ"]
     fake = SimpleNamespace(
-        vocab_size=len(tokens),
-        ids_to_tokens=lambda ids: [tokens[i] for i in ids],
-        tokens_to_ids=lambda wanted: [tokens.index(token) for token in wanted if token in tokens],
+        ids_to_tokens=lambda ids: [tokens[i] if i < len(tokens) else f"[{i}]" for i in ids],
     )
-    assert mirrored_ids(fake, "en").tolist() == [1, 0, 3, 2, 5, 4, 6, 7]
+    assert mirrored_ids(fake, "en", 10).tolist() == [1, 0, 3, 2, 5, 4, 6, 7, 8, 9]

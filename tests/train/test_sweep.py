@@ -1,8 +1,10 @@
 """What a sweep is made of: values, combinations, names of folders."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.train.tiny_bundles import write_imported
 
 from showtell.errors import BadConfig
 from showtell.recipes import find_recipe
@@ -105,3 +107,13 @@ def test_the_recipe_given_is_left_as_it_was() -> None:
     raw: dict[str, Any] = {"train": {"lr": 0.1}}
     combinations(raw, ["train.lr=1,2"], "mine")
     assert raw == {"train": {"lr": 0.1}}
+
+
+def test_a_model_to_go_on_from_completes_every_combination(tmp_path: Path) -> None:
+    blip, other = write_imported(tmp_path / "blip"), write_imported(tmp_path / "other", prompt="there is")
+    found = combinations(
+        find_recipe("finetune"), ["data=shapes:48", f"train.start_from={blip},{other}", "train.lr=1,2"], "finetune"
+    )
+    assert len(found) == 4
+    prompts = [c.recipe.text.imported.prompt for c in found if c.recipe.text.imported is not None]
+    assert prompts == ["a picture of", "a picture of", "there is", "there is"]

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from showtell.errors import BadConfig
-from showtell.nets.captioning_model import CaptioningModel
 from showtell.settings import Recipe
 
 KINDS = ("transformer", "prefix_transformer")
@@ -79,7 +78,7 @@ def merged_state(model: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def load_merged(model: CaptioningModel, state: dict[str, Tensor]) -> None:
+def load_merged(model: nn.Module, state: dict[str, Tensor]) -> None:
     """Load what `merged_state` gave, or a mean of several; adapters then add nothing."""
     own = model.state_dict()
     nothing = {name: torch.zeros_like(tensor) for name, tensor in own.items() if name.endswith(ADAPTERS)}
