@@ -55,7 +55,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]
 
 
 def get(revision: str | None = None, model: str = ID) -> Source:
-    return fetch(model, revision, Reporter())
+    return fetch(model, revision, Reporter(), lambda config: None)
 
 
 def refused(revision: str | None = None, model: str = ID) -> str:
@@ -76,7 +76,7 @@ def parts(folder: Path) -> list[str]:
 
 def test_a_model_of_the_hub(hub: Repository) -> None:
     reporter = Reporter()
-    source = fetch(ID, None, reporter)
+    source = fetch(ID, None, reporter, lambda config: None)
     assert (source.id, source.revision, source.licence) == (ID, COMMIT, "bsd-3-clause")
     wanted = {"config.json", "tokenizer.json", "vocab.txt", "README.md", "model.safetensors"}
     assert {file.name for file in source.folder.iterdir()} == wanted == fetched(hub)
@@ -86,6 +86,26 @@ def test_a_model_of_the_hub(hub: Repository) -> None:
     assert get() == source
     # What is complete is not fetched again: the second import asks for the commit only.
     assert len(hub.requests) == asked + 1
+
+
+def test_a_model_that_is_not_wanted_is_not_fetched(hub: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(config: dict[str, str]) -> None:
+        raise BadConfig(f"found {config['model_type']}")
+
+    for _ in range(2):
+        with pytest.raises(BadConfig, match="found blip"):
+            fetch(ID, None, Reporter(), refuse)
+    assert fetched(hub) == {"config.json"}
+    get()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(BadConfig, match="found blip"):
+        fetch(ID, COMMIT, Reporter(), refuse)
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
+def test_a_configuration_that_is_none(content: bytes, hub: Repository) -> None:
+    hub.files["config.json"] = content
+    assert "config.json: " in refused()
 
 
 @pytest.mark.parametrize("revision", ["v1", OLD_COMMIT])

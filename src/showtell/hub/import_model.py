@@ -30,7 +30,7 @@ from showtell.export.quantize import quantize
 from showtell.export.samples import sample_pixels
 from showtell.hub.card import CardFacts, model_card
 from showtell.hub.checkpoint import Checkpoint
-from showtell.hub.families import Mapped
+from showtell.hub.families import Mapped, family_of
 from showtell.hub.original import Original, fit_positions, read_original
 from showtell.hub.parity import ImportParity, check
 from showtell.hub.reference import load_reference
@@ -131,7 +131,7 @@ def import_model(
     check_destination(bundle)
     language = _language(language)
     with quiet_libraries(), folder_beside(bundle) as parts:
-        source = fetch(model, revision, reporter)
+        source = fetch(model, revision, reporter, family_of)
         checkpoint = Checkpoint(source.folder)
         original = read_original(source, checkpoint.config, language, prompt)
         reporter.say(f"{source.id}: {original.family.name}, licence: {source.licence or 'not stated'}")
