@@ -50,7 +50,8 @@ def test_what_is_not_said_has_its_default() -> None:
         ("model: {encoder_weight: x}", "model.encoder.weight is no setting; did you mean 'weights'?"),
         (
             "text: {qqq: 1}",
-            "text.qqq is no setting; expected one of: kind, languages, max_length, min_frequency, splits, vocab_size",
+            "text.qqq is no setting; expected one of: imported, kind, languages, max_length, min_frequency, splits, "
+            "vocab_size",
         ),
         (
             # Settings of one decoder are no settings of the other.

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests import bad_images
 from tests.cli.in_process import showtell
+from tests.tiny_bundle import write
 
 from showtell.core.bundle import MANIFEST, builtin
 from showtell.files import sha256
@@ -222,6 +223,20 @@ def test_several_models_write_together(tmp_path: Path) -> None:
 
     twice = row(builtin(), builtin())
     assert twice == row() and twice["score"] != row(builtin(), centre)["score"] != row(centre)["score"]
+
+
+def test_a_prompt_begins_every_caption(tmp_path: Path) -> None:
+    model, output = write(tmp_path / "model", tmp_path / "parts"), tmp_path / "rows.jsonl"
+    done = showtell("caption", DOG, "--model", model, "--prompt", "a cat of")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{DOG}\ta cat of a dog runs.\n", "")
+    assert showtell("caption", DOG, "--model", model, "--prompt", "of", "--output", output).returncode == 0
+    assert json.loads(output.read_text(encoding="utf-8"))["caption"] == "of a dog runs."
+
+
+def test_a_prompt_for_a_model_that_takes_none_is_one_line() -> None:
+    done = showtell("caption", DOG, "--prompt", "a photo of")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "showtell: found the prompt 'a photo of'; this model takes none, leave it out\n"
 
 
 def test_models_of_other_words_are_one_line(tmp_path: Path) -> None:

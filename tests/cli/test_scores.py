@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests import tiny_bundle
 from tests.cli.in_process import showtell
 
 from showtell import Captioner
@@ -177,6 +178,18 @@ def test_evaluate_different_captions(photos: Path) -> None:
     assert different["scores"]["self-CIDEr"] != variants["scores"]["self-CIDEr"]
     done = showtell("evaluate", "--data", f"folder:{photos}", "--diverse")
     assert done.returncode == 2 and done.stderr == "showtell: found --diverse with --num 1; expected --num 2 or more\n"
+
+
+def test_evaluate_with_a_prompt(photos: Path, tmp_path: Path) -> None:
+    (photos / "dev" / "zz.jpg").unlink()
+    (photos / "dev" / "zz.txt").unlink()
+    model, report = tiny_bundle.write(tmp_path / "model", tmp_path / "parts"), tmp_path / "report.json"
+    command = ["evaluate", "--data", f"folder:{photos}", "--model", model, "--report", report]
+    assert showtell(*command, "--prompt", "a cat of").returncode == 0
+    result = json.loads(report.read_text(encoding="utf-8"))
+    assert result["prompt"] == "a cat of"
+    assert {row["caption"] for row in result["rows"]} == {"a cat of a dog runs."}
+    assert showtell(*command).returncode == 0 and "prompt" not in json.loads(report.read_text(encoding="utf-8"))
 
 
 def test_evaluate_names_every_member_of_an_ensemble(photos: Path, tmp_path: Path) -> None:

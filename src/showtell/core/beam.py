@@ -32,6 +32,8 @@ from showtell.core.search import Hypothesis, read_prompt
 from showtell.core.stepper import Floats, Ids, Stepper
 
 Sums = NDArray[np.float64]
+BLOCK = 64
+"""Sums that are looked through together, see `_best`."""
 FinishedHypotheses = list[tuple[float, Hypothesis]]
 """Of one beam, each with its length-normalised score, best first."""
 
@@ -98,13 +100,7 @@ class BeamScorer:
         batch, beams, vocab_size = sums.shape
         flat_sums = sums.reshape(batch, beams * vocab_size)
         count = min(2 * self.beam_size, beams * vocab_size)
-        # Partition finds the count-th best sum in linear time; only what reaches it is sorted, stably, so that ties at
-        # the threshold fall as the module says. Rejected: a full stable sort, which takes twenty times as long.
-        threshold = np.partition(flat_sums, beams * vocab_size - count, axis=1)[:, beams * vocab_size - count]
-        flat = np.empty((batch, count), np.int64)
-        for b in range(batch):
-            reaching = np.nonzero(flat_sums[b] >= threshold[b])[0]
-            flat[b] = reaching[np.argsort(-flat_sums[b, reaching], kind="stable")[:count]]
+        flat = np.stack([_best(row, count) for row in flat_sums])
         beam, tokens = np.divmod(flat, vocab_size)
         return Candidates(beam, tokens, np.take_along_axis(flat_sums, flat, 1))
 
@@ -169,6 +165,27 @@ class BeamScorer:
 
     def _ranks(self, score: float, finished: FinishedHypotheses) -> bool:
         return len(finished) < self.beam_size or score > finished[self.beam_size - 1][0]
+
+
+def _best(sums: Sums, count: int) -> Ids:
+    """The indices of the `count` highest sums of `[N]`, best first; of equal ones the lower index first, but for minus
+    infinity, where any will do.
+
+    The best are in blocks whose maximum is among the `count` highest maxima, or ties with them: only these few blocks
+    are sorted. Rejected: `np.partition` of all sums, which takes ten times as long for a vocabulary of 50,000.
+    """
+    whole = len(sums) // BLOCK
+    maxima = sums[: whole * BLOCK].reshape(whole, BLOCK).max(1)
+    blocks = np.arange(whole)
+    if whole > count:
+        bound = np.partition(maxima, whole - count)[whole - count]
+        reaches = (maxima >= bound) & (maxima > -np.inf)
+        reaches[:count] |= bound == -np.inf  # as many as are wanted, possible or not
+        blocks = np.nonzero(reaches)[0]
+    inside = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
+    candidates = np.concatenate([inside, np.arange(whole * BLOCK, len(sums))])
+    best: Ids = candidates[np.argsort(-sums[candidates], kind="stable")[:count]]
+    return best
 
 
 Select = Callable[[LiveBeams, Floats, Floats | None], tuple[Candidates, Sequence[bool]]]
