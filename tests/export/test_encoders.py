@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.rounding import assert_rounding
 
 from showtell.export.graphs import export_graphs, round_to_half
@@ -34,6 +36,27 @@ def gather_statistics(encoder: Encoder, images: torch.Tensor) -> None:
     encoder.eval()
 
 
+def check_weights(model: CaptioningModel, folder: Path) -> None:
+    """The file has the weights under the model's names, and each graph has nothing large of its own."""
+    stored, state = load_file(folder / "model.safetensors"), model.state_dict()
+    constants = {name for name in stored if name.startswith(("encoder.onnx/", "decoder.onnx/"))}
+    assert stored.keys() - constants == state.keys()
+    for name, tensor in state.items():
+        assert stored[name].dtype == (
+            torch.float16 if tensor.is_floating_point() and tensor.numel() >= 1024 else tensor.dtype
+        )
+        assert torch.equal(stored[name].to(tensor.dtype), tensor)
+    for graph in ("encoder.onnx", "decoder.onnx"):
+        assert (folder / graph).stat().st_size < 5e5
+        external = set()
+        for tensor in onnx.load(folder / graph, load_external_data=False).graph.initializer:
+            if tensor.external_data:
+                external.add(tensor.name)
+            else:
+                assert np.prod(tensor.dims) < 1024, tensor.name
+        assert external <= stored.keys() and {name for name in constants if name.startswith(graph)} <= external
+
+
 @pytest.mark.parametrize(("name", "options", "layer", "pca", "size"), CASES)
 def test_the_graph_is_the_encoder_for_any_number_of_images(
     tmp_path: Path, name: str, options: dict[str, int], layer: str, pca: int | None, size: int
@@ -52,6 +75,7 @@ def test_the_graph_is_the_encoder_for_any_number_of_images(
     gather_statistics(model.encoder, images)
     round_to_half(model)
     export_graphs(model, size, tmp_path)
+    check_weights(model, tmp_path)
     with torch.no_grad():
         other = model.encode(images)["hidden"].numpy()
         exact = model.double().encode(images.double())["hidden"].numpy()

@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer as Backend
 from torch import nn
 
 from showtell.config import parse_recipe
+from showtell.core.imported_tokenizer import ImportedTokenizer
 from showtell.core.tokenizer import Tokenizer
 from showtell.errors import ExportMismatch
 from showtell.export.parity import Parity, compare
 from showtell.export.samples import sample_pixels
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.torch_stepper import TorchStepper
-from showtell.settings import Recipe
+from showtell.settings import DecodeSettings, ImportedText, Recipe
 
 TOKENIZER = Tokenizer.build(["a red dog runs on the green grass", "two dogs sit by a small blue boat"], ["en"], 1)
 DECODERS = {
@@ -52,6 +54,18 @@ def build(decoder: str) -> CaptioningModel:
                 module.train()
         model.encode(torch.from_numpy(sample_pixels(model.encoder.pixels)))
     return model.eval()
+
+
+def prompted(prompt: str) -> ImportedTokenizer:
+    """The same vocabulary, as an imported model has it, with a default prompt."""
+    text = ImportedText(
+        bos_ids=tuple(TOKENIZER.prompt_ids("en")),
+        eos_id=TOKENIZER.eos_id,
+        banned_ids=tuple(TOKENIZER.banned_ids),
+        takes_prompt=True,
+        prompt=prompt,
+    )
+    return ImportedTokenizer(Backend.from_str(TOKENIZER.backend.to_str()), ["en"], text)
 
 
 def checked(decoder: str, model: CaptioningModel, other: Any) -> Parity:
@@ -157,6 +171,29 @@ def test_a_fault_is_refused(decoder: str, fault: Callable[[CaptioningModel], Non
     message = str(raised.value)
     assert message.startswith("sample image ") and "\n" not in message
     assert "differ by" in message and "expected at most" in message and "nothing was written" in message
+
+
+@pytest.mark.parametrize("decoder", ["transformer", "attention"])
+def test_captions_with_a_prompt_that_break_off_are_compared(decoder: str) -> None:
+    """Start, two words and nine tokens, the last of which is never read, need all of the eleven positions."""
+    model, tokenizer = build(decoder), prompted("a red")
+    pixels = sample_pixels(model.encoder.pixels)
+    settings = DecodeSettings(beam_size=3, min_length=9, max_length=9, truncate=True, no_repeat_ngram_size=0)
+    parity = compare(model, noisy(model), pixels, tokenizer, settings)
+    assert parity.images == 8 and 0 < parity.largest < 1e-2
+    wrong = copy.deepcopy(model)
+    one_weight_of_the_decoder(wrong)
+    with pytest.raises(ExportMismatch, match="sample image "):
+        compare(model, TorchStepper(wrong), pixels, tokenizer, settings)
+
+
+def test_the_model_is_as_it_was() -> None:
+    """It is compared in float64 in between."""
+    model = build("attention")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    checked("attention", model, TorchStepper(copy.deepcopy(model)))
+    for name, tensor in model.state_dict().items():
+        assert tensor.dtype == before[name].dtype and torch.equal(tensor, before[name]), name
 
 
 class WrongAttention(TorchStepper):
