@@ -121,6 +121,35 @@ def test_progress_is_said_step_by_step(imported: tuple[Path, str]) -> None:
     assert positions == sorted(positions) and len(lines) == len(steps)
 
 
+@pytest.fixture(scope="module")
+def reduced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A bundle in eight bits, from a folder, and what the command printed to stderr."""
+    folder = tmp_path_factory.mktemp("reduced")
+    original = repository("vit-gpt2", folder / "vit gpt2", {"num_beams": 2, "max_length": 8})
+    done = showtell("import", original, folder / "bundle", "--precision", "int8", "--lang", "pt_br")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    return folder / "bundle", done.stderr
+
+
+def test_eight_bits_and_what_they_lose(reduced: tuple[Path, str]) -> None:
+    bundle = load_bundle(reduced[0])
+    source = bundle.manifest.source
+    assert (source["id"], source["revision"], source["precision"]) == ("vit gpt2", None, "int8")
+    loss = source["int8"]
+    assert loss["images"] == 8 and 0 <= loss["same"] <= 8 and 0 < loss["mean"] < loss["largest"] < 1
+    assert not (reduced[0] / "model.safetensors").exists()
+    card = (reduced[0] / "README.md").read_text(encoding="utf-8")
+    stays = f"{loss['same']} of 8 captions of sample images stay the same"
+    assert "## What int8 costs" in card and stays in card and stays in reduced[1]
+
+
+def test_its_language_and_tokenizer(reduced: tuple[Path, str]) -> None:
+    captioner = Captioner.load(reduced[0], threads=1)
+    assert captioner.bundle.manifest.languages == ("pt-BR",)
+    captions = [captioner.caption(photo).text for photo in PHOTOS]
+    assert all(captions) and not any("Ġ" in caption for caption in captions)
+
+
 class Reached(Exception):
     """So far and no further."""
 
