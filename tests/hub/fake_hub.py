@@ -11,11 +11,17 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import pytest
+from huggingface_hub import constants
 
 ID = "people/captioner"
 COMMIT, OLD_COMMIT = "a" * 40, "b" * 40
@@ -50,6 +56,22 @@ class Repository:
     def at(self, revision: str) -> dict[str, bytes] | None:
         found = {"main": self.files, COMMIT: self.files, "v1": self.old_files, OLD_COMMIT: self.old_files}
         return found.get(revision)
+
+
+def use(repository: Repository, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make huggingface_hub ask this hub, without waiting before it tries again, and without a login."""
+    monkeypatch.setattr(constants, "ENDPOINT", repository.endpoint)
+    template = f"{repository.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "no-token"))
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100_000)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    fast = SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
+    monkeypatch.setattr("huggingface_hub.file_download.time", fast)
+    monkeypatch.setattr("huggingface_hub.utils._http.time", fast)
 
 
 @contextlib.contextmanager

@@ -1,14 +1,12 @@
 """Where a model comes from: a folder, or a hub, which is a server on localhost."""
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import constants
-from tests.hub.fake_hub import COMMIT, ID, OLD_COMMIT, Repository, serving
+from tests.hub.fake_hub import COMMIT, ID, OLD_COMMIT, Repository, serving, use
 
 from showtell.errors import BadConfig, BadWeights, ShowtellError
 from showtell.hub.source import Source, fetch
@@ -52,24 +50,12 @@ class Reporter(ProgressReporter):
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
     old = {name: content for name, content in FILES.items() if name != "model.safetensors"}
     with serving(Repository(dict(FILES), {**old, "model.safetensors": b"older"})) as repository:
-        monkeypatch.setattr(constants, "ENDPOINT", repository.endpoint)
-        template = f"{repository.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100_000)
-        # It waits before it tries again.
-        fast = SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
-        monkeypatch.setattr("huggingface_hub.file_download.time", fast)
-        monkeypatch.setattr("huggingface_hub.utils._http.time", fast)
+        use(repository, tmp_path / "cache", monkeypatch)
         yield repository
 
 
 def get(revision: str | None = None, model: str = ID) -> Source:
-    return fetch(model, revision, Reporter())
+    return fetch(model, revision, Reporter(), lambda config: None)
 
 
 def refused(revision: str | None = None, model: str = ID) -> str:
@@ -90,7 +76,7 @@ def parts(folder: Path) -> list[str]:
 
 def test_a_model_of_the_hub(hub: Repository) -> None:
     reporter = Reporter()
-    source = fetch(ID, None, reporter)
+    source = fetch(ID, None, reporter, lambda config: None)
     assert (source.id, source.revision, source.licence) == (ID, COMMIT, "bsd-3-clause")
     wanted = {"config.json", "tokenizer.json", "vocab.txt", "README.md", "model.safetensors"}
     assert {file.name for file in source.folder.iterdir()} == wanted == fetched(hub)
@@ -100,6 +86,26 @@ def test_a_model_of_the_hub(hub: Repository) -> None:
     assert get() == source
     # What is complete is not fetched again: the second import asks for the commit only.
     assert len(hub.requests) == asked + 1
+
+
+def test_a_model_that_is_not_wanted_is_not_fetched(hub: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(config: dict[str, str]) -> None:
+        raise BadConfig(f"found {config['model_type']}")
+
+    for _ in range(2):
+        with pytest.raises(BadConfig, match="found blip"):
+            fetch(ID, None, Reporter(), refuse)
+    assert fetched(hub) == {"config.json"}
+    get()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(BadConfig, match="found blip"):
+        fetch(ID, COMMIT, Reporter(), refuse)
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
+def test_a_configuration_that_is_none(content: bytes, hub: Repository) -> None:
+    hub.files["config.json"] = content
+    assert "config.json: " in refused()
 
 
 @pytest.mark.parametrize("revision", ["v1", OLD_COMMIT])

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-
-
-class Precision(str, Enum):
-    half = "half"
-    int8 = "int8"
 
 
 def import_model(
@@ -23,8 +17,12 @@ def import_model(
         str | None, typer.Option(help="A branch, tag, commit or refs/pr/N of the hub; default: the latest commit.")
     ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="Of the stored weights. int8 is smaller and faster, and its loss is measured.")
-    ] = Precision.half,
+        Literal["half", "int8"],
+        typer.Option(
+            help="Of the weights. half: arithmetic stays float32. int8: linear layers compute in eight bits, faster "
+            "and smaller; what that loses is measured, and training cannot go on from such a bundle."
+        ),
+    ] = "half",
     lang: Annotated[str, typer.Option(help="The language that the model writes, a BCP 47 tag.")] = "en",
     prompt: Annotated[
         str | None, typer.Option(help="How every caption begins by default; for models that take a prompt.")
@@ -41,5 +39,5 @@ def import_model(
         from showtell.hub.import_model import import_model as run
         from showtell.progress import ProgressReporter
     reporter = ProgressReporter()
-    run(model, bundle, revision, precision.value, lang, prompt, reporter)
+    run(model, bundle, revision, precision, lang, prompt, reporter)
     reporter.say(f"next: showtell caption PHOTO --model {bundle}")

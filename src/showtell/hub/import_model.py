@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from logging import ERROR
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from showtell import __version__
 from showtell.core.bundle import CARD, WEIGHTS, check_destination, write_bundle
@@ -25,10 +25,12 @@ from showtell.core.onnx_stepper import OnnxStepper
 from showtell.errors import OUTPUT_ERRNOS, BadBundle, BadConfig, OutputError
 from showtell.export.graphs import export_graphs, round_to_half
 from showtell.export.parity import Parity, compare
+from showtell.export.precision_loss import PrecisionLoss, measure_loss
+from showtell.export.quantize import quantize
 from showtell.export.samples import sample_pixels
 from showtell.hub.card import CardFacts, model_card
 from showtell.hub.checkpoint import Checkpoint
-from showtell.hub.families import Mapped
+from showtell.hub.families import Mapped, family_of
 from showtell.hub.original import Original, fit_positions, read_original
 from showtell.hub.parity import ImportParity, check
 from showtell.hub.reference import load_reference
@@ -38,26 +40,84 @@ from showtell.nets.captioning_model import CaptioningModel
 from showtell.progress import ProgressReporter
 from showtell.settings import ModelSettings, PixelOverrides
 
+Precision = Literal["half", "int8"]
+
 
 @dataclass(frozen=True)
 class Network:
     """What is left of our torch model when its graphs are written."""
 
     model: ModelSettings
-    vocab_size: int
     max_positions: int
     grid: tuple[int, int]
     prefix_regions: int
     parameters: int
+    graphs: OnnxStepper
     parity: Parity
     """Of the graphs with it."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What the card and the manifest say."""
+
+    original: Original
+    network: Network
+    parity: ImportParity
+    int8: PrecisionLoss | None
+
+    def manifest(self) -> dict[str, Any]:
+        original, network = self.original, self.network
+        return {
+            "showtell": __version__,
+            "languages": original.tokenizer.languages,
+            "vocab_size": network.graphs.vocab_size,
+            "max_length": network.max_positions,
+            "grid": network.grid,
+            "prefix_regions": network.prefix_regions,
+            "pixels": original.pixels,
+            "decode": original.decode,
+            "model": network.model.model_dump(mode="json"),
+            "imported_text": original.tokenizer.text,
+            "source": self.source(),
+        }
+
+    def source(self) -> dict[str, Any]:
+        """Where the model comes from, and how it was checked."""
+        source = self.original.source
+        found = {
+            "id": source.id,
+            "revision": source.revision,
+            "licence": source.licence,
+            "family": self.original.family.name,
+            "precision": "half" if self.int8 is None else "int8",
+            "parity": asdict(self.parity),
+            "not_followed": list(self.original.notes),
+        }
+        return found if self.int8 is None else {**found, "int8": self.int8.as_dict()}
+
+    def facts(self) -> CardFacts:
+        original, network, parity = self.original, self.network, str(self.parity)
+        return CardFacts(
+            original.source,
+            original.family.name,
+            original.family.model_class,
+            network.model,
+            network.parameters,
+            original.pixels,
+            original.tokenizer.text,
+            original.decode,
+            original.notes,
+            f"{parity[0].upper()}{parity[1:]}, with the same half-precision weights.\n\n{self.parity.table()}",
+            None if self.int8 is None else f"{self.int8}.",
+        )
 
 
 def import_model(
     model: str,
     bundle: Path,
     revision: str | None,
-    precision: str,
+    precision: Precision,
     language: str,
     prompt: str | None,
     reporter: ProgressReporter,
@@ -71,7 +131,7 @@ def import_model(
     check_destination(bundle)
     language = _language(language)
     with quiet_libraries(), folder_beside(bundle) as parts:
-        source = fetch(model, revision, reporter)
+        source = fetch(model, revision, reporter, family_of)
         checkpoint = Checkpoint(source.folder)
         original = read_original(source, checkpoint.config, language, prompt)
         reporter.say(f"{source.id}: {original.family.name}, licence: {source.licence or 'not stated'}")
@@ -80,10 +140,21 @@ def import_model(
         for note in original.notes:
             reporter.say(f"not followed: {note}")
         network = write_graphs(original, mapped, parts, reporter)
-        parity = compare_with_original(original, checkpoint, mapped, parts, reporter)
+        reporter.say("comparing with transformers")
+        reference = load_reference(checkpoint, original.family, mapped, parts / WEIGHTS)
+        pixels = sample_pixels(original.pixels)
+        tokenizer, decode = original.tokenizer, original.decode
+        parity = check(reference, network.graphs, tokenizer, decode, pixels, mapped.max_positions)
+        del reference
         reporter.say(str(parity))
-        (parts / CARD).write_text(model_card(_facts(original, network, parity, None)), encoding="utf-8")
-        write_bundle(bundle, manifest(original, network, provenance(original, precision, parity)), parts)
+        loss = None
+        if precision == "int8":
+            quantize(parts)
+            loss = measure_loss(network.graphs, stepper(parts), pixels, tokenizer, decode)
+            reporter.say(str(loss))
+        imported = Imported(original, network, parity, loss)
+        (parts / CARD).write_text(model_card(imported.facts()), encoding="utf-8")
+        write_bundle(bundle, imported.manifest(), parts)
 
 
 def write_graphs(original: Original, mapped: Mapped, parts: Path, reporter: ProgressReporter) -> Network:
@@ -101,74 +172,16 @@ def write_graphs(original: Original, mapped: Mapped, parts: Path, reporter: Prog
     export_graphs(network, pixels.size, parts)
     original.tokenizer.save(parts / "tokenizer.json")
     reporter.say("comparing ONNX Runtime with torch")
-    parity = compare(network, stepper(parts), sample_pixels(pixels), original.tokenizer, original.decode)
+    graphs = stepper(parts)
+    parity = compare(network, graphs, sample_pixels(pixels), original.tokenizer, original.decode)
     return Network(
         settings,
-        mapped.vocab_size,
         mapped.max_positions,
         network.encoder.grid,
         network.encoder.prefix_regions,
         sum(parameter.numel() for parameter in network.parameters()),
+        graphs,
         parity,
-    )
-
-
-def compare_with_original(
-    original: Original, checkpoint: Checkpoint, mapped: Mapped, parts: Path, reporter: ProgressReporter
-) -> ImportParity:
-    """Raises ExportMismatch when captions or log-probabilities are not those of transformers."""
-    reporter.say("comparing with transformers")
-    reference = load_reference(checkpoint, original.family, mapped, parts / WEIGHTS)
-    pixels = sample_pixels(original.pixels)
-    return check(reference, stepper(parts), original.tokenizer, original.decode, pixels, mapped.max_positions)
-
-
-def manifest(original: Original, network: Network, source: dict[str, Any]) -> dict[str, Any]:
-    """Of the bundle; `source`: what is known of the import."""
-    return {
-        "showtell": __version__,
-        "languages": original.tokenizer.languages,
-        "vocab_size": network.vocab_size,
-        "max_length": network.max_positions,
-        "grid": network.grid,
-        "prefix_regions": network.prefix_regions,
-        "pixels": original.pixels,
-        "decode": original.decode,
-        "model": network.model.model_dump(mode="json"),
-        "imported_text": original.tokenizer.text,
-        "source": source,
-    }
-
-
-def provenance(original: Original, precision: str, parity: ImportParity) -> dict[str, Any]:
-    """`source` of the manifest."""
-    source = original.source
-    return {
-        "id": source.id,
-        "revision": source.revision,
-        "licence": source.licence,
-        "family": original.family.name,
-        "precision": precision,
-        "parity": asdict(parity),
-        "not_followed": list(original.notes),
-    }
-
-
-def _facts(original: Original, network: Network, parity: ImportParity, int8: str | None) -> CardFacts:
-    text = original.tokenizer.text
-    agreement = f"On {parity.images} sample images, {parity}. {network.parity}.\n\n{parity.table()}"
-    return CardFacts(
-        original.source,
-        original.family.name,
-        original.family.model_class,
-        network.model,
-        network.parameters,
-        original.pixels,
-        text,
-        original.decode,
-        original.notes,
-        agreement[0].upper() + agreement[1:],
-        int8,
     )
 
 
@@ -204,6 +217,9 @@ def quiet_libraries() -> Iterator[None]:
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
+    bars: Any = logging  # its functions of progress bars have no annotations
+    had_bars = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     before = logging.get_verbosity(), hub_logging.get_verbosity()
     logging.set_verbosity(ERROR)
     hub_logging.set_verbosity(ERROR)
@@ -214,3 +230,5 @@ def quiet_libraries() -> Iterator[None]:
     finally:
         logging.set_verbosity(before[0])
         hub_logging.set_verbosity(before[1])
+        if had_bars:
+            bars.enable_progress_bar()

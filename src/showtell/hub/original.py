@@ -38,7 +38,7 @@ def read_original(source: Source, config: dict[str, Any], language: str, prompt:
 
 
 def fit_positions(original: Original, max_positions: int) -> Original:
-    """Captions no longer than the position embeddings allow, as `generate` does. `max_positions`: after one start token.
+    """Captions no longer than the position embeddings allow, as `generate` does. `max_positions`: after the start.
 
     Raises BadConfig when the prompt leaves no room."""
     prompt = len(original.tokenizer.prompt_ids(original.tokenizer.languages[0]))

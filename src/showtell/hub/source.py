@@ -13,9 +13,10 @@ weights in no other form is refused. huggingface_hub checks sizes; hashes are ch
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +49,13 @@ class Source:
     """As the model's own card states it."""
 
 
-def fetch(model: str, revision: str | None, reporter: ProgressReporter) -> Source:
+Accept = Callable[[dict[str, Any]], object]
+"""Raises for the `config.json` of a model that is not wanted."""
+
+
+def fetch(model: str, revision: str | None, reporter: ProgressReporter, accept: Accept) -> Source:
     """`model`: a folder, or an id of the hub; `revision`: a branch, a tag, a commit or `refs/pr/N`; None: the latest.
+    `accept` is called before gigabytes are fetched.
 
     Raises BadConfig when it is neither, BadWeights when it cannot be fetched, is damaged or has only pickles, and
     OutputError when the disk takes no more.
@@ -61,12 +67,13 @@ def fetch(model: str, revision: str | None, reporter: ProgressReporter) -> Sourc
                 f"found --revision {revision} and the folder {model}; a revision is that of an id on the hub"
             )
         _check_folder(folder)
+        accept(_read_config(folder / "config.json"))
         return Source(folder, folder.resolve().name, None, _licence(folder))
     if _HUB_ID.fullmatch(model) is None:
         raise BadConfig(
             f"{model}: no such folder, and no id of the hub; expected one such as Salesforce/blip-image-captioning-base"
         )
-    folder, commit = _download(model, revision, reporter)
+    folder, commit = _download(model, revision, reporter, accept)
     return Source(folder, model, commit, _licence(folder))
 
 
@@ -97,6 +104,16 @@ def _check_names(names: Sequence[str], where: str) -> None:
     )
 
 
+def _read_config(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadConfig(f"{file}: cannot be read ({error}); expected a complete download") from error
+    if not isinstance(config, dict):
+        raise BadConfig(f"{file}: found no JSON object; expected the configuration of a model of transformers")
+    return config
+
+
 def _licence(folder: Path) -> str | None:
     """From the metadata at the beginning of the model card."""
     try:
@@ -110,7 +127,7 @@ def _licence(folder: Path) -> str | None:
     return ", ".join(map(str, found)) if isinstance(found, list) else found and str(found)
 
 
-def _download(model: str, revision: str | None, reporter: ProgressReporter) -> tuple[Path, str]:
+def _download(model: str, revision: str | None, reporter: ProgressReporter, accept: Accept) -> tuple[Path, str]:
     """The folder in the hub's cache, and the commit."""
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import OfflineModeIsEnabled
@@ -119,7 +136,7 @@ def _download(model: str, revision: str | None, reporter: ProgressReporter) -> t
         try:
             info = HfApi().model_info(model, revision=revision, files_metadata=True)
         except OfflineModeIsEnabled:
-            return _cached(model, revision)
+            return _cached(model, revision, accept)
         files = info.siblings or []
         _check_names([file.rfilename for file in files], model)
         wanted = [file for file in files if _WANTED.fullmatch(file.rfilename)]
@@ -128,13 +145,15 @@ def _download(model: str, revision: str | None, reporter: ProgressReporter) -> t
         total = sum(file.size or 0 for file in wanted)
         with reporter.stage(f"fetching {model} (MB)", total // _MEGABYTE) as advance:
             bar = _bar_class(advance)
-            for file in sorted(wanted, key=lambda file: file.size or 0):
+            for file in sorted(wanted, key=lambda file: (file.rfilename != "config.json", file.size or 0)):
                 path = Path(hf_hub_download(model, file.rfilename, revision=info.sha, tqdm_class=bar))
                 _check_hash(path, file)
+                if path.name == "config.json":
+                    accept(_read_config(path))
     return path.parent, str(info.sha)
 
 
-def _cached(model: str, revision: str | None) -> tuple[Path, str]:
+def _cached(model: str, revision: str | None, accept: Accept) -> tuple[Path, str]:
     """What an earlier import has left in the cache, without a look at the network."""
     from huggingface_hub import snapshot_download
 
@@ -142,6 +161,7 @@ def _cached(model: str, revision: str | None) -> tuple[Path, str]:
     names = [file.name for file in folder.iterdir()]
     if "config.json" not in names or not any(name in names for name in _WEIGHTS):
         raise BadWeights(f"{model}: is not complete in the cache {folder}; run the command again with a network")
+    accept(_read_config(folder / "config.json"))
     return folder, folder.name
 
 
