@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fake_stepper import REGIONS, FakeStepper, NextWord, history, random_ngram, script
 
-from showtell.core.beam import _best, beam_search
+from showtell.core.beam import beam_search
 from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram, Rule
 from showtell.core.search import Hypothesis, greedy
 
@@ -343,22 +343,3 @@ def test_rules_that_contradict_each_other_leave_nothing() -> None:
 
 def test_no_images() -> None:
     assert search(FakeStepper([]), beam=2) == []
-
-
-@given(
-    sums=st.lists(st.sampled_from([-np.inf, *np.arange(-4, 1, 0.5).tolist()]), min_size=1, max_size=900),
-    count=st.integers(1, 12),
-    impossible=st.sampled_from([0, 0.9, 1]),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_the_best_sums_of_many(sums: list[float], count: int, impossible: float, seed: int) -> None:
-    """As many as two hundred times the block, with ties and with less than enough that is possible."""
-    random = np.random.default_rng(seed)
-    many = random.permutation(np.tile(sums, 15))
-    many[random.random(len(many)) < impossible] = -np.inf
-    count = min(count, len(many))
-    found, expected = _best(many, count), np.argsort(-many, kind="stable")[:count]
-    assert len(set(found.tolist())) == count
-    possible = np.isfinite(many[expected])
-    np.testing.assert_array_equal(found[possible], expected[possible])
-    assert np.isneginf(many[found[~possible]]).all()

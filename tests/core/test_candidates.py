@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from showtell.core.candidates import STRIDE, top_candidates
 
@@ -43,3 +45,18 @@ def test_the_best_may_be_anywhere() -> None:
     best = [0, 20, 40, 20 * STRIDE + 4, 20 * STRIDE + 1, 7]
     log_probs[0, 0, best] = [-1, -2, -3, -4, -5, -6]
     assert top_candidates(np.zeros((1, 1)), log_probs, 6).tokens.tolist() == [best]
+
+
+@given(
+    sums=st.lists(st.sampled_from([-np.inf, *np.arange(-4, 1, 0.5).tolist()]), min_size=1, max_size=900),
+    count=st.integers(1, 12),
+    impossible=st.sampled_from([0, 0.9, 1]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_best_of_many(sums: list[float], count: int, impossible: float, seed: int) -> None:
+    """As many as two hundred times the stride, with ties and with less than enough that is possible."""
+    random = np.random.default_rng(seed)
+    many = random.permutation(np.tile(sums, 15))
+    many[random.random(len(many)) < impossible] = -np.inf
+    found = top_candidates(np.zeros((1, 1)), many[None, None], count)
+    np.testing.assert_array_equal(found.tokens[0], np.argsort(-many, kind="stable")[:count])

@@ -88,11 +88,9 @@ def _group_slices(live: LiveBeams, groups: int) -> list[slice]:
     return [slice(g * size, (g + 1) * size) for g in range(groups)]
 
 
-def _forbid_repeats(
-    log_probs: NDArray[Any], tokens: Ids, group: slice, ended: Sequence[tuple[int, int, int]]
-) -> None:
-    """In `log_probs` `[B, K / G, V]` of `group`: no hypothesis that has `ended` in an earlier group, as image, beam and last
-    token of the beams `tokens` `[B, K, T]`."""
+def _forbid_repeats(log_probs: NDArray[Any], tokens: Ids, group: slice, ended: Sequence[tuple[int, int, int]]) -> None:
+    """In `log_probs` `[B, K / G, V]` of `group`: no hypothesis that has `ended` in an earlier group, as image, beam and
+    last token of the beams `tokens` `[B, K, T]`."""
     for b, k, token in ended:
         is_equal = (tokens[b, group] == tokens[b, k]).all(-1)
         log_probs[b, is_equal, token] = FORBIDDEN
