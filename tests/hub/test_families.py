@@ -15,6 +15,7 @@ from transformers.models.trocr.modeling_trocr import TrOCRSinusoidalPositionalEm
 
 from showtell.hub.checkpoint import Checkpoint
 from showtell.hub.families import Mapped, family_of
+from showtell.hub.families.vision_transformers import exact_ratio
 from showtell.nets.captioning_model import CaptioningModel
 
 WIDE = {"hidden_size": 40, "num_attention_heads": 5, "intermediate_size": 67, "num_hidden_layers": 3}
@@ -163,3 +164,10 @@ def test_hidden_states_and_log_probabilities_are_those_of_transformers(case: str
     checkpoint = Checkpoint(tiny.saved(model, tmp_path))
     mapped = family_of(checkpoint.config).map_model(checkpoint, None)
     assert_same_outputs(tmp_path, mapped, mapped.image_size)
+
+
+def test_mlp_ratios_give_the_exact_width() -> None:
+    """timm computes `int(width * mlp_ratio)`; for some widths the quotient loses one."""
+    sizes = [(width, intermediate) for width in range(8, 200) for intermediate in range(width, 6 * width, 7)]
+    assert any(int(width * (intermediate / width)) != intermediate for width, intermediate in sizes)
+    assert all(int(width * exact_ratio(intermediate, width)) == intermediate for width, intermediate in sizes)

@@ -93,7 +93,8 @@ def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     network.load_state_dict(mapped.state)
     round_to_half(network)
     weights = folder / "ours.safetensors"
-    save_file({name: to_stored(tensor).contiguous() for name, tensor in network.state_dict().items()}, weights)
+    stored = {name: to_stored(tensor).contiguous() for name, tensor in network.state_dict().items()}
+    save_file({**stored, "encoder.onnx/constant": torch.zeros(3, dtype=torch.float16)}, weights)  # as exports have them
     return Imported(
         load_reference(checkpoint, family, mapped, weights),
         network,

@@ -91,11 +91,12 @@ def check(
 ) -> ImportParity:
     """`reference`: transformers' model with the bundle's rounded weights (`load_reference`); `max_positions`: of the
     manifest. Raises ExportMismatch when they differ by more than rounding explains."""
+    memory = stepper.encode(pixels)
     runs = [
-        _run(reference, stepper, tokenizer, options, pixels, prompt)
+        _run(reference, stepper, memory, tokenizer, options, pixels, prompt)
         for prompt, options in _searches(tokenizer, settings, max_positions)
     ]
-    largest, allowed = _compare_log_probs(reference, stepper, tokenizer, pixels, runs)
+    largest, allowed = _compare_log_probs(reference, stepper, memory, tokenizer, pixels, runs)
     searches = tuple(_compare_captions(stepper, tokenizer, pixels, run, allowed) for run in runs)
     return ImportParity(len(pixels), largest, allowed, searches)
 
@@ -141,6 +142,7 @@ def _searches(
 def _run(
     reference: Any,
     stepper: Stepper,
+    memory: Any,
     tokenizer: ImportedTokenizer,
     settings: DecodeSettings,
     pixels: Floats,
@@ -149,22 +151,31 @@ def _run(
     prompt_ids = tokenizer.prompt_ids(tokenizer.languages[0], prompt)
     images = torch.from_numpy(pixels)
     theirs = generate(reference, images, prompt_ids, settings, tokenizer.eos_id, tokenizer.banned_ids)
-    return _Run(prompt, prompt_ids, settings, theirs, _our_captions(stepper, tokenizer, pixels, settings, prompt))
+    ours = _our_captions(stepper, memory, len(pixels), tokenizer, settings, prompt)
+    return _Run(prompt, prompt_ids, settings, theirs, ours)
 
 
 def _our_captions(
-    stepper: Stepper, tokenizer: ImportedTokenizer, pixels: Floats, settings: DecodeSettings, prompt: str | None
+    stepper: Stepper,
+    memory: Any,
+    images: int,
+    tokenizer: ImportedTokenizer,
+    settings: DecodeSettings,
+    prompt: str | None,
 ) -> list[list[int]]:
-    memory, language = stepper.encode(pixels), tokenizer.languages[0]
-    hypotheses = decode(stepper, memory, len(pixels), tokenizer, language, settings, prompt=prompt)
+    hypotheses = decode(stepper, memory, images, tokenizer, tokenizer.languages[0], settings, prompt=prompt)
     return [best.tokens.tolist() for best, *_ in hypotheses]
 
 
 def _compare_log_probs(
-    reference: Any, stepper: Stepper, tokenizer: ImportedTokenizer, pixels: Floats, runs: Sequence[_Run]
+    reference: Any,
+    stepper: Stepper,
+    memory: Any,
+    tokenizer: ImportedTokenizer,
+    pixels: Floats,
+    runs: Sequence[_Run],
 ) -> tuple[float, float]:
     """The largest difference and the bound. One image at a time: large vocabularies take much memory."""
-    memory = stepper.encode(pixels)
     inputs = [_pad([caption for run in runs for caption in run.captions(b)]) for b in range(len(pixels))]
     probes, differences, magnitude = {}, [], 0.0
     for b, (tokens, mask) in enumerate(inputs):
@@ -244,8 +255,9 @@ def _is_tie(
     stepper: Stepper, tokenizer: ImportedTokenizer, pixels: Floats, run: _Run, theirs: list[int], allowed: float
 ) -> bool:
     """Whether a change of the log-probabilities by no more than `allowed` makes our search write `theirs`."""
+    memory = stepper.encode(pixels)
     return any(
-        _our_captions(_Perturbed(stepper, allowed, seed), tokenizer, pixels, run.settings, run.prompt) == [theirs]
+        _our_captions(_Perturbed(stepper, allowed, seed), memory, 1, tokenizer, run.settings, run.prompt) == [theirs]
         for seed in range(TRIES)
     )
 

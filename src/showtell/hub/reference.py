@@ -35,7 +35,8 @@ def load_reference(checkpoint: Checkpoint, family: Family, mapped: Mapped, weigh
     config = parse_config(model_class.config_class, checkpoint.config)
     with safe_open(str(weights), framework="pt") as stored:
         halves = {name for name in stored.keys() if stored.get_slice(name).get_dtype() == HALF}  # noqa: SIM118
-        rounded = {theirs for ours in halves for theirs in mapped.plan[ours].names}
+        # The graphs' constants are in the file, too, and not in the plan.
+        rounded = {theirs for ours in halves & mapped.plan.keys() for theirs in mapped.plan[ours].names}
         tensors = {name: _rounded(checkpoint.take(name), name in rounded) for name in checkpoint.names}
         model = _load(model_class, config, tensors, checkpoint.folder)
         for name, adjust in mapped.adjusts.items():
