@@ -47,7 +47,8 @@ class Word:
 
 @dataclass(frozen=True)
 class Caption:
-    """A sentence about an image.
+    """A sentence about an image. `text` begins with the prompt, where there is one; `words` are those that the model
+    wrote after it.
 
     `score` is the mean log-probability per token, the end token included. `confidence`, from 0 to 1 and higher for a
     higher score, is the probability that the caption is correct where the model is calibrated, and else the geometric

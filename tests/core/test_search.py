@@ -75,6 +75,36 @@ def test_greedy_equals_a_rollout_of_each_image(
         assert sum(image in seen for seen in stepper.seen) == len(expected) + 1, "an image that has ended leaves"
 
 
+@given(seed=st.integers(0, 2**32 - 1), length=st.integers(1, 4), longest=st.integers(1, 6))
+def test_prompts_are_read_first_and_sentences_may_be_truncated(seed: int, length: int, longest: int) -> None:
+    random = np.random.default_rng(seed)
+    stepper = FakeStepper([random_ngram(random, 6, 4) for _ in range(3)])
+    prompts = random.integers(1, 6, size=(3, length))
+    found = greedy(stepper, stepper.encode(range(3)), prompts, END, [], attention=True, truncate_at=longest)
+    for image, (network, prompt, hypothesis) in enumerate(zip(stepper.networks, prompts.tolist(), found, strict=True)):
+        expected: list[int] = []
+        while len(expected) < longest and END not in expected:
+            expected.append(int(network((*prompt, *expected)).argmax()))
+        words = [word for word in expected if word != END]
+        assert hypothesis.tokens.tolist() == words
+        each = [network((*prompt, *expected[:t]))[word] for t, word in enumerate(expected)]
+        np.testing.assert_array_equal(hypothesis.log_probs, each, "of a truncated sentence no end is among them")
+        assert hypothesis.attention is not None
+        shown = [history(image, (*prompt, *words[:t])) for t in range(len(words))]
+        np.testing.assert_array_equal(hypothesis.attention, np.reshape(shown, (len(words), REGIONS)))
+    rules = [MaxLength(longest, END)]
+    closed = greedy(stepper, stepper.encode(range(3)), prompts, END, rules)
+    drawn = sample(stepper, stepper.encode(range(3)), prompts, END, rules, 2, random, top_p=1e-9)
+    assert [[h.tokens.tolist() for h in image] for image in drawn] == [[h.tokens.tolist()] * 2 for h in closed]
+
+
+def test_an_empty_prompt_is_refused() -> None:
+    stepper = FakeStepper([])
+    for prompt in (np.zeros((2, 0), np.int64), np.array([START, START])):
+        with pytest.raises(ValueError, match=r"found a prompt \[2.*\]; expected \[B, P\] with P >= 1"):
+            greedy(stepper, stepper.encode([0, 1]), prompt, END, [])
+
+
 @pytest.mark.parametrize("attention", [True, False])
 def test_greedy_by_hand(attention: bool) -> None:
     lines = {(): {A: 0.4, B: 0.6}, (B,): {C: 0.5, A: 0.5}, (B, A): {END: 0.75, C: 0.25}}

@@ -64,6 +64,20 @@ def decode_settings(defaults: Mapping[str, Any], changes: Mapping[str, Any]) -> 
         raise BadConfig("; ".join(_describe(problem) for problem in error.errors())) from error
 
 
+def check_length(settings: DecodeSettings, prompt_length: int, positions: int) -> None:
+    """Raises BadConfig when a network has not the `positions` for what it would read: the prompt and the caption, but
+    for the last token of a caption that is truncated."""
+    most = positions - prompt_length + settings.truncate
+    if most < 1:
+        raise BadConfig(
+            f"found a prompt of {prompt_length} tokens; this model reads at most {positions}, the caption among them; "
+            "give a shorter one"
+        )
+    if settings.max_length > most:
+        after = f" after a prompt of {prompt_length}" if prompt_length > 1 else ""
+        raise BadConfig(f"found max_length {settings.max_length}; this model writes at most {most} tokens{after}")
+
+
 def _of_setting(key: str, value: Any) -> Any:
     """The value of a setting; of text and bool, which pydantic would convert, no number is made."""
     field = DecodeSettings.model_fields.get(key)

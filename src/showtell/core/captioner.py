@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from showtell.core.arguments import (
+    check_length,
     decode_settings,
     image_pairs,
     is_one_photo,
@@ -26,15 +27,15 @@ from showtell.core.arguments import (
     true_or_false,
     whole_number,
 )
-from showtell.core.bundle import MANIFEST, Bundle, Manifest, builtin, load_bundle
+from showtell.core.bundle import MANIFEST, Bundle, builtin, load_bundle
 from showtell.core.confidence import confidence
 from showtell.core.decode import decode
-from showtell.core.ensemble import Ensemble, check_together
+from showtell.core.ensemble import Ensemble, check_together, has_common_grid
 from showtell.core.image import MAX_PIXELS, load_image
 from showtell.core.load_ahead import load_ahead
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.photo_source import advised, photo_source
-from showtell.core.pixels import normalise, resize, resized_side, share_after_cut
+from showtell.core.pixels import normalise, resize, resized_side
 from showtell.core.search import Hypothesis
 from showtell.core.stepper import Stepper
 from showtell.core.teacher_forced import TeacherForcedScore, score_captions
@@ -81,7 +82,7 @@ class Captioner:
         """Tokens that every member has position embeddings for after one start token; None: no limit."""
         self._pixel_settings = tuple(dict.fromkeys(manifest.pixels for manifest in manifests))
         # Attention maps can only be averaged where their regions are the same parts of the photo.
-        self.has_common_grid = len({_parts_of_photo(manifest) for manifest in manifests}) == 1
+        self.has_common_grid = has_common_grid(manifests)
         self.max_pixels = MAX_PIXELS
         """Pixels of the largest photo, as `load_image` counts them."""
         # One model's calibration does not hold for the scores of an ensemble.
@@ -217,23 +218,9 @@ class Captioner:
                 "beam"
             )
         language, prompt = self._language(language), None if prompt is None else text("prompt", prompt)
-        self._check_length(settings, len(self.bundle.tokenizer.prompt_ids(language, prompt)))
+        if self.max_length is not None:
+            check_length(settings, len(self.bundle.tokenizer.prompt_ids(language, prompt)), self.max_length + 1)
         return GenerationOptions(language, num, attention, settings, prompt)
-
-    def _check_length(self, settings: DecodeSettings, prompt_length: int) -> None:
-        """Raises BadConfig when the network has no positions for what it would read: the prompt and the caption, but
-        for the last token of a caption that is truncated."""
-        if self.max_length is None:
-            return
-        most = self.max_length + 1 - prompt_length + settings.truncate
-        if most < 1:
-            raise BadConfig(
-                f"found a prompt of {prompt_length} tokens; this model reads at most {self.max_length + 1}, the "
-                "caption among them; give a shorter one"
-            )
-        if settings.max_length > most:
-            after = f" after a prompt of {prompt_length}" if prompt_length > 1 else ""
-            raise BadConfig(f"found max_length {settings.max_length}; this model writes at most {most} tokens{after}")
 
     def _rows(self, images: Iterator[Any], batch_size: int, options: GenerationOptions) -> Iterator[CaptionRow]:
         for batch in load_ahead(images, self.preprocess, batch_size):
@@ -371,12 +358,6 @@ def _stepper(bundle: Bundle, threads: int) -> OnnxStepper:
             f"{bundle.manifest.vocab_size}; export the model again"
         )
     return stepper
-
-
-def _parts_of_photo(manifest: Manifest) -> tuple[Any, ...]:
-    """Equal where the regions of two models are the same parts of a photo."""
-    pixels = manifest.pixels
-    return manifest.grid, manifest.prefix_regions, pixels.crop_mode, share_after_cut(pixels)
 
 
 def _load_again(

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from showtell.core.bundle import Bundle
+from showtell.core.bundle import Bundle, Manifest
+from showtell.core.pixels import share_after_cut
 from showtell.core.stepper import Floats, Ids, Step, Stepper
 from showtell.errors import BadBundle
 
@@ -63,6 +64,11 @@ def _mean(maps: Sequence[Floats | None]) -> Floats | None:
         return None
     mean: Floats = np.mean(arrays, axis=0)
     return mean
+
+
+def has_common_grid(manifests: Sequence[Manifest]) -> bool:
+    """Whether the regions of all models are the same parts of a photo: only then can their maps be averaged."""
+    return len({(m.grid, m.prefix_regions, m.pixels.crop_mode, share_after_cut(m.pixels)) for m in manifests}) == 1
 
 
 def check_together(bundles: Sequence[Bundle]) -> None:

@@ -30,8 +30,9 @@ def resize(image: Image.Image, settings: PixelSettings) -> NDArray[np.uint8]:
     where it is set, and cut `size` out of that. `pad` fits the whole image, keeping its aspect ratio, and centres it on
     black; smaller images are enlarged. Pillow's filters widen with the reduction, so that large photos do not alias.
 
-    `squash` and `shortest_edge` are what the image processors of transformers do, with their rounding, pixel for pixel,
-    up to an aspect ratio of `MAX_ASPECT_RATIO`. Raises ValueError unless `image` has mode RGB.
+    `squash` and `shortest_edge` are what the image processors of transformers (those that use Pillow) do, with their
+    rounding, pixel for pixel, up to an aspect ratio of `MAX_ASPECT_RATIO`; a large JPEG differs by what `load_image`
+    saves with `hint_size`. Raises ValueError unless `image` has mode RGB.
     """
     if image.mode != "RGB":
         raise ValueError(f"found an image of mode {image.mode}; expected RGB, as load_image gives it")
