@@ -186,6 +186,14 @@ def first_step(stepper: OnnxStepper) -> str:
         return str(error)
 
 
+def test_a_link_out_of_the_folder_is_called_so(exported: tuple[RunFolder, Path], tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(exported[1], tmp_path / "bundle"))
+    (bundle / WEIGHTS).rename(tmp_path / "elsewhere")
+    (bundle / WEIGHTS).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadBundle, match=r"encoder\.onnx: .* replace links to its weights by the files themselves"):
+        Captioner.load(bundle)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes are forked")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_loads_the_weights_again_unless_they_changed(

@@ -157,4 +157,7 @@ def _session(path: Path, threads: int) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         first = str(error).splitlines()[0]
-        raise BadBundle(f"{path}: ONNX Runtime cannot load it ({first}); export the model again") from error
+        # ONNX Runtime follows a link to weights only into the folder that the graph is in.
+        has_link = any(path.with_name(name).is_symlink() for name in EXTERNAL)
+        advice = "replace links to its weights by the files themselves" if has_link else "export the model again"
+        raise BadBundle(f"{path}: ONNX Runtime cannot load it ({first}); {advice}") from error
