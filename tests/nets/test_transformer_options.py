@@ -168,15 +168,16 @@ def example(steps: Steps, images: int, rows: int, length: int) -> tuple[Tensor, 
 
 @pytest.mark.filterwarnings("ignore:# The axis name")
 def test_a_graph_takes_any_number_of_images_rows_and_tokens(tmp_path: Path) -> None:
-    one_layer = [form.model_copy(update={"layers": 1}) for form in FORMS.values()]
-    steps = Steps([build(form).float() for form in one_layer]).eval()
+    names = "as BERT's", "as GPT-2's", "unscaled sinusoids", "as GIT's"  # test_grid.py exports the other options
+    forms = [FORMS[name].model_copy(update={"layers": 1}) for name in names]
+    steps = Steps([build(form).float() for form in forms]).eval()
     inputs = example(steps, 2, 3, 4)
     batch, rows, length = Dim("B"), Dim("K"), Dim("T")
     shapes = ({0: batch, 1: rows}, {0: batch}, [{0: batch, 1: rows, 4: length}] * len(inputs[2]))
-    names = ["tokens", "regions", *(f"past.{n}" for n in range(len(inputs[2])))]
+    inputs_by_name = ["tokens", "regions", *(f"past.{n}" for n in range(len(inputs[2])))]
     torch.onnx.export(
         *(steps, inputs, tmp_path / "steps.onnx"),
-        input_names=names,
+        input_names=inputs_by_name,
         dynamic_shapes=shapes,
         dynamo=True,
         verbose=False,
@@ -185,7 +186,7 @@ def test_a_graph_takes_any_number_of_images_rows_and_tokens(tmp_path: Path) -> N
     session = onnxruntime.InferenceSession(tmp_path / "steps.onnx")
     for sizes in ((2, 3, 4), (1, 1, 0), (3, 5, 2)):
         tokens, regions, past = example(steps, *sizes)
-        feeds = dict(zip(names, (each.numpy() for each in (tokens, regions, *past)), strict=True))
+        feeds = dict(zip(inputs_by_name, (each.numpy() for each in (tokens, regions, *past)), strict=True))
         for found, expected in zip(session.run(None, feeds), steps(tokens, regions, past), strict=True):
             assert found.shape == tuple(expected.shape)
             np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=2e-5 * max(1, expected.abs().max()))

@@ -90,8 +90,11 @@ def _split_tokens(backbone: Any, keep_prefix: bool) -> Stages:
         raise _no_prefix()
     height, width = backbone.patch_embed.grid_size
     skipped, kept = (0, prefix) if keep_prefix else (prefix, 0)
-    blocks = list(getattr(backbone, "blocks", ()))
-    if type(backbone).forward_features not in SPLITTABLE or not blocks or not _passes_tokens_only(backbone):
+    is_known = type(backbone).forward_features in SPLITTABLE
+    if is_known:
+        _remove_pooling(backbone)
+    blocks = list(backbone.blocks) if is_known and _passes_tokens_only(backbone) else []
+    if not blocks:
         return Stages([_Tokens(backbone, skipped)], "NLC", (height, width), kept)
     if (rope := getattr(backbone, "rope", None)) is not None:
         # As in timm's own forward: what was made for one size knows it.
@@ -100,7 +103,6 @@ def _split_tokens(backbone: Any, keep_prefix: bool) -> Stages:
     last = _LastBlock(blocks.pop(), backbone.norm, skipped)
     # Without blocks and norm, timm's own forward_features gives the embedded patches: the same for every family.
     backbone.blocks, backbone.norm = nn.Sequential(), nn.Identity()
-    _remove_pooling(backbone)
     return Stages([_Tokens(backbone, 0), *blocks, last], "NLC", (height, width), kept)
 
 
