@@ -60,6 +60,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def sleeping_threads() -> Iterator[None]:
+    """ONNX Runtime's threads sleep when there is nothing to do; elsewhere they look for work without pause, on cores
+    that the other workers of pytest-xdist need. A caption takes less than half of the processor's time. Figures are the
+    same."""
+    import onnxruntime
+
+    class Sleeping(onnxruntime.SessionOptions):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_session_config_entry("session.intra_op.allow_spinning", "0")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "SessionOptions", Sleeping)
+        yield
+
+
 @pytest.fixture(scope="session")
 def browser_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of one browser for the whole run: the system's Chromium, started by Playwright with its own flags.
