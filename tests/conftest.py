@@ -1,5 +1,6 @@
 """For all tests: threads, hypothesis' profiles, what is not collected where packages are missing, and a browser."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -74,6 +75,20 @@ def sleeping_threads() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime, "SessionOptions", Sleeping)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_registry() -> Iterator[None]:
+    """`torch.onnx.export` makes its table of all operators anew for every graph: a second for each model that is
+    exported. It only reads the table."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
         yield
 
 
