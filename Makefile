@@ -49,7 +49,7 @@ $(LIGHT)/installed: pyproject.toml $(shell find src -type f -not -name '*.pyc')
 
 $(FULL)/installed: pyproject.toml
 	$(PYTHON) -m venv $(FULL)
-	$(FULL)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(FULL)/bin/pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
 	touch $@
 
 clean:

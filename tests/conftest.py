@@ -1,5 +1,6 @@
 """For all tests: threads, hypothesis' profiles, what is not collected where packages are missing, and a browser."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -58,6 +59,37 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest first: begun last, one of them would keep one core busy while the others are idle."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sleeping_threads() -> Iterator[None]:
+    """ONNX Runtime's threads sleep when there is nothing to do; elsewhere they look for work without pause, on cores
+    that the other workers of pytest-xdist need. A caption takes less than half of the processor's time. Figures are the
+    same."""
+    import onnxruntime
+
+    class Sleeping(onnxruntime.SessionOptions):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_session_config_entry("session.intra_op.allow_spinning", "0")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "SessionOptions", Sleeping)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_registry() -> Iterator[None]:
+    """`torch.onnx.export` makes its table of all operators anew for every graph: a second for each model that is
+    exported. It only reads the table."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.fixture(scope="session")

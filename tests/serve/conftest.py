@@ -47,16 +47,29 @@ def server(serve: Callable[..., Any]) -> Any:
     return serve(Scripted())
 
 
+@pytest.fixture(scope="module")
+def left(browser: Any) -> Iterator[list[Any]]:
+    """The browser's pages that tests have left: a new one is a new process, which takes longer than most tests."""
+    pages: list[Any] = []
+    yield pages
+    for page in pages:
+        page.context.close()
+
+
 @pytest.fixture
-def lone(browser: Any) -> Iterator[Callable[..., Any]]:
+def lone(browser: Any, left: list[Any]) -> Iterator[Callable[..., Any]]:
     """Opens pages which may complain, for their server fails."""
     from tests.serve.page_window import Page
 
     with contextlib.ExitStack() as stack:
 
         def lone(running: Any, **options: Any) -> Page:
-            window = Page(browser, running, **options)
-            stack.callback(window.context.close)
+            if options:
+                window = Page(browser, running, **options)
+                stack.callback(window.context.close)
+            else:
+                window = Page(browser, running, window=left.pop() if left else None)
+                stack.callback(lambda: left.append(window.leave()))
             return window
 
         yield lone

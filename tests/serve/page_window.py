@@ -57,6 +57,7 @@ class Scripted(Captioner):
         return Caption(" ".join(texts), -0.5, 0.61 - 0.1 * place, words, ask.language, maps)
 
 
+VIEWPORT = {"width": 1280, "height": 900}
 TIMEOUT = 30_000
 """Milliseconds in which a page must do what it is told, on a machine that is busy with other things, too."""
 
@@ -96,25 +97,41 @@ class Page:
         url: str = "",
         clock: bool = False,
         before: Callable[[Any], None] | None = None,
+        window: Any = None,
         **options: Any,
     ) -> None:
         """`url`: of a proxy before the server. `clock`: timers run as fast as the test says, with `wait`. `before`: is
-        given the browser's page before it opens the server's."""
-        self.context = browser.new_context(
-            **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
+        given the browser's page before it opens the server's. `window`: the browser's page of a `Page` that was left;
+        it has no options."""
+        self.page = (
+            window or browser.new_context(**{"viewport": VIEWPORT, "reduced_motion": "reduce", **options}).new_page()
         )
+        self.context = self.page.context
         self.server, self.requests, self.complaints = server, [], []
-        self.page = self.context.new_page()
         self.page.set_default_timeout(TIMEOUT)
-        self.page.on("request", lambda request: self.requests.append((request.method, request.url)))
-        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.listeners = {
+            "request": lambda request: self.requests.append((request.method, request.url)),
+            "console": lambda message: self.complaints.append(f"{message.type}: {message.text}"),
+            "pageerror": lambda error: self.complaints.append(str(error)),
+        }
+        for event, listener in self.listeners.items():
+            self.page.on(event, listener)
         if clock:
             self.page.clock.install()
         if before is not None:
             before(self.page)
         self.page.goto(url or server.url)
         self.page.wait_for_selector(".thumbnail")
+
+    def leave(self) -> Any:
+        """The browser's page, empty again. The server's page stores nothing in the browser."""
+        for event, listener in self.listeners.items():
+            self.page.remove_listener(event, listener)
+        self.page.unroute_all()
+        self.page.mouse.move(0, 0)
+        self.page.set_viewport_size(VIEWPORT)
+        self.page.goto("about:blank")
+        return self.page
 
     def choose(self, data: bytes, name: str = "photo.png") -> None:
         file = {"name": name, "mimeType": "image/png", "buffer": data}

@@ -280,6 +280,7 @@ def drop(window: Page, path: Path, x: int, y: int) -> None:
     data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         session.send("Input.dispatchDragEvent", {"type": kind, "x": x, "y": y, "data": data})
+    session.detach()
 
 
 def test_a_photo_may_be_dropped_anywhere(visit: Callable[..., Page]) -> None:
