@@ -42,6 +42,8 @@ class Repository:
     """Hashes that are not those of the files."""
     absent: set[str] = field(default_factory=set)
     """Listed and not there."""
+    pull_requests: list[str] = field(default_factory=list)
+    """The titles of the open ones, numbered from 1."""
     status: int | None = None
     """What everything answers, if anything."""
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -107,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self.send(name, (repository.at(commit) or {})[name])
         if repository.token is not None and self.headers.get("Authorization") != f"Bearer {repository.token}":
             return self.refuse(*repository.refusal)
+        if path == f"/api/models/{ID}/discussions":
+            return self.discuss()
         if path.startswith(f"/api/models/{ID}"):
             return self.describe(path.removeprefix(f"/api/models/{ID}").removeprefix("/revision/") or "main")
         if path.startswith(f"/{ID}/resolve/"):
@@ -120,6 +124,22 @@ class _Handler(BaseHTTPRequestHandler):
         commit = OLD_COMMIT if revision in ("v1", OLD_COMMIT) else COMMIT
         siblings = [self.sibling(name, content) for name, content in files.items()]
         body = json.dumps({"id": ID, "sha": commit, "private": False, "siblings": siblings}).encode()
+        self.answer(200, {"Content-Type": "application/json"}, body)
+
+    def discuss(self) -> None:
+        opened = [
+            {
+                "num": number,
+                "title": title,
+                "status": "open",
+                "isPullRequest": True,
+                "author": {"name": "SFconvertbot"},
+                "createdAt": "2023-03-01T00:00:00.000Z",
+                "repo": {"name": ID, "type": "model"},
+            }
+            for number, title in enumerate(self.repository.pull_requests, start=1)
+        ]
+        body = json.dumps({"discussions": opened, "count": len(opened), "start": 0}).encode()
         self.answer(200, {"Content-Type": "application/json"}, body)
 
     def sibling(self, name: str, content: bytes) -> dict[str, Any]:

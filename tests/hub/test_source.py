@@ -216,6 +216,14 @@ def test_only_pickles(name: str, hub: Repository, tmp_path: Path) -> None:
     assert f"only in {name}, a pickle" in refused(model=str(folder))
 
 
+def test_only_pickles_and_the_pull_request_of_the_converter(hub: Repository) -> None:
+    del hub.files["model.safetensors"]
+    hub.pull_requests = ["Update README.md", "Adding `safetensors` variant of this model"]
+    message = refused()
+    assert "only in pytorch_model.bin, a pickle" in message and message.endswith("--revision refs/pr/2")
+    assert fetched(hub) == set()
+
+
 def test_a_model_in_several_files(hub: Repository) -> None:
     del hub.files["model.safetensors"]
     several = {f"model-0000{i}-of-00002.safetensors": b"part" * i for i in (1, 2)}

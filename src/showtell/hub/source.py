@@ -33,6 +33,8 @@ _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _WANTED: Final = re.compile(r"model(-\d+-of-\d+)?\.safetensors|[^/]+\.(json|txt)|README\.md|LICEN[CS]E(\.\w+)?", re.I)
 _PICKLES: Final = re.compile(r".*\.(bin|pt|pth|ckpt|h5|msgpack|pkl|pickle)", re.I)
 _WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
+_CONVERSION: Final = "Adding `safetensors` variant of this model"
+"""The title that the hub's converter gives its pull requests."""
 _MEGABYTE: Final = 1_000_000
 
 
@@ -89,19 +91,35 @@ def _check_folder(folder: Path) -> None:
     _check_names(sorted(file.name for file in folder.iterdir()), str(folder))
 
 
-def _check_names(names: Sequence[str], where: str) -> None:
-    """Raises BadWeights unless there are weights that are no pickles."""
+def _check_names(names: Sequence[str], where: str, converted: Callable[[], str | None] = lambda: None) -> None:
+    """Raises BadWeights unless there are weights that are no pickles. `converted`: the revision that has them."""
     if any(name in names for name in _WEIGHTS):
         return
     pickles = [name for name in names if _PICKLES.fullmatch(name)]
     if not pickles:
         raise BadWeights(f"{where}: no model.safetensors in it; expected the weights of a whole model")
+    found = f"{where}: its weights are only in {pickles[0]}, a pickle, which can run code when it is loaded; expected "
+    if revision := converted():
+        raise BadWeights(
+            f"{found}model.safetensors: a pull request on the hub has the same weights in that form; run the command "
+            f"again with --revision {revision}"
+        )
     raise BadWeights(
-        f"{where}: its weights are only in {pickles[0]}, a pickle, which can run code when it is loaded; expected "
-        "model.safetensors: give --revision refs/pr/N of a pull request on the hub that adds it, or, where you trust "
-        "the model, load it with transformers, save it with model.save_pretrained(DIR), copy its other .json and .txt "
-        "files to DIR, and import DIR"
+        f"{found}model.safetensors: give --revision refs/pr/N of a pull request on the hub that adds it, or, where you "
+        "trust the model, load it with transformers, save it with model.save_pretrained(DIR), copy its other .json and "
+        ".txt files to DIR, and import DIR"
     )
+
+
+def _conversion(model: str) -> str | None:
+    """The pull request of the hub's own converter, `refs/pr/N`. Rejected: taking it unasked, since anybody may open a
+    pull request with this title; who sees the number can look at it."""
+    from huggingface_hub import HfApi
+
+    for discussion in HfApi().get_repo_discussions(model, discussion_type="pull_request", discussion_status="open"):
+        if discussion.title == _CONVERSION:
+            return f"refs/pr/{discussion.num}"
+    return None
 
 
 def _read_config(file: Path) -> dict[str, Any]:
@@ -138,7 +156,7 @@ def _download(model: str, revision: str | None, reporter: ProgressReporter, acce
         except OfflineModeIsEnabled:
             return _cached(model, revision, accept)
         files = info.siblings or []
-        _check_names([file.rfilename for file in files], model)
+        _check_names([file.rfilename for file in files], model, lambda: _conversion(model))
         wanted = [file for file in files if _WANTED.fullmatch(file.rfilename)]
         if "config.json" not in (file.rfilename for file in wanted):
             raise BadConfig(f"{model}: no config.json in it; expected a model of transformers")
