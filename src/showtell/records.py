@@ -53,7 +53,8 @@ class Caption:
     `score` is the mean log-probability per token, the end token included. `confidence`, from 0 to 1 and higher for a
     higher score, is the probability that the caption is correct where the model is calibrated, and else the geometric
     mean of the tokens' probabilities. `attention` is `[T, height, width]` float32: for each word the weights over the
-    grid of image regions, summing to 1; `None` unless requested, or when the decoder has no attention.
+    grid of image regions, summing to 1, or to less where an imported model attends to a class token or to its own words
+    as well; `None` unless requested, or when the decoder has no attention.
     """
 
     text: str
@@ -62,6 +63,13 @@ class Caption:
     words: tuple[Word, ...]
     language: str
     attention: np.ndarray | None = field(default=None, compare=False, repr=False)
+    prompt: str = ""
+    """The beginning of `text` that was given."""
+
+    @property
+    def continuation(self) -> str:
+        """What the model wrote after the prompt."""
+        return self.text.removeprefix(self.prompt).strip()
 
 
 @dataclass(frozen=True)

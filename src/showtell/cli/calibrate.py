@@ -105,7 +105,7 @@ def _calibrate(
     captions = {s.name: row.captions[0] for s, row in zip(samples, rows, strict=True) if row.ok}
     _check_number(len(captions), f"found {len(captions)} of {len(samples)} photos that can be captioned ({language})")
     report = CalibrationReport(
-        {name: caption.text for name, caption in captions.items()},
+        {name: caption.continuation for name, caption in captions.items()},
         {name: caption.score for name, caption in captions.items()},
         {sample.name: sample.captions for sample in samples if sample.name in captions},
         language,

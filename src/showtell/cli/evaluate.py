@@ -68,8 +68,11 @@ def evaluate(
         decode=settings,
         prompt=prompt,
     )
-    captions = {s.name: row.captions[0].text if row.ok else "" for s, row in zip(samples, rows, strict=True)}
-    alternatives = {s.name: tuple(c.text for c in row.captions) or ("",) for s, row in zip(samples, rows, strict=True)}
+    # A prompt is no work of the model's; validation in training leaves it out, too.
+    captions = {s.name: row.captions[0].continuation if row.ok else "" for s, row in zip(samples, rows, strict=True)}
+    alternatives = {
+        s.name: tuple(c.continuation for c in row.captions) or ("",) for s, row in zip(samples, rows, strict=True)
+    }
     references = {s.name: s.captions for s in samples}
     evaluation = Evaluation(
         captions,

@@ -339,6 +339,7 @@ class Captioner:
             words=tuple(Word(word, float(log_prob)) for (word, _), log_prob in zip(words, log_probs, strict=True)),
             language=language,
             attention=attention,
+            prompt=tokenizer.decode((), prompt),
         )
 
     def _language(self, language: str | None) -> str:
