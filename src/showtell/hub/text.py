@@ -111,8 +111,8 @@ def imported_text(
 
 
 def _padding(config: dict[str, Any]) -> set[int]:
-    """The padding token of RoBERTa's decoder, which gives it a position of its own wherever it stands: no caption that a
-    trained model writes has it, and none of ours may."""
+    """The padding token of RoBERTa's decoder, which gives it a position of its own wherever it stands: a trained model
+    never writes it, and ours must not."""
     decoder = config.get("decoder") or {}
     if decoder.get("model_type") not in ("roberta", "xlm-roberta"):
         return set()
