@@ -176,6 +176,20 @@ def test_an_encoder_decoders_start_and_end(config: dict[str, Any], expected: Any
     assert (found.bos_ids, found.eos_id) == expected and not found.takes_prompt
 
 
+@pytest.mark.parametrize(
+    ("decoder", "banned"),
+    [
+        ({"model_type": "roberta"}, (1, 9)),
+        ({"model_type": "roberta", "pad_token_id": 5}, (5, 9)),
+        ({"model_type": "roberta", "pad_token_id": 3}, (9,)),  # it is the end, too
+        ({"model_type": "bert", "pad_token_id": 5}, (9,)),
+    ],
+)
+def test_robertas_padding_is_never_written(decoder: dict[str, Any], banned: tuple[int, ...], tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text('{"bos_token_id": 2, "eos_token_id": 3, "suppress_tokens": [9]}')
+    assert text_of(tmp_path, "vision-encoder-decoder", {"decoder": decoder}).banned_ids == banned
+
+
 def test_gpt2_has_no_unknown_token(tmp_path: Path) -> None:
     config = {"bos_token_id": 256, "eos_token_id": 256}
     text = imported_text(FAMILIES["vision-encoder-decoder"], config, read_generation(tmp_path, config), byte_level())

@@ -104,10 +104,19 @@ def imported_text(
         bos_ids=(int(bos),),
         eos_id=int(eos_ids[0]),
         unk_id=_unk_id(backend, {int(bos), int(eos_ids[0])}),
-        banned_ids=generation.banned_ids,
+        banned_ids=tuple(sorted({*generation.banned_ids, *_padding(config)} - {int(bos), int(eos_ids[0])})),
         takes_prompt=family.takes_prompt,
         prompt=prompt or "",
     )
+
+
+def _padding(config: dict[str, Any]) -> set[int]:
+    """The padding token of RoBERTa's decoder, which gives it a position of its own wherever it stands: a trained model
+    never writes it, and ours must not."""
+    decoder = config.get("decoder") or {}
+    if decoder.get("model_type") not in ("roberta", "xlm-roberta"):
+        return set()
+    return {int(decoder.get("pad_token_id", 1))}  # RobertaConfig's default
 
 
 def prompt_length(text: ImportedText, backend: tokenizers.Tokenizer) -> int:
