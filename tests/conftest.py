@@ -32,6 +32,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "timm", "safetensors", "lightning"))
 HAS_SERVER = all(importlib.util.find_spec(name) for name in ("fastapi", "httpx", "schemathesis"))
 UNCOLLECTED = [] if HAS_TORCH else ["nets", "train", "export", "test_grid.py", "test_overfit.py"]
+UNCOLLECTED += [] if HAS_TORCH and importlib.util.find_spec("transformers") else ["hub"]
 UNCOLLECTED += [] if HAS_SERVER else ["serve", "cli/test_serve.py"]
 
 

@@ -110,6 +110,7 @@ def test_a_network_of_another_width_than_the_manifest_says(tmp_path: Path) -> No
 def test_a_prompt_begins_the_caption(model: Path) -> None:
     captioner = Captioner.load(model, threads=1)
     caption = captioner.caption(PHOTO, prompt="a cat of")
+    assert caption.prompt == "a cat of" and caption.continuation == "a dog runs."
     assert caption.text == "a cat of a dog runs." and [word.text for word in caption.words] == ["a", "dog", "runs."]
     assert [row.captions[0].text for row in captioner.caption_many([PHOTO, PHOTO], prompt="cat photo")] == [
         "cat photo of a dog runs."

@@ -41,7 +41,10 @@ def model_of_another_library(folder: Path) -> Path:
     ("make", "expected"),
     [
         (run_folder, "is a run of `showtell train`; `showtell export {path} DIR` makes a model folder of it"),
-        (model_of_another_library, "a model of another library; expected a folder that `showtell export` wrote"),
+        (
+            model_of_another_library,
+            "config.json, as transformers has it; `showtell import {path} DIR` makes a model folder",
+        ),
         (file("model.zip"), "an archive; unpack it and give the folder with bundle.json"),
         (file("model.tar.gz"), "an archive; unpack it"),
         (file("model.TGZ"), "an archive; unpack it"),
@@ -75,7 +78,9 @@ def test_a_folder_around_models_names_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Salesforce/blip-image-captioning-base", "microsoft/git-base", "a/b.c"])
 def test_a_name_on_a_hub(name: str) -> None:
-    assert refusal(name).startswith(f"{name}: no such model folder, and names on a hub are not looked up")
+    message = refusal(name)
+    assert message.startswith(f"{name}: no such model folder, and captioning downloads nothing;")
+    assert message.endswith(f"`showtell import {name} DIR`")
 
 
 def test_a_path_that_only_a_shell_expands() -> None:

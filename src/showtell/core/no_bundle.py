@@ -34,7 +34,10 @@ def _what_is_missing(path: str) -> str:
     if path.startswith("~"):
         return "no such model folder, ~ is not expanded here; give os.path.expanduser(path)"
     if _HUB_NAME.fullmatch(path):
-        return f"no such model folder, and names on a hub are not looked up: nothing is downloaded; {_EXPECTED}"
+        return (
+            "no such model folder, and captioning downloads nothing; a model of the Hugging Face hub is made one by "
+            f"`showtell import {path} DIR`"
+        )
     return f"no such model folder; {_EXPECTED}"
 
 
@@ -49,5 +52,8 @@ def _what_folder(path: Path) -> str:
     if inside:
         return f"{missing}, but in {', '.join(map(str, inside[:3]))}; give {'that' if len(inside) == 1 else 'one'}"
     if (path / "config.json").exists():
-        return f"{missing}, but config.json: a model of another library; {_EXPECTED}"
+        return (
+            f"{missing}, but config.json, as transformers has it; `showtell import {path} DIR` makes a model folder of "
+            "it"
+        )
     return f"{missing}; {_EXPECTED}"
