@@ -89,13 +89,13 @@ class Run:
         self,
         sink: Sink,
         name: str,
-        options: RunOptions = RunOptions(),
+        options: RunOptions | None = None,
         storage: Storage | None = None,
         hold: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`name`: the output as the user gave it. `hold`: a block that signals do not interrupt."""
-        self.sink, self.name, self.options = sink, name, options
+        self.sink, self.name, self.options = sink, name, options or RunOptions()
         self._storage, self._hold, self._clock = storage or Storage(), hold, clock
         self._header: Mapping[str, Any] = {}
         self._tasks: deque[_Task] = deque()
@@ -206,7 +206,7 @@ class Run:
                 data = json.dumps(summary.__dict__, indent=2).encode() + b"\n"
                 write_file(self._storage, self._ledger.folder / SUMMARY, data)
                 self._ledger.append({"finished": summary.__dict__, "state": state})
-                self.sink.clean()
+            self.sink.clean()  # also where an earlier run ended before it could
         return self._summary()
 
     def is_finished(self) -> bool:

@@ -108,7 +108,8 @@ class AppendedFile:
     def close(self) -> None:
         if self.descriptor >= 0:
             descriptor, self.descriptor = self.descriptor, -1
-            self._storage.close(descriptor)
+            with contextlib.suppress(OSError):  # what counts was synced before, and the rest does not matter
+                self._storage.close(descriptor)
 
 
 def write_file(storage: Storage, path: Path, data: bytes) -> None:
