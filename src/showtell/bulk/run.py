@@ -139,6 +139,8 @@ class Run:
         Raises BadConfig when the earlier rows depend on other things.
         """
         known = self._ledger.known
+        if not known.entries and known.header != {**header, "overwrite": self.options.overwrite}:
+            self._goes_on = False  # no row depends on the other things
         if not self._goes_on or known.header is None:
             self._header = {**header, "overwrite": self.options.overwrite}
             return 0

@@ -11,7 +11,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 from showtell.core.image import MAX_BYTES
@@ -70,9 +70,9 @@ def read_tar(path: Path) -> Iterator[ImageInput]:
 
 
 def _is_photo(name: str) -> bool:
-    path = PurePosixPath(name)
-    image_format = format_of_suffix(path.name)
-    return image_format is not None and image_format.is_picture and not any(map(skip_reason, path.parts))
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+    image_format = format_of_suffix(parts[-1]) if parts else None
+    return image_format is not None and image_format.is_picture and not any(map(skip_reason, parts))
 
 
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
