@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,9 @@ class QuickStorage(Storage):
     def sync(self, descriptor: int) -> None:
         pass
 
+    def sync_all(self, descriptors: Sequence[int]) -> None:
+        pass
+
     def sync_folder(self, path: Path) -> None:
         pass
 
@@ -149,6 +152,10 @@ class FailingStorage(Storage):
             self._open[descriptor] = self._open[descriptor][0], os.fstat(descriptor).st_size
 
         self._call("sync", do)
+
+    def sync_all(self, descriptors: Sequence[int]) -> None:
+        for descriptor in descriptors:
+            self.sync(descriptor)
 
     def truncate(self, descriptor: int, size: int) -> None:
         self._call("truncate", lambda: Storage.truncate(self, descriptor, size))

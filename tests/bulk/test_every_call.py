@@ -23,6 +23,15 @@ MANNERS_OF_ERRORS = [("before", errno.EROFS), ("half", errno.ENOSPC)]
 RETRY = RunOptions(retry_failed=True)
 
 
+# XMP files are written as text sidecars are, and a CSV file grows as a JSONL file does.
+CASES = [
+    (output, scenario)
+    for output in OUTPUTS[:4]
+    for scenario in ("whole", "grown", "retried")
+    if (output, scenario) != ("rows.csv", "grown")
+]
+
+
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("showtell.bulk.run.COMMIT_ROWS", 2)
@@ -61,8 +70,7 @@ SCENARIOS: dict[str, tuple[Callable[[str], object], Step, Callable[[str], object
 }
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize(("output", "scenario"), CASES)
 def test_a_run_that_dies_at_any_call_goes_on(
     output: str, scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,8 +93,7 @@ def test_a_run_that_dies_at_any_call_goes_on(
     assert {"open", "write", "sync", "close", "replace", "sync_folder"} <= seen
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize(("output", "scenario"), CASES)
 def test_a_disk_that_fails_at_any_call_is_one_error_and_the_run_goes_on(
     output: str, scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +119,7 @@ def test_a_disk_that_fails_at_any_call_is_one_error_and_the_run_goes_on(
 
 def test_two_deaths_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one at every call of the run that goes on after the first."""
-    for output in OUTPUTS:
+    for output in OUTPUTS[:4]:
         expected = expected_tree(output, retried, tmp_path / output.replace(":", "-"), monkeypatch)
         for first, second in itertools.product(range(3, 60, 14), range(1, 60, 9)):
             enter(tmp_path / output.replace(":", "-") / f"{first}-{second}", monkeypatch)

@@ -104,7 +104,9 @@ def test_what_has_no_folder_needs_one() -> None:
 
 
 def test_withheld_captions_have_no_sidecar_and_several_have_a_line_each() -> None:
-    candidates = [Caption(text, -1.0, confidence, (), "en") for text, confidence in (("a", 0.9), ("b", 0.1), ("c", 0.8))]
+    candidates = [
+        Caption(text, -1.0, confidence, (), "en") for text, confidence in (("a", 0.9), ("b", 0.1), ("c", 0.8))
+    ]
     sink = make_sink("sidecar:out", SinkOptions(num=3), Storage())
     for key, captions in (("x.jpg", candidates), ("y.jpg", candidates[1:2])):
         row = CaptionRow(ImageInput(key), tuple(captions))

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from showtell.bulk.ledger import Known, State
 from showtell.bulk.rows import Record
 from showtell.bulk.sinks import SinkOptions
-from showtell.bulk.storage import Storage, write_file
+from showtell.bulk.storage import Storage, write_files
 from showtell.bulk.xmp import xmp_document
 from showtell.core.sources import ImageInput, is_url
 from showtell.errors import BadConfig
@@ -74,11 +74,11 @@ class SidecarSink:
         self._pending[path] = content
 
     def flush(self) -> State:
-        for path, content in self._pending.items():
-            if self.folder is not None:
-                self._storage.make_folder(path.parent)
-            write_file(self._storage, path, content)
-        for folder in dict.fromkeys(path.parent for path in self._pending):
+        folders = dict.fromkeys(path.parent for path in self._pending)
+        for folder in folders if self.folder is not None else ():
+            self._storage.make_folder(folder)
+        write_files(self._storage, self._pending)
+        for folder in folders:
             self._storage.sync_folder(folder)
         self._pending = {}
         return {}
