@@ -105,6 +105,8 @@ class FailingStorage(Storage):
         self.failed: str | None = None
         self._open: dict[int, tuple[Path, int]] = {}
         """Descriptor -> path, and how many bytes of the file are on the disk."""
+        self._unsynced: list[tuple[int, int]] = []
+        """Of files that were closed with more in them than was on the disk."""
 
     def _call(self, name: str, do: Callable[[], Any], half: Callable[[], Any] = lambda: None) -> Any:
         if self.is_dead:
@@ -124,11 +126,11 @@ class FailingStorage(Storage):
 
     def _die(self) -> None:
         self.is_dead = True
-        for descriptor, (_, synced) in self._open.items():
+        for descriptor, synced in [*((key, size) for key, (_, size) in self._open.items()), *self._unsynced]:
             if self.end == "power":
                 os.ftruncate(descriptor, min(synced, os.fstat(descriptor).st_size))
             os.close(descriptor)
-        self._open = {}
+        self._open, self._unsynced = {}, []
 
     def open(self, path: Path) -> int:
         def do() -> int:
@@ -162,7 +164,9 @@ class FailingStorage(Storage):
 
     def close(self, descriptor: int) -> None:
         def do() -> None:
-            del self._open[descriptor]
+            _, synced = self._open.pop(descriptor)
+            if synced < os.fstat(descriptor).st_size:
+                self._unsynced.append((os.dup(descriptor), synced))
             Storage.close(self, descriptor)
 
         with contextlib.suppress(KeyError):

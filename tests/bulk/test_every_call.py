@@ -21,6 +21,7 @@ from showtell.errors import BadConfig, OutputError
 MANNERS = [("after", "kill"), ("half", "kill"), ("after", "power")]  # before a call is after the one before
 MANNERS_OF_ERRORS = [("before", errno.EROFS), ("half", errno.ENOSPC)]
 RETRY = RunOptions(retry_failed=True)
+SKIP = RunOptions(skip_existing=True)
 
 
 # XMP files are written as text sidecars are, and a CSV file grows as a JSONL file does.
@@ -29,7 +30,7 @@ CASES = [
     for output in OUTPUTS[:4]
     for scenario in ("whole", "grown", "retried")
     if (output, scenario) != ("rows.csv", "grown")
-]
+] + [("sidecar:out", "skipping")]
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,17 @@ def retried(output: str) -> None:
     caption(output, photos(*range(6)), options=RETRY)
 
 
+def by_hand(output: str) -> None:
+    path = Path("out/photos/000003.txt")
+    path.parent.mkdir(parents=True)
+    path.write_text("by hand")
+
+
+def skipping(output: str) -> None:
+    by_hand(output)
+    caption(output, photos(*range(6)), rows=engine(bad), options=SKIP)
+
+
 # What is done before the interruption, and the command that is interrupted, and given again.
 Step = Callable[[str, Storage], object]
 SCENARIOS: dict[str, tuple[Callable[[str], object], Step, Callable[[str], object]]] = {
@@ -65,6 +77,11 @@ SCENARIOS: dict[str, tuple[Callable[[str], object], Step, Callable[[str], object
         lambda output: caption(output, photos(*range(4)), rows=engine(bad)),
         lambda o, s: caption(o, photos(*range(6)), rows=engine(bad), storage=s),
         grown,
+    ),
+    "skipping": (
+        by_hand,
+        lambda o, s: caption(o, photos(*range(6)), rows=engine(bad), options=SKIP, storage=s),
+        skipping,
     ),
     "retried": (whole, lambda o, s: caption(o, photos(*range(6)), options=RETRY, storage=s), retried),
 }
@@ -129,6 +146,29 @@ def test_two_deaths_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                     caption(output, photos(*range(6)), options=RETRY, storage=FailingStorage(at, "after"))
             caption(output, photos(*range(6)), options=RETRY)
             assert tree(Path.cwd()) == expected, (first, second)
+
+
+def test_a_death_while_retried_rows_are_published_and_one_while_photos_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file of the first run then has a size that only the line before its new name knows of."""
+    enter(tmp_path / "expected", monkeypatch)
+    retried("rows.jsonl")
+    caption("rows.jsonl", photos(*range(9)))
+    expected = tree(Path.cwd())
+    counting = FailingStorage(0)
+    enter(tmp_path / "count", monkeypatch)
+    whole("rows.jsonl")
+    caption("rows.jsonl", photos(*range(6)), options=RETRY, storage=counting)
+    for first, second in itertools.product(range(counting.calls - 9, counting.calls), range(1, 30)):
+        enter(tmp_path / f"{first}-{second}", monkeypatch)
+        whole("rows.jsonl")
+        with contextlib.suppress(Killed):
+            caption("rows.jsonl", photos(*range(6)), options=RETRY, storage=FailingStorage(first, "after"))
+        with contextlib.suppress(Killed):
+            caption("rows.jsonl", photos(*range(9)), storage=FailingStorage(second, "after"))
+        caption("rows.jsonl", photos(*range(9)))
+        assert tree(Path.cwd()) == expected, (first, second)
 
 
 def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

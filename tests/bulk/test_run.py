@@ -138,7 +138,8 @@ def test_rows_of_another_form_are_refused_even_so() -> None:
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_overwrite_begins_anew(output: str) -> None:
+def test_overwrite_begins_anew(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("showtell.bulk.parquet_sink.ROWS_PER_PART", 2)
     caption(output, photos(*range(5)), settings={"beam_size": 3})
     caption(output, photos(*range(2)), options=RunOptions(overwrite=True))
     if ":" in output:
@@ -182,16 +183,18 @@ def test_an_output_that_somebody_changed_is_refused() -> None:
         caption("rows.parquet", photos(1, 2))
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0" * 40, b'12345678 {"keys":["x"],"codes":{}}\n'])
+@pytest.mark.parametrize("damage", [b"-9", b"-1", b"\0" * 40, b'12345678 {"keys":["x"],"codes":{}}\n'])
 def test_a_ledger_whose_end_is_damaged_loses_that_batch_only(damage: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("showtell.bulk.run.COMMIT_ROWS", 2)
     with pytest.raises(ZeroDivisionError):
         caption("rows.jsonl", photos(*range(10)), rows=stopping(6))  # type: ignore[arg-type]
     ledger = Path("rows.jsonl.ledger/ledger.jsonl")
-    ledger.write_bytes(ledger.read_bytes()[: None if damage else -9] + damage)
+    data = ledger.read_bytes()
+    ledger.write_bytes(data[: int(damage)] if damage.startswith(b"-") else data + damage)
     caption("rows.jsonl", photos(*range(10)))
     caption("whole.jsonl", photos(*range(10)))
     assert Path("rows.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+    caption("rows.jsonl", photos(*range(10)), rows=never)  # the ledger can be read to its end again
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

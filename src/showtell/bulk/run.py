@@ -247,7 +247,8 @@ class Run:
     def _commit(self) -> None:
         if self._entries or self._retried:
             if self.sink.one_file_each:
-                keys = [key for key, _, _ in self._entries] + [item.key for item in self._retried]
+                keys = [key for key, outcome, _ in self._entries if outcome == CAPTIONED]
+                keys += [item.key for item in self._retried if item.outcome == CAPTIONED]
                 self._ledger.append({"writing": keys})
             state = self.sink.flush()
             if self._entries:

@@ -48,10 +48,10 @@ class SidecarSink:
         self._pending: dict[Path, bytes] = {}
 
     def check(self, known: Known, overwrite: bool) -> bool:
+        self._ours = known.writing  # before the first photo is looked for
         return known.header is not None
 
     def start(self, known: Known) -> State:
-        self._ours = known.writing
         self._overwrites = bool(known.header and known.header["overwrite"])
         if self.folder is not None:
             self._storage.make_folder(self.folder)
