@@ -40,7 +40,7 @@ from showtell.core.sources import ImageInput
 from showtell.records import Caption, CaptionRow, Word
 
 OUTPUTS = ("rows.jsonl", "rows.csv", "rows.parquet", "sidecar:out", "xmp:out")
-ROUNDS, BATCH = 5, 32
+ROUNDS, BATCH = 3, 32
 
 
 def made_up(count: int) -> Iterator[ImageInput]:
@@ -130,7 +130,7 @@ def measure_throughput(photos: list[str]) -> None:
     from showtell import Captioner
 
     captioner = Captioner.load()
-    paths = list(itertools.islice(itertools.cycle(photos), 4 * BATCH))
+    paths = list(itertools.islice(itertools.cycle(photos), 2 * BATCH))
 
     def rows(images: Any) -> Iterator[CaptionRow]:
         return captioner.caption_many(images, batch_size=BATCH)

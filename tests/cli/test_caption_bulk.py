@@ -16,6 +16,8 @@ from tests.bulk.stub import tree
 from tests.cli.in_process import showtell
 from tests.clocks import HANG_SECONDS, until
 
+from showtell.core.bundle import MANIFEST, builtin
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DOG, BAND = str(EXAMPLES / "dog.jpg"), str(EXAMPLES / "band.jpg")
 
@@ -49,6 +51,16 @@ def test_a_finished_run_says_so_and_another_one_is_refused() -> None:
     assert (retried.returncode, retried.stderr) == (0, "showtell: 2 captioned, 0 failed\n")
     assert [(row["image"], "error" in row) for row in rows()] == [(DOG, False), ("gone.jpg", False)]
     assert showtell(*command, "--overwrite", "--beam", 2).returncode == 0
+
+
+def test_a_model_that_sees_photos_otherwise_is_another_one() -> None:
+    model = Path(shutil.copytree(builtin(), "model"))
+    assert showtell("caption", DOG, "--model", model, "--output", "rows.csv").returncode == 0
+    manifest = json.loads((model / MANIFEST).read_text(encoding="utf-8"))
+    manifest["pixels"]["crop_mode"] = "center"
+    (model / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    done = showtell("caption", DOG, "--model", model, "--output", "rows.csv")
+    assert done.returncode == 2 and "its rows are of another run: another model;" in done.stderr
 
 
 def test_a_table_and_a_tar_beside_a_photo() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,8 +93,9 @@ def header_of(
         "suffix": sink_options.suffix,
         "column": column,
     }
-    fingerprints = [bundle.fingerprint for bundle in captioner.bundles]
-    return run_header(run.sink.kind, __version__, fingerprints, found, inputs)
+    # The manifest as well: it has the size of the photos, and the calibration of confidences.
+    models = [(*bundle.fingerprint, _hash(bundle.manifest.model_dump_json())) for bundle in captioner.bundles]
+    return run_header(run.sink.kind, __version__, models, found, inputs)
 
 
 def save_rows(
@@ -175,6 +177,10 @@ def _tell(run: Run, summary: Summary, nothing_to_do: bool, passed_over: PassedOv
         line += f"; {passed_over}"
     if nothing_to_do or passed_over.total or summary.inputs > 1:
         echo(f"showtell: {line}", err=True)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _last_words(run: Run) -> Callable[[], str | None]:
