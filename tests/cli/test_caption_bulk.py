@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.bulk.stub import tree
 from tests.cli.in_process import showtell
-from tests.clocks import HANG_SECONDS, until
+from tests.clocks import until
 
 from showtell.core.bundle import MANIFEST, builtin
 
@@ -43,8 +43,8 @@ def test_a_finished_run_says_so_and_another_one_is_refused() -> None:
     )
     refused = showtell(*command, "--beam", 2)
     assert refused.returncode == 2 and refused.stderr == (
-        "showtell: --output rows.jsonl: its rows are of another run: found beam_size 8, expected 2; give --overwrite to "
-        "begin anew, --allow-changed to go on all the same, or another name\n"
+        "showtell: --output rows.jsonl: its rows are of another run: found beam_size 8, expected 2; "
+        "give --overwrite to begin anew, --allow-changed to go on all the same, or another name\n"
     )
     shutil.copy(BAND, "gone.jpg")
     retried = showtell(*command, "--retry-failed", "--batch-size", 1)
