@@ -124,13 +124,12 @@ def save_rows(
     with progress_bar(in_log=True, progress=Progress(done), count=count) as advance:
         for row in engine(run.pending(images, when_done)):
             new += 1
-            if not run.is_skipped(row):
-                report(row)
+            is_fine = run.is_skipped(row) or report(row)
             name = picture_name(pictures, row, min_confidence)
             undrawn += not draw(pictures, row, name)  # before the row: a row that counts has its pictures
             record = as_record(row, min_confidence)
             run.add(row, record if name is None else {**record, "attention": name})
-            advance(row.ok)
+            advance(is_fine)
     summary = run.finish()
     if signals.is_due():
         echo(f"showtell: all rows are in {run.name}", err=True)
