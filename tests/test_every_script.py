@@ -111,7 +111,8 @@ def test_each_word_has_its_panel_and_a_script_without_a_font_is_named(
 ) -> None:
     book = FontBook([])  # with the package's font alone, whatever this machine has
     monkeypatch.setattr(typefaces, "book", lambda: book)
-    photo, rows, pictures = folder / "dev" / "red-circle.png", folder / "rows.jsonl", folder / f"attention-{language}"
+    photo, pictures = folder / "dev" / "red-circle.png", folder / f"attention-{language}"
+    rows = folder / f"rows-{language}.jsonl"
     where = ["--model", folder / "bundle", "--lang", language]
     done = showtell("caption", photo, *where, "--output", rows, "--attention", pictures)
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from showtell.install import install_hint
 
 SOURCE = Path(showtell.__file__).parent
 SHARED = {
-    *("errors", "config", "settings", "renamed_settings", "records", "files", "languages", "image_formats"),
+    *("errors", "config", "settings", "renamed_settings", "records", "files", "languages", "image_formats", "columns"),
     *("loading", "progress", "install", "terminal", "locks", "folder_scan"),
 }
 THIRD_PARTY_EVERYWHERE = {"pydantic", "yaml"}
@@ -48,9 +48,24 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "uvicorn",
         },
     ),
+    "bulk": ({"core", "view", "fetch"}, {"numpy", "pyarrow", "PIL"}),
     "recipes": (set(), set()),
     "cli": (
-        {"data", "core", "nets", "hub", "train", "export", "metrics", "view", "fetch", "serve", "recipes", "cli"},
+        {
+            "data",
+            "core",
+            "nets",
+            "hub",
+            "train",
+            "export",
+            "metrics",
+            "view",
+            "fetch",
+            "serve",
+            "bulk",
+            "recipes",
+            "cli",
+        },
         {"typer", "rich", "PIL"},
     ),
 }

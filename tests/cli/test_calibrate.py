@@ -90,8 +90,8 @@ def test_a_bundle_is_calibrated(bundle: Path, tmp_path: Path, monkeypatch: pytes
 def test_min_score_is_the_probability(bundle: Path, tmp_path: Path) -> None:
     score = Captioner.load(bundle).caption(DOG).score
     write_calibration(bundle, {"en": Calibration(slope=1, intercept=-score)})  # exactly 0.5 for this photo
-    output = tmp_path / "rows.jsonl"
     for least, written in ((0, True), (0.5, True), (0.5000001, False), (1, False)):
+        output = tmp_path / f"rows-{least}.jsonl"
         assert (
             showtell("caption", DOG, "--model", bundle, "--min-confidence", least, "--output", output).returncode == 0
         )

@@ -46,10 +46,18 @@ def test_a_signal_tells_where_the_rows_are(number: signal.Signals, tmp_path: Pat
     _, stderr = process.communicate(timeout=HANG_SECONDS)
     sent = "" if number == signal.SIGINT else f" by {number.name}"
     assert process.returncode == 128 + number
-    assert stderr.decode() == (f"showtell: the rows so far are in {output}.partial\nshowtell: interrupted{sent}\n")
+    assert stderr.decode() == (
+        f"showtell: the rows so far are in {output}.partial; the same command goes on\nshowtell: interrupted{sent}\n"
+    )
     rows = [json.loads(line) for line in Path(f"{output}.partial").read_text().splitlines()]
     assert len(rows) >= 2 and {row["image"] for row in rows} == {DOG}
-    assert [p.name for p in tmp_path.iterdir()] == ["rows.jsonl.partial"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["rows.jsonl.ledger", "rows.jsonl.partial"]
+    done = subprocess.run(
+        [*SHOWTELL, "caption", "-", "--output", str(output)], input=f"{DOG}\n".encode() * 4, capture_output=True
+    )
+    assert done.returncode == 0 and f"{len(rows)} photos are done already".encode() in done.stderr
+    assert [json.loads(line)["image"] for line in output.read_text().splitlines()] == [DOG] * 4
+    assert output.read_text().startswith("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
@@ -88,7 +96,7 @@ STAGES = {
     "in a loader thread": "import showtell.core.captioner as m; m.load_image = lambda *rest, **more: stop()",
     "deleting an object": "import showtell.core.captioner as m; load = m.Captioner.load; "
     "m.Captioner.load = lambda *rest: (lose(), load(*rest))[1]",
-    "writing a row": "import showtell.cli.output as m; write = m.write_all; "
+    "writing a row": "import showtell.bulk.storage as m; write = m.write_all; "
     "m.write_all = lambda *rest: (stop(), write(*rest))",
 }
 
@@ -116,8 +124,8 @@ def test_there_is_no_traceback_at_any_moment(stage: str, tmp_path: Path) -> None
     assert [line for line in done.stderr.splitlines() if "rows so far" not in line] == [
         "showtell: interrupted by SIGTERM"
     ]
-    for partial in tmp_path.iterdir():
-        assert partial.read_bytes().endswith(b"}\n")
+    for file in tmp_path.rglob("*.*l*"):
+        assert file.is_dir() or file.read_bytes().endswith(b"}\n")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the size of a mutex of the C library")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.data.columns import captions_in_cell, columns_of, numbered_captions
+from showtell.columns import captions_in_cell, columns_of, numbered_captions
 from showtell.data.omissions import Omissions
 from showtell.data.tables import read_csv, read_jsonl
 from showtell.errors import BadData

@@ -80,7 +80,7 @@ class Pictures:
         """The images to caption: without the pictures written here, which `*.png` may have named and which are counted
         in `passed_over`, and with downloads cached until the row is written."""
         for image in images:
-            if self._is_own_picture(image.path):
+            if self._is_own_picture(image.file or image.path):
                 passed_over.add(ATTENTION_MAP)
             else:
                 yield image if image.read is None else replace(image, read=_CachedRead(image.read))
@@ -99,12 +99,15 @@ class Pictures:
             stem = stem[:-1]
         stem = name = stem or "photo"
         number = 1
-        # Some file systems ignore case and Unicode normalisation.
-        while (key := unicodedata.normalize("NFC", name).casefold()) in self._used_names:
+        while _key(name) in self._used_names:
             number += 1
             name = f"{stem}-{number}"
-        self._used_names.add(key)
+        self._used_names.add(_key(name))
         return name
+
+    def reserve(self, name: str) -> None:
+        """Leave a name to the pictures of an earlier run, of which this one goes on."""
+        self._used_names.add(_key(name))
 
     def write(self, row: CaptionRow, name: str) -> None:
         """Writes the pictures of the best caption.
@@ -112,7 +115,7 @@ class Pictures:
         Raises BadImage when the photo can no longer be read, and BadConfig when the folder cannot be written.
         """
         assert isinstance(row.source, ImageInput)
-        source = row.source.read or row.source.path
+        source = row.source.read or row.source.file or row.source.path
         photo = load_image(source, hint_size=LOAD_SIZE, max_pixels=self._max_pixels)
         photo.thumbnail((MAX_SIDE, MAX_SIDE))  # a PNG comes in its own size, which may be above the limit of `sheet`
         caption = row.captions[0]
@@ -138,6 +141,11 @@ class Pictures:
         return BadConfig(
             f"--attention {self.folder}: cannot be written ({error.strerror or error}); give another folder"
         )
+
+
+def _key(name: str) -> str:
+    """Equal for names that are one to some file system: some ignore case and Unicode normalisation."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 class _CachedRead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +12,14 @@ import typer
 
 from showtell.cli.diverse import Diverse, check_diverse, groups_and_beam
 from showtell.cli.renamed_options import renamed
-from showtell.errors import BadConfig, BadImage
+from showtell.errors import BadConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from showtell.cli.attention import Pictures
     from showtell.cli.output import RowFile
+    from showtell.core.sources import ImageInput
     from showtell.folder_scan import PassedOver
     from showtell.records import CaptionRow
 
@@ -27,8 +29,8 @@ def caption(
         list[str],
         typer.Argument(
             metavar="PHOTO_OR_FOLDER...",
-            help="Photos, folders (with subfolders), https:// and http:// URLs, or - to read a list of these, or one "
-            "photo, from stdin.",
+            help="Photos, folders (with subfolders), https:// and http:// URLs, tables (.csv, .tsv, .jsonl), tar "
+            "shards and Parquet files of photos, or - to read a list of these, or one photo, from stdin.",
         ),
     ],
     model: Annotated[
@@ -58,7 +60,27 @@ def caption(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write rows to a .jsonl or .csv file instead of the terminal.")
+        str | None,
+        typer.Option(
+            metavar="FILE|KIND",
+            help="Write rows to a .jsonl or .csv file or a .parquet folder, or a file per photo (sidecar, xmp, "
+            "sidecar:DIR, xmp:DIR), instead of the terminal. The same command goes on after an interruption.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin --output anew, whatever is there.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try the photos of --output again that have failed.")
+    ] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out photos that have a sidecar or XMP file already.")
+    ] = False,
+    allow_changed: Annotated[
+        bool, typer.Option("--allow-changed", help="Go on with --output although model, options or inputs differ.")
+    ] = False,
+    prefix: Annotated[str, typer.Option(help="Text before each caption of --output sidecar.")] = "",
+    suffix: Annotated[str, typer.Option(help="Text after each caption of --output sidecar.")] = "",
+    column: Annotated[
+        str | None, typer.Option(help="Column of the photos in tables and Parquet files; else image, file_name ...")
     ] = None,
     attention: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write attention maps of each word to this folder.")
@@ -75,10 +97,12 @@ def caption(
     Prints path, tab, caption after each batch. With --output every input has a row, failed ones with an error code.
     With --attention every photo has a sheet (PNG) and an animation (WebP), named after it.
     """
-    from showtell.cli.output import RowFile
+    from showtell.bulk.run import Run, RunOptions
+    from showtell.bulk.sinks import SinkOptions
+    from showtell.bulk.sources import count_inputs, find_inputs
+    from showtell.cli.bulk import header_of, open_output, save_rows
     from showtell.cli.urls import with_urls
     from showtell.core.captioner import Captioner
-    from showtell.core.sources import find_images
     from showtell.folder_scan import PassedOver
 
     check_diverse(diverse, num)
@@ -86,12 +110,12 @@ def caption(
         raise BadConfig("found --attention-grid without --attention DIR; give the folder to draw into")
     if null and "-" not in inputs:
         raise BadConfig("found --null without -; expected - among the inputs, for a list on standard input")
+    run_options = RunOptions(overwrite, allow_changed, skip_existing, retry_failed)
+    sink_options = SinkOptions(num, attention is not None, prefix, suffix, tuple(inputs))
     passed_over = PassedOver()
     with contextlib.ExitStack() as stack:
-        # The file first: an error in it must be reported before the model loads.
-        file = None
-        if output is not None:
-            file = stack.enter_context(RowFile(output, num, min_confidence, attention is not None, inputs))
+        # The output first: an error in it must be reported before the model loads.
+        place = stack.enter_context(open_output(output, run_options, sink_options, min_confidence))
         captioner = Captioner.load(model or None, threads, max_pixels)
         changes: dict[str, int | None] = {"beam_size": beam}
         if num > 1:
@@ -99,23 +123,32 @@ def caption(
             changes = {**groups_and_beam(num, wide)} if diverse else {"beam_size": wide}
         settings = captioner.settings(max_length=max_length, **changes)
         stdin = getattr(sys.stdin, "buffer", None)
-        images = with_urls(find_images(inputs, stdin, null_separated=null, passed_over=passed_over))
+        images = with_urls(find_inputs(inputs, stdin, null_separated=null, column=column, passed_over=passed_over))
         pictures = None
         if attention is not None:
             from showtell.cli.attention import Pictures
 
             pictures = stack.enter_context(Pictures(attention, captioner, attention_grid))
             images = pictures.filter_inputs(images, passed_over)
-        rows = captioner.caption_many(
-            images,
-            batch_size=batch_size,
-            language=lang,
-            num=num,
-            attention=pictures is not None,
-            decode=settings,
-            prompt=prompt,
-        )
-        failed = _write(rows, file, pictures, min_confidence, passed_over)
+
+        def engine(images: Iterator[ImageInput]) -> Iterator[CaptionRow]:
+            return captioner.caption_many(
+                images,
+                batch_size=batch_size,
+                language=lang,
+                num=num,
+                attention=pictures is not None,
+                decode=settings,
+                prompt=prompt,
+            )
+
+        if isinstance(place, Run):
+            header = header_of(place, captioner, lang, settings, prompt, sink_options, min_confidence, column, inputs)
+            failed = save_rows(
+                place, header, images, engine, pictures, min_confidence, passed_over, partial(count_inputs, inputs)
+            )
+        else:
+            failed = _write(engine(images), place, pictures, min_confidence, passed_over)
     if failed:
         raise typer.Exit(1)
 
@@ -127,32 +160,24 @@ def _write(
     min_confidence: float,
     passed_over: PassedOver,
 ) -> int:
-    """Write every row as it comes. Returns the number of inputs that failed."""
-    from showtell.cli.output import is_confident, path_of
+    """Print every row as it comes, or write it to a pipe. Returns the number of inputs that failed."""
+    from showtell.cli.bulk import draw, picture_name, report
+    from showtell.cli.progress_bar import progress_bar
     from showtell.terminal import echo, stdout
 
     done = failed = 0
     screen = stdout()
-    with _bar(captions_scroll_by=file is None and screen is not None and screen.isatty()) as advance:
+    with progress_bar(captions_scroll_by=file is None and screen is not None and screen.isatty()) as advance:
         for row in rows:
             done += 1
-            if not row.ok:
-                failed += 1
-                echo(f"showtell: {path_of(row)}: {row.error}: {row.detail}", err=True)
-            name = None
-            if pictures is not None and row.ok and is_confident(row.captions[0], min_confidence):
-                name = pictures.name_for(row)
+            failed += not report(row)
+            name = picture_name(pictures, row, min_confidence)
             if file is not None:
                 file.write(row, name)
             else:
                 _print(row, min_confidence)
-            if pictures is not None and name is not None:
-                try:
-                    pictures.write(row, name)
-                except BadImage as error:  # it could be read for its caption
-                    failed += 1
-                    echo(f"showtell: {path_of(row)}: {error}", err=True)
-            advance()
+            failed += not draw(pictures, row, name)
+            advance(row.ok)
     if passed_over.total or (done > 1 and (failed or file is not None)):
         also = f"; {passed_over}" if passed_over.total else ""
         echo(f"showtell: {done - failed} captioned, {failed} failed{also}", err=True)
@@ -160,25 +185,10 @@ def _write(
 
 
 def _print(row: CaptionRow, min_confidence: float) -> None:
-    from showtell.cli.output import is_confident, path_of
+    from showtell.bulk.rows import is_confident, path_of
     from showtell.cli.right_to_left import shown
     from showtell.terminal import echo_row, stdout
 
     for candidate in row.captions:
         text = shown(candidate.text, stdout()) if is_confident(candidate, min_confidence) else ""
         echo_row(path_of(row), text)
-
-
-@contextlib.contextmanager
-def _bar(captions_scroll_by: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr if that is a terminal, unless captions are printed to a terminal as well."""
-    if captions_scroll_by or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} photos"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("captioning", total=None)
-        yield lambda: bar.update(task, advance=1)

@@ -1,63 +1,29 @@
-"""Caption rows as lines of a JSONL or CSV file."""
+"""Caption rows as lines of a JSONL or CSV file that is written in one go, or of a pipe.
+
+`showtell caption` writes its files in `bulk`, which can go on after an interruption.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
-import io
 import itertools
-import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from showtell.bulk.rows import Record, as_record, csv_cells, csv_columns, csv_lines, jsonl_line
+from showtell.bulk.sinks import check_file_name
 from showtell.cli import signals
-from showtell.core.sources import ImageInput
 from showtell.errors import BadConfig, OutputClosed, OutputError
 from showtell.files import beside, is_stream
 from showtell.locks import Locked, locked
-from showtell.records import Caption, CaptionRow
+from showtell.records import CaptionRow
 from showtell.terminal import echo, escape, write_all
 
 FORMATS = (".jsonl", ".csv")
-
-
-def path_of(row: CaptionRow) -> str:
-    return row.source.path if isinstance(row.source, ImageInput) else str(row.source)
-
-
-def is_confident(caption: Caption, min_confidence: float) -> bool:
-    """Whether its confidence is at least `min_confidence`; see `core/confidence` for models without a calibration."""
-    return caption.confidence >= min_confidence
-
-
-def as_record(row: CaptionRow, min_confidence: float) -> dict[str, Any]:
-    """One row as a JSON object. A caption below `min_confidence` is null; its scores are still given."""
-    record: dict[str, Any] = {"image": path_of(row), "caption": None}
-    if not row.ok:
-        return {**record, "error": row.error, "detail": row.detail}
-    best, *others = row.captions
-    record |= {
-        "caption": best.text if is_confident(best, min_confidence) else None,
-        "score": round(best.score, 4),
-        "confidence": round(best.confidence, 4),
-        "language": best.language,
-        "words": [[word.text, round(word.log_probability, 4)] for word in best.words],
-    }
-    if others:
-        record["alternatives"] = [
-            {
-                "caption": c.text if is_confident(c, min_confidence) else None,
-                "score": round(c.score, 4),
-                "confidence": round(c.confidence, 4),
-            }
-            for c in others
-        ]
-    return record
 
 
 class RowFile:
@@ -98,7 +64,7 @@ class RowFile:
                 ) from error
             except OSError as error:
                 raise BadConfig(f"--output {path}: cannot be written ({error.strerror}); give another place") from error
-            self._put = self._jsonl if path.suffix.lower() == ".jsonl" else self._csv(num, pictures)
+            self._line = self._lines(csv_columns(num, pictures))
             signals.last_words.append(self._where)
             stack.callback(signals.last_words.remove, self._where)
             self._release = stack.pop_all().close
@@ -108,7 +74,7 @@ class RowFile:
         the disk takes no more, with the place of the rows so far."""
         record = as_record(row, self.min_confidence)
         with signals.held():
-            self._put(record if picture is None else {**record, "attention": picture})
+            self._append(self._line(record if picture is None else {**record, "attention": picture}))
             self._rows += 1
 
     def __enter__(self) -> RowFile:
@@ -174,9 +140,7 @@ class RowFile:
                 copy.write(os.read(self._file, min(1 << 20, self._end - begin)))
         self.partial = Path(name)
 
-    def _append(self, text: str) -> None:
-        # A name that is not UTF-8 becomes a JSON escape that reads back as the same name.
-        data = text.encode("utf-8", "backslashreplace")
+    def _append(self, data: bytes) -> None:
         try:
             write_all(self._file, data)
         except BrokenPipeError as error:
@@ -196,46 +160,18 @@ class RowFile:
             where = "the rows are lost"
         return OutputError.of(f"--output {self.path}", error, where)
 
-    def _jsonl(self, record: dict[str, Any]) -> None:
-        # Escaped, it reads back as the same, and a terminal that shows the file takes no command from a name.
-        self._append(escape(json.dumps(record, ensure_ascii=False)) + "\n")
-
-    def _csv(self, num: int, pictures: bool) -> Callable[[dict[str, Any]], None]:
-        more = [f"caption_{n}" for n in range(2, num + 1)]
-        last = ["attention"] if pictures else []
-        columns = ["image", "caption", *more, "score", "confidence", "language", "error", "detail", *last]
-        line = io.StringIO()
-        writer = csv.DictWriter(line, columns, extrasaction="ignore")
-
-        def flush() -> None:
-            text = line.getvalue()
-            line.seek(0)
-            line.truncate()
-            self._append(text)
-
-        def write(record: dict[str, Any]) -> None:
-            others = zip(more, record.get("alternatives", []), strict=False)
-            writer.writerow({**record, **{name: other["caption"] for name, other in others}})
-            flush()
-
-        writer.writeheader()
-        flush()
-        return write
+    def _lines(self, columns: list[str]) -> Callable[[Record], bytes]:
+        if self.path.suffix.lower() == ".jsonl":
+            return jsonl_line
+        lines = csv_lines(columns)
+        self._append(lines(columns))
+        return lambda record: lines(csv_cells(record))
 
 
 def _check_name(path: Path, target: Path, inputs: Sequence[str]) -> None:
     if path.suffix.lower() not in FORMATS:
         raise BadConfig(f"--output {path}: found {path.suffix or 'no ending'}; expected {' or '.join(FORMATS)}")
-    if path.is_dir():
-        raise BadConfig(f"--output {path}: is a folder; expected a file name")
-    if not path.exists() or is_stream(path):
-        return
-    if target.suffix.lower() != path.suffix.lower():
-        raise BadConfig(f"--output {path}: is a link to {target}; expected a link to a {path.suffix} file")
-    for name in inputs:
-        with contextlib.suppress(OSError):
-            if path.samefile(name):
-                raise BadConfig(f"--output {path}: is one of the inputs ({name}); expected another name")
+    check_file_name(path, target, inputs)
 
 
 def _new_partial(target: Path, is_locked: bool) -> tuple[Path, int]:

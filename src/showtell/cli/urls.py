@@ -13,7 +13,7 @@ def with_urls(images: Iterable[ImageInput]) -> Iterator[ImageInput]:
     """The same images; a URL is downloaded when its photo is loaded, and a refused one becomes a row with an error."""
     fetcher = None
     for image in images:
-        if is_url(image.path):
+        if image.error is None and image.read is None and is_url(image.path):
             if fetcher is None:
                 # Only when there is a URL: it loads TLS and the machine's certificate authorities.
                 from showtell.fetch.fetch import Fetcher

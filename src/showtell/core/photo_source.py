@@ -23,7 +23,7 @@ def photo_source(image: Any) -> Any:
     if isinstance(image, ImageInput):
         if image.error is not None:
             raise image.error
-        return image.path if image.read is None else image.read
+        return image.read or image.file or image.path
     if isinstance(image, memoryview):
         return image.tobytes()
     if isinstance(image, os.PathLike):

@@ -30,6 +30,8 @@ class ImageInput:
     error: BadImage | None = None
     read: Callable[[], bytes] | None = field(default=None, compare=False)
     """Reads the image where `path` is no file but, say, a URL; called in a loader thread, may raise BadImage."""
+    file: str | None = None
+    """The image's file, where `path` is another name of it, such as that in a table."""
 
 
 class _FolderEntry(NamedTuple):

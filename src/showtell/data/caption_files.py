@@ -22,7 +22,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from showtell.data.columns import captions_in_cell, column_key, columns_of, is_known, numbered_captions
+from showtell.columns import captions_in_cell, column_key, columns_of, is_known, numbered_captions
 from showtell.data.delimited import json_objects, table_cells
 from showtell.data.text_files import collapse_whitespace, numbered_lines
 from showtell.errors import BadData

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from showtell.data.columns import is_known
+from showtell.columns import is_known
 from showtell.data.text_files import numbered_lines
 from showtell.errors import BadData
 from showtell.image_formats import has_image_suffix

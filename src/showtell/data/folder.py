@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from showtell.data.columns import is_known
+from showtell.columns import is_known
 from showtell.data.files import resolve_folder
 from showtell.data.folder_files import JSON_SUFFIX, METADATA, FolderFiles, is_about_the_data, list_files
 from showtell.data.omissions import NO_CAPTION, NO_PHOTO, Omissions

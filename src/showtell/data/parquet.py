@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from showtell.data.columns import columns_of
+from showtell.columns import columns_of
 from showtell.data.containers import ImageRecord, samples_from_records, split_from_file_name
 from showtell.data.files import expand_path
 from showtell.data.photo_finder import AmbiguousName, PhotoFinder

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from showtell.data.columns import columns_of
+from showtell.columns import columns_of
 from showtell.data.folder_files import JSON_SUFFIX
 from showtell.data.rows import Row
 from showtell.data.text_files import collapse_whitespace, decode_text, read_lines

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from showtell.data.columns import captions_in_cell, columns_of, numbered_captions
+from showtell.columns import captions_in_cell, columns_of, numbered_captions
 from showtell.data.delimited import json_objects, table_cells
 from showtell.data.files import expand_path, resolve_folder
 from showtell.data.omissions import BLANK_ROW, NO_CAPTION, Omissions
