@@ -29,7 +29,7 @@ settings.register_profile(
 settings.register_profile("long", settings.get_profile("default"), max_examples=5000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "timm", "safetensors", "lightning"))
+HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "timm", "safetensors", "lightning_fabric"))
 HAS_SERVER = all(importlib.util.find_spec(name) for name in ("fastapi", "httpx", "schemathesis"))
 UNCOLLECTED = [] if HAS_TORCH else ["nets", "train", "export", "test_grid.py", "test_overfit.py"]
 UNCOLLECTED += [] if HAS_TORCH and importlib.util.find_spec("transformers") else ["hub"]

@@ -24,7 +24,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "nets": ({"core"}, {"numpy", "torch", "timm", "safetensors"}),
     "train": (
         {"data", "core", "nets"},
-        {"numpy", "torch", "lightning", "safetensors", "sklearn", "tokenizers", "spacy", "PIL", "filelock"},
+        {"numpy", "torch", "lightning_fabric", "safetensors", "sklearn", "tokenizers", "spacy", "PIL", "filelock"},
     ),
     "export": ({"core", "nets", "train"}, {"numpy", "torch", "onnx", "onnxscript", "safetensors", "PIL"}),
     "hub": (
@@ -154,7 +154,7 @@ def test_captioning_loads_no_torch() -> None:
         "print(Captioner.load().caption(Image.new('RGB', (64, 64), 'green')).text)"
     )
     assert "onnxruntime" in loaded
-    assert not loaded & {"torch", "timm", "lightning", "matplotlib"}
+    assert not loaded & {"torch", "timm", "lightning_fabric", "matplotlib"}
 
 
 def test_captioning_works_where_there_is_no_torch() -> None:
@@ -163,7 +163,7 @@ def test_captioning_works_where_there_is_no_torch() -> None:
         "import sys\n"
         "class Absent:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in {'torch', 'timm', 'lightning', 'safetensors', 'onnx', 'matplotlib'}:\n"
+        "        if name.split('.')[0] in {'torch', 'timm', 'lightning_fabric', 'safetensors', 'onnx', 'matplotlib'}:\n"
         "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
         "sys.meta_path.insert(0, Absent())\n"
         "sys.argv = ['showtell', *sys.argv[1:]]\n"

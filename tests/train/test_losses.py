@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from tests.rounding import log_softmax_bound, sum_bound
 from tests.tiny_decoders import DECODERS
 from torch import Tensor, nn

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import nn
 
 from showtell.files import write_text

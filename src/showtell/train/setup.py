@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 
 import torch
-from lightning.fabric import Fabric, seed_everything
+from lightning_fabric import Fabric, seed_everything
 
 from showtell.core.tokenizer import AnyTokenizer
 from showtell.errors import BadConfig, BadData
