@@ -31,7 +31,8 @@ class PlainTransformer:
         settings = self.settings
         seen = self.linear("region_projection.1", self.norm("region_projection.0", settings.input_norm, regions))
         seen = self.norm("region_projection.2", settings.projection_norm, seen, settings.projection_norm_eps)
-        seen = seen + self.own["region_position_embedding"]
+        if settings.region_position_embedding != "none":
+            seen = seen + self.own["region_position_embedding"]
         scale = settings.scale_embedding
         if scale is None:
             scale = settings.position_embedding == "sinusoidal"

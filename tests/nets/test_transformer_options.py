@@ -152,17 +152,17 @@ class Steps(nn.Module):
     def forward(self, tokens: Tensor, regions: Tensor, past: list[Tensor]) -> tuple[Tensor, ...]:
         outputs: list[Tensor] = []
         for n, decoder in enumerate(self.decoders):
-            state = {"past_keys": past[2 * n], "past_values": past[2 * n + 1]}
+            state = {"past_keys.0": past[2 * n], "past_values.0": past[2 * n + 1]}
             logits, state, attention = decoder.step(tokens, decoder.encode_memory(regions), state)
-            outputs += [logits, attention, state["past_keys"], state["past_values"]]
+            outputs += [logits, attention, state["past_keys.0"], state["past_values.0"]]
         return tuple(outputs)
 
 
 def example(steps: Steps, images: int, rows: int, length: int) -> tuple[Tensor, Tensor, list[Tensor]]:
     regions, past = torch.randn(images, REGIONS, CHANNELS), []
     for decoder in steps.decoders:
-        empty = decoder.init_state(decoder.encode_memory(regions))["past_keys"]
-        past += [torch.randn(images, rows, *empty.shape[2:4], length, empty.shape[5]) for _ in range(2)]
+        empty = decoder.init_state(decoder.encode_memory(regions))["past_keys.0"]
+        past += [torch.randn(images, rows, empty.shape[2], length, empty.shape[4]) for _ in range(2)]
     return torch.randint(VOCABULARY, (images, rows), dtype=torch.int64), regions, past
 
 
@@ -173,7 +173,7 @@ def test_a_graph_takes_any_number_of_images_rows_and_tokens(tmp_path: Path) -> N
     steps = Steps([build(form).float() for form in forms]).eval()
     inputs = example(steps, 2, 3, 4)
     batch, rows, length = Dim("B"), Dim("K"), Dim("T")
-    shapes = ({0: batch, 1: rows}, {0: batch}, [{0: batch, 1: rows, 4: length}] * len(inputs[2]))
+    shapes = ({0: batch, 1: rows}, {0: batch}, [{0: batch, 1: rows, 3: length}] * len(inputs[2]))
     inputs_by_name = ["tokens", "regions", *(f"past.{n}" for n in range(len(inputs[2])))]
     torch.onnx.export(
         *(steps, inputs, tmp_path / "steps.onnx"),

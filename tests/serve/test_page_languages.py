@@ -36,13 +36,20 @@ WORDS = {
 }
 
 
+class StartTokens:
+    """In place of the built-in model's tokenizer, which knows two languages."""
+
+    def prompt_ids(self, language: str, prompt: str | None = None) -> list[int]:
+        return [list(NAMES).index(language)]
+
+
 class Polyglot(Scripted):
     """Says three words in each of its languages; Chinese ones without spaces."""
 
     def __init__(self, *languages: str) -> None:
         super().__init__()
         manifest = self.bundle.manifest.model_copy(update={"languages": languages})
-        self.bundle = dataclasses.replace(self.bundle, manifest=manifest)
+        self.bundle = dataclasses.replace(self.bundle, manifest=manifest, tokenizer=StartTokens())
 
     def caption_preprocessed(self, photos: Sequence[Any], ask: GenerationOptions) -> list[tuple[Caption, ...]]:
         self.asked.append(ask)
