@@ -111,12 +111,13 @@ def imported_text(
 
 
 def _padding(config: dict[str, Any]) -> set[int]:
-    """The padding token of RoBERTa's decoder, which gives it a position of its own wherever it stands: a trained model
-    never writes it, and ours must not."""
+    """The padding token of decoders that give it a position of its own wherever it stands, RoBERTa's and TrOCR's with
+    sinusoids: a trained model never writes it, and ours must not."""
     decoder = config.get("decoder") or {}
-    if decoder.get("model_type") not in ("roberta", "xlm-roberta"):
+    has_sinusoids = decoder.get("model_type") == "trocr" and not decoder.get("use_learned_position_embeddings", True)
+    if decoder.get("model_type") != "roberta" and not has_sinusoids:
         return set()
-    return {int(decoder.get("pad_token_id", 1))}  # RobertaConfig's default
+    return {int(decoder.get("pad_token_id", 1))}  # the default of both
 
 
 def prompt_length(text: ImportedText, backend: tokenizers.Tokenizer) -> int:
