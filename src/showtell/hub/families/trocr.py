@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers.models.trocr.modeling_trocr import TrOCRSinusoidalPositionalEmbedding
 
 from showtell.errors import BadConfig
-from showtell.hub.checkpoint import Checkpoint, Plan, Source, merged, same
+from showtell.hub.checkpoint import Checkpoint, Plan, Source, merged
 from showtell.hub.families.mapping import Adjust, DecoderMapping, activation, renamed, word_tables
 from showtell.settings.decoder import TransformerSettings
 
