@@ -194,6 +194,13 @@ def test_padding_with_a_position_of_its_own_is_never_written(
     assert text_of(tmp_path, "vision-encoder-decoder", {"decoder": decoder}).banned_ids == banned
 
 
+def test_a_tokenizer_config_that_is_no_object(tmp_path: Path) -> None:
+    byte_level().save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(BadConfig, match=r"tokenizer_config\.json: found no JSON object; fetch it again"):
+        load_backend(tmp_path)
+
+
 def test_gpt2_has_no_unknown_token(tmp_path: Path) -> None:
     config = {"bos_token_id": 256, "eos_token_id": 256}
     text = imported_text(FAMILIES["vision-encoder-decoder"], config, read_generation(tmp_path, config), byte_level())

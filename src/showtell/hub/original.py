@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from showtell.core.imported_tokenizer import ImportedTokenizer
 from showtell.errors import BadConfig
@@ -35,6 +40,37 @@ def read_original(source: Source, config: dict[str, Any], language: str, prompt:
     decode, notes = decode_settings(generation, prompt_length(text, backend))
     tokenizer = ImportedTokenizer(backend, [language], text)
     return Original(source, family, pixel_settings(source.folder), tokenizer, decode, tuple(notes))
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """What a person may have edited, or a script may have written: a setting of any type and size, in any file, is one
+    sentence. Those that are likely have sentences of their own, where they are read."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise _unusable(folder, f"{name} {first['input']!r}: {first['msg']}") from error
+    except (ValueError, TypeError, ArithmeticError, AttributeError, LookupError, RuntimeError) as error:
+        raise _unusable(folder, " ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _unusable(folder: Path, reason: str) -> BadConfig:
+    return BadConfig(
+        f"{folder}: a setting in its .json files cannot be used ({reason}); expected those that save_pretrained wrote"
+    )
+
+
+def check_ids(original: Original, vocab_size: int) -> None:
+    """Raises BadConfig for a special token that the network does not have. `vocab_size`: the network's."""
+    text = original.tokenizer.text
+    for name, ids in (("start", text.bos_ids), ("end", (text.eos_id,)), ("suppressed", text.banned_ids)):
+        if max(ids, default=0) >= vocab_size:
+            raise BadConfig(
+                f"found the {name} token {max(ids)}; the network has {vocab_size} tokens; expected a smaller id in "
+                "config.json or generation_config.json"
+            )
 
 
 def fit_positions(original: Original, max_positions: int) -> Original:

@@ -48,6 +48,8 @@ def _cleans_up(folder: Path, backend: tokenizers.Tokenizer) -> bool:
         return False
     except (OSError, ValueError) as error:
         raise BadConfig(f"{folder / 'tokenizer_config.json'}: cannot be read ({error}); fetch it again") from error
+    if not isinstance(settings, dict):
+        raise BadConfig(f"{folder / 'tokenizer_config.json'}: found no JSON object; fetch it again")
     is_bpe = type(backend.model).__name__ == "BPE"
     forced = settings.get("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", False)
     return bool(settings.get("clean_up_tokenization_spaces", False) and (forced or not is_bpe))

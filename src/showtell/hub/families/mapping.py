@@ -192,5 +192,5 @@ def parse_config(config_class: type[PreTrainedConfig], config: dict[str, Any], w
     try:
         return config_class.from_dict(config)
     except Exception as error:  # its checks raise errors of several packages
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise BadConfig(f"{where}: no valid configuration of {config_class.model_type} ({reason})") from error
