@@ -24,7 +24,7 @@ from showtell.hub import import_model as module
 from showtell.hub.card import CardFacts, model_card
 from showtell.hub.checkpoint import Checkpoint
 from showtell.hub.import_model import import_model
-from showtell.hub.original import Original, fit_positions, read_original
+from showtell.hub.original import Original, fit_positions, fit_vocabulary, read_original
 from showtell.hub.source import Source
 from showtell.progress import ProgressReporter
 from showtell.settings import DecodeSettings, ImportedText, ModelSettings, PixelSettings
@@ -189,6 +189,22 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_fetched(
         import_model(ID, tmp_path / "letter.txt" / "new", None, "half", "en", None, ProgressReporter())
     with pytest.raises(Reached):
         import_model(ID, tmp_path / "new", None, "half", "en", None, ProgressReporter())
+
+
+def test_added_tokens_that_the_network_lacks_are_left_out(blip: Path, tmp_path: Path) -> None:
+    """Such as a padding token of a tokenizer, for which nobody resized the network."""
+    shutil.copytree(blip, tmp_path / "original")
+    original = read(tmp_path / "original")
+    vocab_size = original.tokenizer.vocab_size
+    assert fit_vocabulary(original, vocab_size).tokenizer.backend is original.tokenizer.backend
+    original.tokenizer.backend.add_special_tokens(["<pad>"])
+    original.tokenizer.backend.add_tokens(["<object>"])
+    fitted = fit_vocabulary(original, vocab_size).tokenizer
+    assert fitted.vocab_size == vocab_size and original.tokenizer.vocab_size == vocab_size + 2
+    prompt = "a photo of <object> [SEP]"
+    assert fitted.prompt_ids("en", prompt) == read(tmp_path / "original").tokenizer.prompt_ids("en", prompt)
+    with pytest.raises(BadConfig, match=f"found {vocab_size} tokens in the tokenizer, 60 in the network"):
+        fit_vocabulary(original, 60)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from showtell.export.samples import sample_pixels
 from showtell.hub.card import CardFacts, model_card
 from showtell.hub.checkpoint import Checkpoint
 from showtell.hub.families import Mapped, family_of
-from showtell.hub.original import Original, check_ids, fit_positions, read_original, readable
+from showtell.hub.original import Original, fit_positions, fit_vocabulary, read_original, readable
 from showtell.hub.parity import ImportParity, check
 from showtell.hub.reference import load_reference
 from showtell.hub.source import fetch
@@ -139,8 +139,7 @@ def import_model(
         reporter.say(f"{source.id}: {original.family.name}, licence: {source.licence or 'not stated'}")
         with readable(source.folder):
             mapped = original.family.map_model(checkpoint, original.pixels.size)
-        check_ids(original, mapped.vocab_size)
-        original = fit_positions(original, mapped.max_positions)
+        original = fit_positions(fit_vocabulary(original, mapped.vocab_size), mapped.max_positions)
         for note in original.notes:
             reporter.say(f"not followed: {note}")
         network = write_graphs(original, mapped, parts, reporter)

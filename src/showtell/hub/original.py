@@ -16,6 +16,7 @@ from showtell.hub.families import Family, family_of
 from showtell.hub.generation import decode_settings, read_generation
 from showtell.hub.processor import pixel_settings
 from showtell.hub.source import Source
+from showtell.hub.text import fit_vocabulary as fit_backend
 from showtell.hub.text import imported_text, load_backend, prompt_length
 from showtell.settings import DecodeSettings, PixelSettings
 
@@ -62,15 +63,18 @@ def _unusable(folder: Path, reason: str) -> BadConfig:
     )
 
 
-def check_ids(original: Original, vocab_size: int) -> None:
-    """Raises BadConfig for a special token that the network does not have. `vocab_size`: the network's."""
-    text = original.tokenizer.text
+def fit_vocabulary(original: Original, vocab_size: int) -> Original:
+    """The tokenizer without tokens that the network lacks. Raises BadConfig when they are needed. `vocab_size`: the
+    network's."""
+    tokenizer, text = original.tokenizer, original.tokenizer.text
     for name, ids in (("start", text.bos_ids), ("end", (text.eos_id,)), ("suppressed", text.banned_ids)):
         if max(ids, default=0) >= vocab_size:
             raise BadConfig(
                 f"found the {name} token {max(ids)}; the network has {vocab_size} tokens; expected a smaller id in "
                 "config.json or generation_config.json"
             )
+    backend = fit_backend(tokenizer.backend, vocab_size)
+    return replace(original, tokenizer=ImportedTokenizer(backend, tokenizer.languages, text))
 
 
 def fit_positions(original: Original, max_positions: int) -> Original:

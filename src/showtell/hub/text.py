@@ -55,6 +55,25 @@ def _cleans_up(folder: Path, backend: tokenizers.Tokenizer) -> bool:
     return bool(settings.get("clean_up_tokenization_spaces", False) and (forced or not is_bpe))
 
 
+def fit_vocabulary(backend: tokenizers.Tokenizer, vocab_size: int) -> tokenizers.Tokenizer:
+    """Without added tokens that the network lacks, such as a padding token that came after training: they are never
+    written, and have no embedding that a prompt could use. `vocab_size`: the network's.
+
+    Raises BadConfig when the vocabulary itself is larger than the network's.
+    """
+    if backend.get_vocab_size() <= vocab_size:
+        return backend
+    content = json.loads(backend.to_str())
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] < vocab_size]
+    fitted = tokenizers.Tokenizer.from_str(json.dumps(content))
+    if (found := fitted.get_vocab_size()) > vocab_size:
+        raise BadConfig(
+            f"found {found} tokens in the tokenizer, {vocab_size} in the network; expected no more than the network "
+            "has: the files are of different models"
+        )
+    return fitted
+
+
 def _from_vocabulary(folder: Path) -> tokenizers.Tokenizer:
     from transformers import AutoTokenizer
 
