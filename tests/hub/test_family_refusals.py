@@ -237,15 +237,18 @@ def test_the_output_matrix_is_the_embedding_where_both_agree(folder_of: Folders,
     output, embedding, option = OUTPUTS[name]
     folder = folder_of(name)
     edit_config(folder, option, True)
+    table = map_folder(folder).state["decoder.token_embedding.weight"]
     for tensors_of, tied in (
         (lambda t: t.update({output: t[embedding].clone()}), True),
         (lambda t: t.update({output: t[embedding] + 1}), False),
         (lambda t: t.pop(output), True),
+        (lambda t: t.update({output: t.pop(embedding)}), True),
     ):
         edit_tensors(folder, tensors_of)
         mapped = map_folder(folder)
         assert mapped.model.decoder.tie_weights == tied  # type: ignore[union-attr]
         assert ("decoder.output.weight" in mapped.state) == (not tied)
+        assert torch.equal(mapped.state["decoder.token_embedding.weight"], table)
 
 
 @pytest.mark.parametrize("name", ["git", "vit gpt2", "deit bert"])

@@ -1,6 +1,8 @@
 """From a folder or a hub to a bundle, which captions photos as transformers does."""
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +24,7 @@ from showtell.hub import import_model as module
 from showtell.hub.card import CardFacts, model_card
 from showtell.hub.checkpoint import Checkpoint
 from showtell.hub.import_model import import_model
-from showtell.hub.original import Original, fit_positions, read_original
+from showtell.hub.original import Original, fit_positions, fit_vocabulary, read_original
 from showtell.hub.source import Source
 from showtell.progress import ProgressReporter
 from showtell.settings import DecodeSettings, ImportedText, ModelSettings, PixelSettings
@@ -183,8 +185,69 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_fetched(
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(BadBundle, match="holds other files"):
         import_model(ID, tmp_path, None, "half", "en", None, ProgressReporter())
+    with pytest.raises(BadBundle, match=r"letter.txt is a file\); give another"):
+        import_model(ID, tmp_path / "letter.txt" / "new", None, "half", "en", None, ProgressReporter())
     with pytest.raises(Reached):
         import_model(ID, tmp_path / "new", None, "half", "en", None, ProgressReporter())
+
+
+def test_added_tokens_that_the_network_lacks_are_left_out(blip: Path, tmp_path: Path) -> None:
+    """Such as a padding token of a tokenizer, for which nobody resized the network."""
+    shutil.copytree(blip, tmp_path / "original")
+    original = read(tmp_path / "original")
+    vocab_size = original.tokenizer.vocab_size
+    assert fit_vocabulary(original, vocab_size).tokenizer.backend is original.tokenizer.backend
+    original.tokenizer.backend.add_special_tokens(["<pad>"])
+    original.tokenizer.backend.add_tokens(["<object>"])
+    fitted = fit_vocabulary(original, vocab_size).tokenizer
+    assert fitted.vocab_size == vocab_size and original.tokenizer.vocab_size == vocab_size + 2
+    prompt = "a photo of <object> [SEP]"
+    assert fitted.prompt_ids("en", prompt) == read(tmp_path / "original").tokenizer.prompt_ids("en", prompt)
+    with pytest.raises(BadConfig, match=f"found {vocab_size} tokens in the tokenizer, 60 in the network"):
+        fit_vocabulary(original, 60)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "problem"),
+    [
+        ("preprocessor_config.json", {"resample": 9}, "9 is not a valid Resampling"),
+        ("preprocessor_config.json", {"image_std": [0.5, 0.5, 0.0]}, r"expected numbers above 0; this cannot be"),
+        ("preprocessor_config.json", {"rescale_factor": 0}, "division by zero"),
+        ("preprocessor_config.json", {"image_mean": "abc"}, "could not convert"),
+        ("config.json", {"vision_config": {"patch_size": 0}}, "by zero"),
+        ("config.json", {"text_config": {"num_attention_heads": 0}}, "heads 0: Input should be greater"),
+        ("config.json", {"text_config": {"hidden_size": "x"}}, r"expected int, got str \(value: 'x'\)"),
+        ("config.json", {"text_config": {"sep_token_id": 61}}, "the end token 61; the network has 61 tokens"),
+        ("config.json", {"text_config": {"bos_token_id": 99}}, "the start token 99; the network has 61 tokens"),
+        ("generation_config.json", {"suppress_tokens": [99]}, "the suppressed token 99; the network has 61 tokens"),
+        ("generation_config.json", {"num_beams": "x"}, "'str' and 'int'"),
+        ("generation_config.json", {"num_beams": 0}, "beam_size 0: Input should be greater"),
+        (
+            "generation_config.json",
+            {"max_length": 1},
+            "expected room for one more: give a shorter --prompt",
+        ),
+    ],
+)
+def test_a_setting_of_any_type_and_size_is_one_sentence(
+    file: str, changes: dict[str, Any], problem: str, blip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "write_graphs", stop)
+    shutil.copytree(blip, tmp_path / "original")
+    content = json.loads((tmp_path / "original" / file).read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        content[name] = {**content[name], **value} if isinstance(value, dict) else value
+    write(tmp_path / "original" / file, content)
+    with pytest.raises(BadConfig, match=problem) as raised:
+        import_model(str(tmp_path / "original"), tmp_path / "new", None, "half", "en", None, ProgressReporter())
+    assert "\n" not in str(raised.value) and "expected" in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["original"]
+
+
+def test_a_prompt_of_two_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "fetch", stop)
+    with pytest.raises(BadConfig, match=r"--prompt: found 'a\\nphoto'; expected a text of one line"):
+        import_model(ID, tmp_path / "new", None, "half", "en", "a\nphoto", ProgressReporter())
 
 
 def test_an_unknown_language(tmp_path: Path) -> None:

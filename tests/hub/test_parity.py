@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tokenizers
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tests.hub import tiny_captioners as tiny
 from tokenizers import models, pre_tokenizers
 
@@ -79,6 +79,15 @@ def tokenizer_of(vocab_size: int, takes_prompt: bool) -> ImportedTokenizer:
     return ImportedTokenizer(backend, ["en"], text)
 
 
+def saved(model: Any, folder: Path) -> Path:
+    """With each of the tied tensors, as files of older versions have them."""
+    tiny.saved(model, folder)
+    tensors = load_file(folder / "model.safetensors")
+    twins = {name: tensors[other].clone() for name, other in model.all_tied_weights_keys.items() if other in tensors}
+    save_file({**twins, **tensors}, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
 @pytest.fixture(scope="module", params=MODELS)
 def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Imported:
     torch.manual_seed(0)
@@ -86,7 +95,7 @@ def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     model = MODELS[request.param]()
     for parameter in tiny.randomise(model).parameters():
         parameter.data += 1e-4 * torch.randn_like(parameter)  # numbers that half precision does not have
-    checkpoint = Checkpoint(tiny.saved(model, folder))
+    checkpoint = Checkpoint(saved(model, folder))
     family = family_of(checkpoint.config)
     mapped = family.map_model(checkpoint, SIZES.get(request.param))
     network = CaptioningModel(mapped.model, mapped.vocab_size, mapped.max_positions, load=False).eval()

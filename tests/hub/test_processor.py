@@ -92,6 +92,17 @@ def test_pixels_are_those_of_the_pil_processor(name: str, tmp_path: Path) -> Non
         assert abs(found - expected).max() < step / 50, size
 
 
+def test_a_feature_extractor_that_is_called_an_image_processor(tmp_path: Path) -> None:
+    """As versions 4.26 to 4.30 wrote it."""
+    options = {"size": 48, "resample": 2, **HALF}
+    former = pixel_settings(folder_with(tmp_path, {"image_processor_type": "ViTFeatureExtractor", **options}))
+    today = pixel_settings(folder_with(tmp_path, {"feature_extractor_type": "ViTFeatureExtractor", **options}))
+    assert former == today and former.size == 48
+    unknown = folder_with(tmp_path, {"image_processor_type": "DonutFeatureExtractor"})
+    with pytest.raises(BadConfig, match=r"cannot be read \(Unrecognized image processor in \S+\); expected one"):
+        pixel_settings(unknown)
+
+
 def test_a_processor_inside_processor_config(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, {"image_processor": PROCESSORS["dinov2"]}, "processor_config.json")
     settings = pixel_settings(folder)

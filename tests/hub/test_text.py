@@ -183,11 +183,22 @@ def test_an_encoder_decoders_start_and_end(config: dict[str, Any], expected: Any
         ({"model_type": "roberta", "pad_token_id": 5}, (5, 9)),
         ({"model_type": "roberta", "pad_token_id": 3}, (9,)),  # it is the end, too
         ({"model_type": "bert", "pad_token_id": 5}, (9,)),
+        ({"model_type": "trocr", "pad_token_id": 5}, (9,)),
+        ({"model_type": "trocr", "pad_token_id": 5, "use_learned_position_embeddings": False}, (5, 9)),
     ],
 )
-def test_robertas_padding_is_never_written(decoder: dict[str, Any], banned: tuple[int, ...], tmp_path: Path) -> None:
+def test_padding_with_a_position_of_its_own_is_never_written(
+    decoder: dict[str, Any], banned: tuple[int, ...], tmp_path: Path
+) -> None:
     (tmp_path / "generation_config.json").write_text('{"bos_token_id": 2, "eos_token_id": 3, "suppress_tokens": [9]}')
     assert text_of(tmp_path, "vision-encoder-decoder", {"decoder": decoder}).banned_ids == banned
+
+
+def test_a_tokenizer_config_that_is_no_object(tmp_path: Path) -> None:
+    byte_level().save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(BadConfig, match=r"tokenizer_config\.json: found no JSON object; fetch it again"):
+        load_backend(tmp_path)
 
 
 def test_gpt2_has_no_unknown_token(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a run takes over from a bundle, and what is refused before anything is computed."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,16 @@ def test_captions_are_as_long_as_positions_allow(prompt: str, expected: int, tmp
     assert completed("finetune", write_imported(tmp_path / "b", prompt)).text.max_length == expected
 
 
+def test_a_model_that_takes_no_prompt_is_given_none(tmp_path: Path) -> None:
+    bundle = write_imported(tmp_path / "b")
+    manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+    manifest["imported_text"]["takes_prompt"] = False
+    (bundle / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert completed("finetune", bundle, "text.imported.prompt=").text.imported
+    with pytest.raises(BadConfig, match=r"text.imported.prompt: found a prompt; the model in .* takes none: leave it"):
+        completed("finetune", bundle, "text.imported.prompt=there is")
+
+
 def test_a_bundle_without_weights_to_train_is_refused(own: Path, tmp_path: Path) -> None:
     bundle = write_own(tmp_path / "int8", weights=False)
     with pytest.raises(BadConfig, match=r"int8 has no model.safetensors, as int8 bundles .* expected one"):
@@ -128,8 +139,13 @@ def test_a_recipe_that_leaves_the_model_open_continues_a_run(tmp_path: Path) -> 
     RunFolder(tmp_path / "run").open(first)
     recipe = completed("finetune", tmp_path / "run")
     assert (recipe.model, recipe.text, recipe.decode) == (first.model, first.text, first.decode)
-    with pytest.raises(BadConfig, match="no run folder"):
-        completed("finetune", tmp_path / "nothing")
+    for name, problem in (
+        ("Salesforce/blip-image-captioning-base", "`showtell import Salesforce/blip-image-captioning-base DIR`"),
+        ("nothing", "no such model folder"),
+        (str(tmp_path), "no bundle.json in it"),
+    ):
+        with pytest.raises(BadConfig, match=f"train.start_from: {name}: .*{problem}"):
+            completed("finetune", Path(name))
 
 
 def test_without_a_beginning_nothing_changes() -> None:

@@ -165,6 +165,9 @@ def check_destination(path: Path) -> None:
     """
     if path.exists() and not path.is_dir():
         raise BadBundle(f"{path}: is a file; expected a folder to write the bundle to")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise BadBundle(f"{path}: cannot be written ({above} is a file); give another folder")
     if path.exists() and any(path.iterdir()) and not (path / MANIFEST).exists():
         raise BadBundle(f"{path}: holds other files; expected a new or empty folder, or a bundle to replace")
     if is_card_edited(path):

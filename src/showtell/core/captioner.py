@@ -28,7 +28,6 @@ from showtell.core.arguments import (
     whole_number,
 )
 from showtell.core.bundle import MANIFEST, Bundle, builtin, load_bundle
-from showtell.core.confidence import confidence
 from showtell.core.decode import decode
 from showtell.core.ensemble import Ensemble, check_together, has_common_grid
 from showtell.core.image import MAX_PIXELS, load_image
@@ -36,12 +35,12 @@ from showtell.core.load_ahead import load_ahead
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.photo_source import advised, photo_source
 from showtell.core.pixels import normalise, resize, resized_side
-from showtell.core.search import Hypothesis
 from showtell.core.stepper import Stepper
 from showtell.core.teacher_forced import TeacherForcedScore, score_captions
+from showtell.core.to_caption import to_caption
 from showtell.errors import BadBundle, BadConfig, BadImage
 from showtell.languages.tags import lenient_tag
-from showtell.records import Caption, CaptionRow, Word
+from showtell.records import Caption, CaptionRow
 from showtell.settings import DecodeSettings
 
 PreprocessedImage = tuple[np.ndarray, ...]
@@ -310,8 +309,11 @@ class Captioner:
             options.attention and self.has_common_grid,
             options.prompt,
         )
-        prompt = tokenizer.prompt_ids(language, options.prompt)
-        return [tuple(self._caption(hypothesis, language, prompt) for hypothesis in each) for each in results]
+        prompt, curve = tokenizer.prompt_ids(language, options.prompt), self._calibration.get(language)
+        return [
+            tuple(to_caption(hypothesis, self.bundle, language, prompt, curve) for hypothesis in each)
+            for each in results
+        ]
 
     def _encode(self, photos: Sequence[PreprocessedImage]) -> Any:
         """The memory of the photos, of the network or of every member of an ensemble."""
@@ -320,27 +322,6 @@ class Captioner:
         pixels = {settings: normalise(stack, settings) for settings, stack in pairs}
         inputs = [pixels[member.manifest.pixels] for member in self.bundles]
         return self.stepper.encode(inputs if len(inputs) > 1 else inputs[0])
-
-    def _caption(self, hypothesis: Hypothesis, language: str, prompt: Sequence[int]) -> Caption:
-        """Join tokens to words: a word's probability is the product of its tokens', its attention their mean."""
-        tokenizer, manifest = self.bundle.tokenizer, self.bundle.manifest
-        words = tokenizer.join_pieces(hypothesis.tokens)
-        counts = np.array([count for _, count in words], np.int64)  # tokens of each word
-        starts = counts.cumsum() - counts
-        log_probs = np.add.reduceat(hypothesis.log_probs[: len(hypothesis.tokens)].astype(np.float64), starts)
-        attention = hypothesis.attention
-        if attention is not None:
-            mean = np.add.reduceat(attention[:, manifest.prefix_regions :], starts) / counts[:, None]  # [T, S]
-            attention = mean.reshape(len(words), *manifest.grid).astype(np.float32)
-        return Caption(
-            text=tokenizer.decode(hypothesis.tokens, prompt),
-            score=hypothesis.score,
-            confidence=confidence(hypothesis.score, self._calibration.get(language)),
-            words=tuple(Word(word, float(log_prob)) for (word, _), log_prob in zip(words, log_probs, strict=True)),
-            language=language,
-            attention=attention,
-            prompt=tokenizer.decode((), prompt),
-        )
 
     def _language(self, language: str | None) -> str:
         if language is None:

@@ -64,6 +64,8 @@ class Checkpoint:
         self.config = _read_json(folder / "config.json")
         self._files = _tensor_files(folder)
         self._ignored: list[re.Pattern[str]] = []
+        self.copies: set[str] = set()
+        """Tensors that are equal to another one of the file, to which transformers ties them."""
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
@@ -80,6 +82,10 @@ class Checkpoint:
         """Tensors whose whole name matches may stay unread; `reason` is for who reads the code."""
         assert reason
         self._ignored.append(re.compile(pattern))
+
+    def ignore_copy(self, name: str) -> None:
+        self.ignore(re.escape(name), "a copy")
+        self.copies.add(name)
 
     def read(self, plan: Plan, check: bool = True) -> dict[str, Tensor]:
         """All tensors of the plan, by our names.

@@ -130,7 +130,7 @@ def _lengths(config: Any, prompt_length: int) -> tuple[int, int]:
     if longest < 1:
         raise BadConfig(
             f"found a max_length of {config.max_length} tokens and {prompt_length} before the first generated one; "
-            "give a shorter --prompt"
+            "expected room for one more: give a shorter --prompt, or a larger max_length in generation_config.json"
         )
     shortest = config.min_new_tokens
     if shortest is None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from showtell import __version__
+from showtell.core.arguments import text
 from showtell.core.bundle import CARD, WEIGHTS, check_destination, write_bundle
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.errors import OUTPUT_ERRNOS, BadBundle, BadConfig, OutputError
@@ -31,7 +32,7 @@ from showtell.export.samples import sample_pixels
 from showtell.hub.card import CardFacts, model_card
 from showtell.hub.checkpoint import Checkpoint
 from showtell.hub.families import Mapped, family_of
-from showtell.hub.original import Original, fit_positions, read_original
+from showtell.hub.original import Original, fit_positions, fit_vocabulary, read_original, readable
 from showtell.hub.parity import ImportParity, check
 from showtell.hub.reference import load_reference
 from showtell.hub.source import fetch
@@ -129,14 +130,16 @@ def import_model(
     OutputError for a place that cannot be written to.
     """
     check_destination(bundle)
-    language = _language(language)
+    language, prompt = _language(language), None if prompt is None else text("--prompt", prompt)
     with quiet_libraries(), folder_beside(bundle) as parts:
         source = fetch(model, revision, reporter, family_of)
         checkpoint = Checkpoint(source.folder)
-        original = read_original(source, checkpoint.config, language, prompt)
+        with readable(source.folder):
+            original = read_original(source, checkpoint.config, language, prompt)
         reporter.say(f"{source.id}: {original.family.name}, licence: {source.licence or 'not stated'}")
-        mapped = original.family.map_model(checkpoint, original.pixels.size)
-        original = fit_positions(original, mapped.max_positions)
+        with readable(source.folder):
+            mapped = original.family.map_model(checkpoint, original.pixels.size)
+        original = fit_positions(fit_vocabulary(original, mapped.vocab_size), mapped.max_positions)
         for note in original.notes:
             reporter.say(f"not followed: {note}")
         network = write_graphs(original, mapped, parts, reporter)

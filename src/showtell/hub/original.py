@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from showtell.core.imported_tokenizer import ImportedTokenizer
 from showtell.errors import BadConfig
@@ -11,6 +16,7 @@ from showtell.hub.families import Family, family_of
 from showtell.hub.generation import decode_settings, read_generation
 from showtell.hub.processor import pixel_settings
 from showtell.hub.source import Source
+from showtell.hub.text import fit_vocabulary as fit_backend
 from showtell.hub.text import imported_text, load_backend, prompt_length
 from showtell.settings import DecodeSettings, PixelSettings
 
@@ -35,6 +41,40 @@ def read_original(source: Source, config: dict[str, Any], language: str, prompt:
     decode, notes = decode_settings(generation, prompt_length(text, backend))
     tokenizer = ImportedTokenizer(backend, [language], text)
     return Original(source, family, pixel_settings(source.folder), tokenizer, decode, tuple(notes))
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """What a person may have edited, or a script may have written: a setting of any type and size, in any file, is one
+    sentence. Those that are likely have sentences of their own, where they are read."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise _unusable(folder, f"{name} {first['input']!r}: {first['msg']}") from error
+    except (ValueError, TypeError, ArithmeticError, AttributeError, LookupError, RuntimeError) as error:
+        raise _unusable(folder, " ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _unusable(folder: Path, reason: str) -> BadConfig:
+    return BadConfig(
+        f"{folder}: a setting in its .json files cannot be used ({reason}); expected those that save_pretrained wrote"
+    )
+
+
+def fit_vocabulary(original: Original, vocab_size: int) -> Original:
+    """The tokenizer without tokens that the network lacks. Raises BadConfig when they are needed. `vocab_size`: the
+    network's."""
+    tokenizer, text = original.tokenizer, original.tokenizer.text
+    for name, ids in (("start", text.bos_ids), ("end", (text.eos_id,)), ("suppressed", text.banned_ids)):
+        if max(ids, default=0) >= vocab_size:
+            raise BadConfig(
+                f"found the {name} token {max(ids)}; the network has {vocab_size} tokens; expected a smaller id in "
+                "config.json or generation_config.json"
+            )
+    backend = fit_backend(tokenizer.backend, vocab_size)
+    return replace(original, tokenizer=ImportedTokenizer(backend, tokenizer.languages, text))
 
 
 def fit_positions(original: Original, max_positions: int) -> Original:

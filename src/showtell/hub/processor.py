@@ -11,6 +11,7 @@ version 5, resize by other arithmetic: single pixels differ by up to 2/255, the 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,15 +64,17 @@ def pixel_settings(folder: Path) -> PixelSettings:
 
 
 def _load(folder: Path) -> Any:
-    from transformers import AutoImageProcessor
+    import transformers
 
-    reader: Any = AutoImageProcessor  # without type annotations
     if not any((folder / name).exists() for name in FILES):
         raise BadConfig(f"{folder}: no {FILES[0]}; expected a folder with the model's image processor")
+    renamed = _renamed(folder / FILES[0])
+    reader: Any = getattr(transformers, renamed or "AutoImageProcessor")
+    options = {} if renamed else {"backend": "pil", "trust_remote_code": False}
     try:
-        processor = reader.from_pretrained(folder, backend="pil", trust_remote_code=False, local_files_only=True)
+        processor = reader.from_pretrained(folder, local_files_only=True, **options)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].partition(" Should have")[0]  # a hundred names follow
         raise BadConfig(
             f"{folder / FILES[0]}: cannot be read ({reason}); expected one of {', '.join(KNOWN)}"
         ) from error
@@ -79,6 +82,17 @@ def _load(folder: Path) -> Any:
     if name not in KNOWN:
         raise BadConfig(f"{folder / FILES[0]}: found {name}; expected one of {', '.join(KNOWN)}")
     return processor
+
+
+def _renamed(file: Path) -> str | None:
+    """The class of today for a file whose `image_processor_type` is a ...FeatureExtractor, as versions 4.26 to 4.30
+    wrote it: transformers knows those names under `feature_extractor_type` alone."""
+    try:
+        name = str(json.loads(file.read_text(encoding="utf-8"))["image_processor_type"])
+    except (OSError, ValueError, LookupError, TypeError):  # which transformers reports
+        return None
+    found = name.replace("FeatureExtractor", "ImageProcessor")
+    return f"{found}Pil" if found != name and found in KNOWN else None
 
 
 def _size(size: Any) -> dict[str, int]:

@@ -37,7 +37,9 @@ def load_reference(checkpoint: Checkpoint, family: Family, mapped: Mapped, weigh
         halves = {name for name in stored.keys() if stored.get_slice(name).get_dtype() == HALF}  # noqa: SIM118
         # Constants of the graphs, such as sinusoids, are in the file and in no plan.
         rounded = {theirs for ours in halves & mapped.plan.keys() for theirs in mapped.plan[ours].names}
-        tensors = {name: _rounded(checkpoint.take(name), name in rounded) for name in checkpoint.names}
+        # Of equal tensors only one is rounded, and transformers does not tie tensors that differ.
+        names = [name for name in checkpoint.names if name not in checkpoint.copies]
+        tensors = {name: _rounded(checkpoint.take(name), name in rounded) for name in names}
         model = _load(model_class, config, tensors, checkpoint.folder)
         for name, adjust in mapped.adjusts.items():
             adjust(model, stored.get_tensor(name).float())

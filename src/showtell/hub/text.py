@@ -48,9 +48,30 @@ def _cleans_up(folder: Path, backend: tokenizers.Tokenizer) -> bool:
         return False
     except (OSError, ValueError) as error:
         raise BadConfig(f"{folder / 'tokenizer_config.json'}: cannot be read ({error}); fetch it again") from error
+    if not isinstance(settings, dict):
+        raise BadConfig(f"{folder / 'tokenizer_config.json'}: found no JSON object; fetch it again")
     is_bpe = type(backend.model).__name__ == "BPE"
     forced = settings.get("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", False)
     return bool(settings.get("clean_up_tokenization_spaces", False) and (forced or not is_bpe))
+
+
+def fit_vocabulary(backend: tokenizers.Tokenizer, vocab_size: int) -> tokenizers.Tokenizer:
+    """Without added tokens that the network lacks, such as a padding token that came after training: they are never
+    written, and have no embedding that a prompt could use. `vocab_size`: the network's.
+
+    Raises BadConfig when the vocabulary itself is larger than the network's.
+    """
+    if backend.get_vocab_size() <= vocab_size:
+        return backend
+    content = json.loads(backend.to_str())
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] < vocab_size]
+    fitted = tokenizers.Tokenizer.from_str(json.dumps(content))
+    if (found := fitted.get_vocab_size()) > vocab_size:
+        raise BadConfig(
+            f"found {found} tokens in the tokenizer, {vocab_size} in the network; expected no more than the network "
+            "has: the files are of different models"
+        )
+    return fitted
 
 
 def _from_vocabulary(folder: Path) -> tokenizers.Tokenizer:
@@ -111,12 +132,13 @@ def imported_text(
 
 
 def _padding(config: dict[str, Any]) -> set[int]:
-    """The padding token of RoBERTa's decoder, which gives it a position of its own wherever it stands: a trained model
-    never writes it, and ours must not."""
+    """The padding token of decoders that give it a position of its own wherever it stands, RoBERTa's and TrOCR's with
+    sinusoids: a trained model never writes it, and ours must not."""
     decoder = config.get("decoder") or {}
-    if decoder.get("model_type") not in ("roberta", "xlm-roberta"):
+    has_sinusoids = decoder.get("model_type") == "trocr" and not decoder.get("use_learned_position_embeddings", True)
+    if decoder.get("model_type") != "roberta" and not has_sinusoids:
         return set()
-    return {int(decoder.get("pad_token_id", 1))}  # RobertaConfig's default
+    return {int(decoder.get("pad_token_id", 1))}  # the default of both
 
 
 def prompt_length(text: ImportedText, backend: tokenizers.Tokenizer) -> int:

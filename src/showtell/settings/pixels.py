@@ -33,11 +33,13 @@ class PixelSettings(Settings):
     std: Triple = (0.229, 0.224, 0.225)
 
     @model_validator(mode="after")
-    def _crop_inside_resized(self) -> PixelSettings:
+    def _fit_together(self) -> PixelSettings:
         if self.resize_size is not None and self.crop_mode not in ("squash", "shortest_edge"):
             raise ValueError(f"resize_size is of squash and shortest_edge; found crop_mode {self.crop_mode}")
         if self.resize_size is not None and self.resize_size < self.size:
             raise ValueError(f"resize_size {self.resize_size} is below size {self.size}")
+        if not min(self.std) > 0:
+            raise ValueError(f"std is {self.std}; expected numbers above 0")
         return self
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from showtell.core.bundle import MANIFEST, Bundle, load_bundle
+from showtell.core.no_bundle import what_it_is
 from showtell.errors import BadConfig
 from showtell.settings import ModelSettings, TextSettings
 
@@ -81,6 +82,8 @@ def _start(raw: Mapping[str, Any]) -> Start | None:
         return _of_bundle(path, read_bundle(path))
     if not leaves_model_open(raw):
         return None
+    if not (path / "config.yaml").exists():
+        raise BadConfig(f"train.start_from: {path}: {what_it_is(path)}")
     from showtell.train.run_folder import RunFolder  # which needs torch
 
     recipe = RunFolder(path).recipe()
@@ -137,7 +140,9 @@ def _text(start: Start, given: Raw) -> Raw:
     # language, and may be given another default prompt.
     fixed = {"languages": start.text["languages"]}
     if (imported := start.text.get("imported")) is not None:
-        prompt = {"prompt": chosen["imported"]["prompt"]} if chosen["imported"] and imported["takes_prompt"] else {}
+        prompt = {"prompt": chosen["imported"]["prompt"]} if chosen["imported"] else {}
+        if prompt.get("prompt") and not imported["takes_prompt"]:
+            raise BadConfig(f"text.imported.prompt: found a prompt; the model in {start.path} takes none: leave it out")
         fixed = {**{key: start.text[key] for key in ("kind", "vocab_size")}, "imported": {**imported, **prompt}}
     for key, value in fixed.items():
         if chosen[key] != value:

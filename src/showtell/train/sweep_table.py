@@ -14,6 +14,7 @@ from showtell.files import write_text
 from showtell.nets.parameters import parameter_table
 from showtell.train.run_folder import RunFolder
 from showtell.train.sweep import Combination
+from showtell.train.vocabulary import network_vocab_size
 
 Cell = str | int | float | None
 State = Literal["done", "failed", "running", "interrupted", "waiting"]
@@ -45,9 +46,8 @@ def read_result(combination: Combination, run: RunFolder, state: State | None = 
     progress = run.progress()
     stored: State = "done" if run.finished(combination.recipe) else "interrupted"
     result = Result(combination, state or stored, why, epochs=progress.epoch, seconds=round(progress.seconds))
-    result.parameters = sum(
-        row.trainable for row in parameter_table(combination.recipe, run.load_tokenizer().vocab_size)
-    )
+    vocab_size = network_vocab_size(combination.recipe, run.load_tokenizer())
+    result.parameters = sum(row.trainable for row in parameter_table(combination.recipe, vocab_size))
     if run.best_scores.exists():
         best = json.loads(run.best_scores.read_text(encoding="utf-8"))
         result.best_epoch = best["epoch"]

@@ -17,9 +17,9 @@ from showtell.hub.families.mapping import (
     Adjust,
     DecoderMapping,
     activation,
-    output_layer,
     refuse_options,
     renamed,
+    word_tables,
 )
 from showtell.settings.decoder import TransformerSettings
 
@@ -75,8 +75,8 @@ def _map(
     refuse_options(config, "decoder", position_embedding_type="absolute")
     tied = config.tie_word_embeddings if tied is None else tied
     embeddings = f"{base}embeddings."
-    words = f"{embeddings}word_embeddings.weight"
-    output = output_layer(checkpoint, f"{head}decoder.weight", words, tied)
+    words = word_tables(checkpoint, f"{embeddings}word_embeddings.weight", f"{head}decoder.weight", tied)
+    has_output = "output.weight" in words
     settings = TransformerSettings(
         width=config.hidden_size,
         layers=config.num_hidden_layers,
@@ -93,21 +93,20 @@ def _map(
         region_projection=projected,
         final_norm=False,
         output_transform=True,
-        tie_weights=output is None,
+        tie_weights=not has_output,
     )
     names = [f"{embeddings}position_embeddings.weight"]
     names += [f"{embeddings}token_type_embeddings.weight"] if token_types else []
     plan = merged(
+        words,
         {
-            "token_embedding.weight": same(words),
             "position_embedding": Source(tuple(names), partial(_positions, offset=offset)),
-            "output_bias" if output is None else "output.bias": same(_output_bias(checkpoint, head, tied)),
+            "output.bias" if has_output else "output_bias": same(_output_bias(checkpoint, head, tied)),
         },
         renamed("embedding_norm", f"{embeddings}LayerNorm"),
         *(bert_layer(f"{base}encoder.layer.{i}.", f"layers.{i}.", True) for i in range(config.num_hidden_layers)),
         renamed("output_transform.linear", transform[0]),
         renamed("output_transform.norm", transform[1]),
-        output or {},
     )
     set_positions = partial(_set_positions, module=embeddings.removesuffix("."), offset=offset)
     adjust = Adjust("position_embedding", set_positions) if token_types else None

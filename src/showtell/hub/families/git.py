@@ -15,10 +15,10 @@ from showtell.hub.families.mapping import (
     Mapped,
     activation,
     finish,
-    output_layer,
     parse_config,
     refuse_options,
     renamed,
+    word_tables,
 )
 from showtell.hub.families.vision_transformers import map_clip
 from showtell.settings.decoder import PrefixTransformerSettings
@@ -34,8 +34,9 @@ def map_model(checkpoint: Checkpoint, image_size: int | None = None) -> Mapped:
 def _map_text(config: Any, checkpoint: Checkpoint) -> DecoderMapping:
     checkpoint.ignore(r"git\.embeddings\.position_ids", "counts up from 0")
     refuse_options(config, "config", position_embedding_type="absolute")
-    words = "git.embeddings.word_embeddings.weight"
-    output = output_layer(checkpoint, "output.weight", words, config.tie_word_embeddings)
+    tied = config.tie_word_embeddings
+    words = word_tables(checkpoint, "git.embeddings.word_embeddings.weight", "output.weight", tied)
+    has_output = "output.weight" in words
     settings = PrefixTransformerSettings(
         width=config.hidden_size,
         layers=config.num_hidden_layers,
@@ -52,20 +53,19 @@ def _map_text(config: Any, checkpoint: Checkpoint) -> DecoderMapping:
         projection_norm=True,
         projection_norm_eps=config.vision_config.layer_norm_eps,
         final_norm=False,
-        tie_weights=output is None,
+        tie_weights=not has_output,
     )
     projection = "git.visual_projection.visual_projection"
     plan = merged(
+        words,
         {
-            "token_embedding.weight": same(words),
             "position_embedding": same("git.embeddings.position_embeddings.weight"),
-            "output_bias" if output is None else "output.bias": same("output.bias"),
+            "output.bias" if has_output else "output_bias": same("output.bias"),
         },
         renamed("embedding_norm", "git.embeddings.LayerNorm"),
         renamed("region_projection.1", f"{projection}.0"),
         renamed("region_projection.2", f"{projection}.1"),
         *(bert_layer(f"git.encoder.layer.{i}.", f"layers.{i}.", False) for i in range(config.num_hidden_layers)),
-        output or {},
     )
     return DecoderMapping(settings, plan, config.vocab_size, config.max_position_embeddings)
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from showtell.hub.checkpoint import Checkpoint, Plan, Source, merged, same
-from showtell.hub.families.mapping import DecoderMapping, activation, output_layer, refuse_options, renamed
+from showtell.hub.families.mapping import DecoderMapping, activation, refuse_options, renamed, word_tables
 from showtell.settings.decoder import TransformerSettings
 
 
@@ -25,7 +25,7 @@ def map_gpt2(config: Any, checkpoint: Checkpoint, prefix: str, projected: bool) 
         reorder_and_upcast_attn=False,
     )
     base = f"{prefix}transformer."
-    output = output_layer(checkpoint, f"{prefix}lm_head.weight", f"{base}wte.weight", config.tie_word_embeddings)
+    words = word_tables(checkpoint, f"{base}wte.weight", f"{prefix}lm_head.weight", config.tie_word_embeddings)
     settings = TransformerSettings(
         width=config.n_embd,
         layers=config.n_layer,
@@ -41,13 +41,13 @@ def map_gpt2(config: Any, checkpoint: Checkpoint, prefix: str, projected: bool) 
         region_projection=projected,
         encoder_norm=False,
         output_bias=False,
-        tie_weights=output is None,
+        tie_weights="output.weight" not in words,
     )
     plan = merged(
-        {"token_embedding.weight": same(f"{base}wte.weight"), "position_embedding": same(f"{base}wpe.weight")},
+        words,
+        {"position_embedding": same(f"{base}wpe.weight")},
         *(_layer(f"{base}h.{i}.", f"layers.{i}.") for i in range(config.n_layer)),
         renamed("norm", f"{base}ln_f"),
-        output or {},
     )
     return DecoderMapping(settings, plan, config.vocab_size, config.n_positions)
 

@@ -135,19 +135,23 @@ def renamed(ours: str, theirs: str, bias: bool = True) -> Plan:
     return {**plan, f"{ours}.bias": same(f"{theirs}.bias")} if bias else plan
 
 
-def output_layer(checkpoint: Checkpoint, output: str, embedding: str, tied: bool) -> Plan | None:
-    """The plan of an output matrix, or None where the token embedding is that, too.
+def word_tables(checkpoint: Checkpoint, embedding: str, output: str, tied: bool) -> Plan:
+    """The plan of the token embedding, and of an output matrix where that is another one.
 
-    As transformers does: config.json says that they are tied, but a file that has both with different values is right.
+    As transformers does: of tied ones a file may have either, or both, and one that has both with different values is
+    right, whatever config.json says.
     """
+    apart = {"token_embedding.weight": same(embedding), "output.weight": same(output)}
     if not tied:
-        return {"output.weight": same(output)}
+        return apart
     if output not in checkpoint:
-        return None
-    if embedding in checkpoint and not torch.equal(checkpoint.take(output), checkpoint.take(embedding)):
-        return {"output.weight": same(output)}
-    checkpoint.ignore(output.replace(".", r"\."), "a copy of the token embedding")
-    return None
+        return {"token_embedding.weight": same(embedding)}
+    if embedding not in checkpoint:  # the hub's converter keeps the first in the alphabet, which is GPT-2's `lm_head`
+        return {"token_embedding.weight": same(output)}
+    if not torch.equal(checkpoint.take(output), checkpoint.take(embedding)):
+        return apart
+    checkpoint.ignore_copy(output)
+    return {"token_embedding.weight": same(embedding)}
 
 
 def refuse_options(config: PreTrainedConfig, where: str, **allowed: object) -> None:
@@ -188,5 +192,5 @@ def parse_config(config_class: type[PreTrainedConfig], config: dict[str, Any], w
     try:
         return config_class.from_dict(config)
     except Exception as error:  # its checks raise errors of several packages
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise BadConfig(f"{where}: no valid configuration of {config_class.model_type} ({reason})") from error

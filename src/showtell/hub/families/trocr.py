@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers.models.trocr.modeling_trocr import TrOCRSinusoidalPositionalEmbedding
 
 from showtell.errors import BadConfig
-from showtell.hub.checkpoint import Checkpoint, Plan, Source, merged, same
-from showtell.hub.families.mapping import Adjust, DecoderMapping, activation, output_layer, renamed
+from showtell.hub.checkpoint import Checkpoint, Plan, Source, merged
+from showtell.hub.families.mapping import Adjust, DecoderMapping, activation, renamed, word_tables
 from showtell.settings.decoder import TransformerSettings
 
 LEARNED_OFFSET = 2
@@ -24,8 +24,8 @@ def map_trocr(config: Any, checkpoint: Checkpoint, prefix: str, projected: bool)
     base = f"{prefix}model.decoder."
     checkpoint.ignore(rf"{prefix}model\.decoder\.embed_positions\._float_tensor", "a device's mark")
     checkpoint.ignore(rf"{prefix}model\.decoder\.version", "a number of fairseq")
-    words = f"{base}embed_tokens.weight"
-    output = output_layer(checkpoint, f"{prefix}output_projection.weight", words, config.tie_word_embeddings)
+    tied = config.tie_word_embeddings
+    words = word_tables(checkpoint, f"{base}embed_tokens.weight", f"{prefix}output_projection.weight", tied)
     settings = TransformerSettings(
         width=config.d_model,
         layers=config.decoder_layers,
@@ -43,15 +43,15 @@ def map_trocr(config: Any, checkpoint: Checkpoint, prefix: str, projected: bool)
         region_projection=projected,
         final_norm=False,
         output_bias=False,
-        tie_weights=output is None,
+        tie_weights="output.weight" not in words,
     )
     positions, adjust = _positions(config, base)
     embedding_norm = renamed("embedding_norm", f"{base}layernorm_embedding") if config.layernorm_embedding else {}
     plan = merged(
-        {"token_embedding.weight": same(words), "position_embedding": positions},
+        words,
+        {"position_embedding": positions},
         embedding_norm,
         *(_layer(f"{base}layers.{i}.", f"layers.{i}.") for i in range(config.decoder_layers)),
-        output or {},
     )
     return DecoderMapping(settings, plan, config.vocab_size, config.max_position_embeddings, adjust)
 
