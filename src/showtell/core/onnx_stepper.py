@@ -66,12 +66,14 @@ class OnnxStepper:
         return self._arguments[2]
 
     def encode(self, pixels: Floats) -> Arrays:
-        blocks = [pixels[begin : begin + ENCODER_BATCH] for begin in range(0, len(pixels), ENCODER_BATCH)]
-        parts = [self._encoder.session.run(None, {"pixels": block}) for block in blocks]
-        return {
-            name: np.concatenate(arrays)
-            for name, arrays in zip(self._memory_names, zip(*parts, strict=True), strict=True)
-        }
+        memory: Arrays = {}
+        for begin in range(0, len(pixels), ENCODER_BATCH):
+            block = self._encoder.session.run(None, {"pixels": pixels[begin : begin + ENCODER_BATCH]})
+            for name, array in zip(self._memory_names, block, strict=True):
+                if begin == 0:  # Rejected: joining the blocks at the end, which has everything in memory twice
+                    memory[name] = np.empty((len(pixels), *array.shape[1:]), array.dtype)
+                memory[name][begin : begin + len(array)] = array
+        return memory
 
     def init_state(self, memory: Arrays) -> State:
         batch = len(memory[self._memory_names[0]])
