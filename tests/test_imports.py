@@ -20,7 +20,7 @@ THIRD_PARTY_EVERYWHERE = {"pydantic", "yaml"}
 # Room -> the rooms it may import, and the third-party packages.
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "data": (set(), {"PIL", "h5py", "pyarrow", "safetensors"}),
-    "core": (set(), {"numpy", "PIL", "tokenizers", "onnxruntime", "pillow_heif"}),
+    "core": (set(), {"numpy", "PIL", "tokenizers", "onnxruntime", "openvino", "pillow_heif"}),
     "nets": ({"core"}, {"numpy", "torch", "timm", "safetensors"}),
     "train": (
         {"data", "core", "nets"},
@@ -48,7 +48,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "uvicorn",
         },
     ),
-    "bulk": ({"core", "view", "fetch"}, {"numpy", "pyarrow", "PIL"}),
+    "bulk": ({"core", "view", "fetch"}, {"numpy", "pyarrow", "PIL", "fsspec", "ray"}),
     "recipes": (set(), set()),
     "cli": (
         {
