@@ -93,7 +93,7 @@ class FakeStepper:
     def init_state(self, memory: Ids) -> State:
         return State(memory, np.zeros((len(memory), 1, 0), np.int64))
 
-    def step(self, tokens: Ids, state: State) -> Step:
+    def step(self, tokens: Ids, state: State, best: int | None = None) -> Step:
         assert tokens.shape == state.read.shape[:2] and tokens.dtype == np.int64
         assert state.read.shape[2] < REGIONS - 1, "the search does not end"
         read = np.concatenate([state.read, tokens[:, :, None]], 2)
@@ -101,7 +101,11 @@ class FakeStepper:
         rows = [(image, [tuple(row) for row in rows]) for image, rows in zip(state.images, read.tolist(), strict=True)]
         log_probs = np.array([[self.networks[image](row) for row in rows] for image, rows in rows], np.float32)
         attention = np.array([[history(image, row) for row in rows] for image, rows in rows], np.float32)
-        return Step(log_probs, State(state.images, read), attention if self.attention else None)
+        weights = attention if self.attention else None
+        if best is None:
+            return Step(log_probs, State(state.images, read), weights)
+        order = np.argsort(-log_probs, 2, "stable")[:, :, :best]
+        return Step(np.take_along_axis(log_probs, order, 2), State(state.images, read), weights, order)
 
     def reorder(self, state: State, images: Ids, beams: Ids) -> State:
         assert images.ndim == 1 and beams.ndim == 2 and len(images) == len(beams)

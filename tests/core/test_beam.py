@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.fake_stepper import REGIONS, FakeStepper, NextWord, history, random_ngram, script
 
 from showtell.core.beam import beam_search
-from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram, Rule
+from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram, AnyRule
 from showtell.core.search import Hypothesis, greedy
 
 Sentence = tuple[int, ...]
@@ -53,8 +53,8 @@ class Limits:
         ngrams = [longer[t : t + self.ngram] for t in range(len(longer) - self.ngram + 1)] if self.ngram else []
         return len(ngrams) == len(set(ngrams))
 
-    def rules(self) -> list[Rule]:
-        rules: list[Rule] = [Ban(self.banned), MinLength(self.min_length, self.end)]
+    def rules(self) -> list[AnyRule]:
+        rules: list[AnyRule] = [Ban(self.banned), MinLength(self.min_length, self.end)]
         rules += [NoRepeatNgram(self.ngram)] if self.ngram else []
         rules += [NoBadEnding(self.bad_endings, self.end, self.max_length)] if self.bad_endings else []
         return rules

@@ -50,7 +50,7 @@ def test_rules_for() -> None:
     everything = but(min_length=2, no_repeat_ngram_size=3, bad_endings=("the", "nonsense", "a"))
     assert kinds(everything) == [Ban, MinLength, NoRepeatNgram, NoBadEnding]
     ban, shortest, ngram, ending = build_rules(everything, TOKENIZER)
-    assert ban.ids == TOKENIZER.tokens_to_ids(["<pad>", "<unk>", "<en>", "<ar>"])
+    assert ban.ids.ravel().tolist() == TOKENIZER.tokens_to_ids(["<pad>", "<unk>", "<en>", "<ar>"])
     assert (shortest.length, shortest.eos) == (2, TOKENIZER.eos_id)
     assert ngram.n == 3
     assert (ending.ids.tolist(), ending.eos, ending.max_length) == (

@@ -13,7 +13,7 @@ from tests.fake_stepper import FakeStepper, NextWord, history, random_ngram, scr
 
 from showtell.core.beam import beam_search
 from showtell.core.diverse import diverse_beam_search
-from showtell.core.rules import MinLength, NoRepeatNgram, Rule
+from showtell.core.rules import MinLength, NoRepeatNgram, AnyRule
 from showtell.core.search import Hypothesis
 
 END, START, A, B, C, D = 0, 1, 2, 3, 4, 5
@@ -134,7 +134,7 @@ def search(
     stepper: FakeStepper, beam: int, groups: int, diversity: float, num: int = 1, exponent: float = 0, **more: Any
 ) -> list[list[Hypothesis]]:
     """All images of the stepper, without rules but the greatest length."""
-    rules: list[Rule] = more.pop("rules", [])
+    rules: list[AnyRule] = more.pop("rules", [])
     images = stepper.encode(range(len(stepper.networks)))
     starts = np.full(len(images), START)
     return diverse_beam_search(

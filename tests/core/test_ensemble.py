@@ -23,7 +23,7 @@ from showtell.core.decode import decode
 from showtell.core.ensemble import Ensemble, check_together, log_mean_exp
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.pixels import to_pixels
-from showtell.core.rules import MaxLength, NoRepeatNgram, Rule
+from showtell.core.rules import MaxLength, NoRepeatNgram, AnyRule
 from showtell.core.search import Hypothesis, greedy
 from showtell.core.stepper import Floats
 from showtell.core.teacher_forced import score_captions
@@ -127,7 +127,7 @@ def test_no_attention_unless_all_can_say_it_of_equally_many_regions() -> None:
 
     def looked(other: FakeStepper) -> Floats | None:
         stepper = Ensemble([FakeStepper([network]), other])
-        memory, checked = stepper.encode([[0], [0]]), list[Rule](rules)
+        memory, checked = stepper.encode([[0], [0]]), list[AnyRule](rules)
         return greedy(stepper, memory, np.array([[START]]), END, checked, attention=True)[0].attention
 
     assert looked(FakeStepper([network])) is not None

@@ -3,17 +3,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram, Rule, apply
+from showtell.core.rules import AnyRule, Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram, forbid
 
 VOCABULARY, END, A, B, C = 6, 0, 3, 4, 5
 
 
-def forbidden(rule: Rule, *sentences: list[int]) -> list[set[int]]:
+def mask(rules: list[AnyRule], sentences: np.ndarray) -> np.ndarray:
+    """`[B, K, V]`: what is forbidden after `sentences` `[B, K, T]`."""
+    found = forbid(rules, sentences)
+    every = np.broadcast_to(np.arange(VOCABULARY), (*sentences.shape[:2], VOCABULARY))
+    masked = found.mask(every)
+    assert found.all_but is not None or (masked.sum(-1) <= found.most).all(), "a step is asked for so many more"
+    return masked
+
+
+def forbidden(rule: AnyRule, *sentences: list[int]) -> list[set[int]]:
     """What the rule forbids after each sentence, the sentences being beams of one image."""
-    log_probs = np.full((1, len(sentences), VOCABULARY), -1, np.float32)
-    rule(log_probs, np.array([sentences], np.int64).reshape(1, len(sentences), -1))
-    assert set(np.unique(log_probs)) <= {-1, -np.inf}, "what is allowed keeps its log-probability"
-    return [set(np.nonzero(np.isneginf(row))[0].tolist()) for row in log_probs[0]]
+    masked = mask([rule], np.array([sentences], np.int64).reshape(1, len(sentences), -1))
+    return [set(np.nonzero(row)[0].tolist()) for row in masked[0]]
 
 
 def test_ban() -> None:
@@ -84,17 +91,15 @@ def test_no_repeat_ngram_equals_sets_of_ngrams(
     n: int, length: int, grid: tuple[int, int], words: int, seed: int
 ) -> None:
     sentences = np.random.default_rng(seed).integers(words, size=(*grid, length))
-    log_probs = np.zeros((*grid, VOCABULARY), np.float32)
-    NoRepeatNgram(n)(log_probs, sentences)
+    masked = mask([NoRepeatNgram(n)], sentences)
     for image, beam in np.ndindex(*grid):
-        assert set(np.nonzero(log_probs[image, beam])[0].tolist()) == repeated(sentences[image, beam].tolist(), n)
+        assert set(np.nonzero(masked[image, beam])[0].tolist()) == repeated(sentences[image, beam].tolist(), n)
 
 
 def test_every_image_and_beam_has_its_own_words() -> None:
     sentences = np.array([[[A, B, A], [B, B, B]], [[C, C, A], [A, C, A]]])
-    log_probs = np.zeros((2, 2, VOCABULARY), np.float32)
-    apply([NoRepeatNgram(2), NoBadEnding([B], END, 9)], log_probs, sentences)
-    assert {(int(b), int(k), int(v)) for b, k, v in np.argwhere(np.isneginf(log_probs))} == {
+    masked = mask([NoRepeatNgram(2), NoBadEnding([B], END, 9)], sentences)
+    assert {(int(b), int(k), int(v)) for b, k, v in np.argwhere(masked)} == {
         (0, 0, B),
         (0, 1, B),
         (0, 1, END),
@@ -103,12 +108,8 @@ def test_every_image_and_beam_has_its_own_words() -> None:
 
 
 def test_rules_add_up_and_may_leave_nothing() -> None:
-    log_probs = np.zeros((1, 1, VOCABULARY), np.float32)
-    apply([MinLength(3, END), MaxLength(1, END)], log_probs, np.array([[[A]]]))
-    assert np.isneginf(log_probs).all()
-    untouched = np.zeros((1, 1, VOCABULARY), np.float32)
-    apply([], untouched, np.array([[[A]]]))
-    assert (untouched == 0).all()
+    assert mask([MinLength(3, END), MaxLength(1, END)], np.array([[[A]]])).all()
+    assert not mask([], np.array([[[A]]])).any()
 
 
 @given(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fake_stepper import REGIONS, FakeStepper, NextWord, history, random_ngram, script
 
-from showtell.core.rules import Ban, MaxLength, MinLength, NoRepeatNgram, Rule, apply
+from showtell.core.rules import AnyRule, Ban, MaxLength, MinLength, NoRepeatNgram, forbid
 from showtell.core.search import Hypothesis, greedy, sample
 
 Sentence = tuple[int, ...]
@@ -17,13 +17,14 @@ END, START, A, B, C, D = 0, 1, 2, 3, 4, 5
 VOCABULARY = 6
 
 
-def allowed(network: NextWord, start: int, words: Sentence, rules: Sequence[Rule]) -> np.ndarray:
+def allowed(network: NextWord, start: int, words: Sentence, rules: Sequence[AnyRule]) -> np.ndarray:
     log_probs = network((start, *words)).copy()
-    apply(rules, log_probs[None, None], np.array(words, np.int64)[None, None])
+    forbidden = forbid(rules, np.array(words, np.int64)[None, None])
+    log_probs[forbidden.mask(np.arange(len(log_probs))[None, None])[0, 0]] = -np.inf
     return log_probs
 
 
-def rollout(network: NextWord, start: int, rules: Sequence[Rule]) -> Sentence:
+def rollout(network: NextWord, start: int, rules: Sequence[AnyRule]) -> Sentence:
     """The most probable word, again and again; of several the lowest id; the end where nothing is left."""
     words: Sentence = ()
     while True:
@@ -170,7 +171,7 @@ def test_greedy_does_not_depend_on_the_batch(seed: int, order: list[int]) -> Non
 
 
 def chances(
-    network: NextWord, start: int, rules: Sequence[Rule], reshape: Callable[[np.ndarray], np.ndarray]
+    network: NextWord, start: int, rules: Sequence[AnyRule], reshape: Callable[[np.ndarray], np.ndarray]
 ) -> dict[Sentence, float]:
     """The probability of every sentence, by following every word that has any."""
     found: dict[Sentence, float] = {}
@@ -216,7 +217,7 @@ FIRST_WORDS = script(
 )
 
 
-def shares(num: int = 4000, rules: Sequence[Rule] = (), **settings: Any) -> dict[int, float]:
+def shares(num: int = 4000, rules: Sequence[AnyRule] = (), **settings: Any) -> dict[int, float]:
     """How often `FIRST_WORDS` begins with each word."""
     stepper = FakeStepper([FIRST_WORDS])
     random = np.random.default_rng(11)

@@ -21,14 +21,14 @@ a step or two and loses better long captions.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.core.candidates import Candidates, Sums, top_candidates
-from showtell.core.rules import MaxLength, Rule, apply
+from showtell.core.candidates import Best, Candidates, Sums, top_candidates
+from showtell.core.rules import AnyRule, MaxLength, allowed_tokens, forbid, needed
 from showtell.core.search import Hypothesis, read_prompt
 from showtell.core.stepper import Floats, Ids, Stepper
 
@@ -73,33 +73,35 @@ class BeamScorer:
         """Tokens of the longest hypothesis, its end included."""
         return self.max_length if self.truncate else self.max_length + 1
 
-    def top_candidates(self, sums: Sums, log_probs: NDArray[Any]) -> Candidates:
-        """The best candidates `[B', 2 beam_size]` of the live beams' `sums` `[B', K]` and `log_probs` `[B', K, V]`.
+    @property
+    def enough(self) -> int:
+        """Candidates among which are the best `beam_size` that do not end: each beam has one that ends."""
+        return 2 * self.beam_size
 
-        That is enough for the best `beam_size` that do not end: each beam has one continuation that ends.
-        """
-        return top_candidates(sums, log_probs, 2 * self.beam_size)
+    def top_candidates(self, sums: Sums, best: Best, penalties: NDArray[Any] | None = None) -> Candidates:
+        """The best candidates `[B', 2 beam_size]` of the live beams' `sums` `[B', K]` and tokens `best` `[B', K, N]`;
+        `penalties` as in `candidates.top_candidates`."""
+        return top_candidates(sums, best, self.enough, penalties)
 
     def finish(
         self,
         finished: Sequence[FinishedHypotheses],
         live: LiveBeams,
         candidates: Candidates,
-        log_probs: Floats,
         attention: Floats | None,
     ) -> list[tuple[int, int, int]]:
         """Move the candidates that end, or are as long as can be, among the first `beam_size` into `finished` `[B']`,
         which stays sorted.
 
-        `log_probs` `[B', K, V]` and `attention` `[B', K, S]` are this step's. Returns `(b, k, token)`, image, beam and
-        last token, of those that now rank among the best `beam_size`.
+        `attention` `[B', K, S]` is this step's. Returns `(b, k, token)`, image, beam and last token, of those that now
+        rank among the best `beam_size`.
         """
         tokens, sums = candidates.tokens[:, : self.beam_size], candidates.sums[:, : self.beam_size]
         is_finished = (tokens == self.eos) | self.is_last_step(live)
         ranked = []
         for b, rank in zip(*np.nonzero(is_finished & np.isfinite(sums)), strict=True):
             k, token = int(candidates.beams[b, rank]), int(tokens[b, rank])
-            hypothesis = self._hypothesis(live, b, k, token, log_probs, attention)
+            hypothesis = self._hypothesis(live, b, k, token, candidates.log_probs[b, rank], attention)
             score = float(sums[b, rank]) / len(hypothesis.log_probs) ** self.length_penalty
             if self._ranks(score, finished[b]):
                 ranked.append((int(b), k, token))
@@ -112,7 +114,7 @@ class BeamScorer:
         return bool(live.tokens.shape[2] == self.longest - 1)
 
     def _hypothesis(
-        self, live: LiveBeams, b: int, k: int, token: int, log_probs: Floats, attention: Floats | None
+        self, live: LiveBeams, b: int, k: int, token: int, log_prob: Any, attention: Floats | None
     ) -> Hypothesis:
         """The beam `k` of image `b`, finished by `token`: the end, or the last word of a truncated sentence."""
         tokens = live.tokens[b, k]
@@ -122,20 +124,20 @@ class BeamScorer:
         if token != self.eos:
             tokens = np.append(tokens, token)
             weights = None if attention is None or weights is None else np.concatenate([weights, attention[b, k, None]])
-        return Hypothesis(tokens, np.append(live.log_probs[b, k], log_probs[b, k, token]), weights)
+        return Hypothesis(tokens, np.append(live.log_probs[b, k], log_prob), weights)
 
     def select_live(self, candidates: Candidates) -> Candidates:
         """The best `beam_size` that do not end; where there are fewer, the sum is minus infinity."""
         order = np.argsort(candidates.tokens == self.eos, axis=1, kind="stable")[:, : self.beam_size]
         live = candidates.gather(order)
-        return Candidates(live.beams, live.tokens, np.where(live.tokens == self.eos, -np.inf, live.sums))
+        return replace(live, sums=np.where(live.tokens == self.eos, -np.inf, live.sums))
 
     def can_improve(self, finished: FinishedHypotheses, sums: Sums) -> bool:
         """Whether a live beam with one of these sums can still rank among the best `beam_size` hypotheses."""
         bound = float(sums.max()) / self.longest**self.length_penalty
         return bool(bound > -np.inf) and self._ranks(bound, finished)
 
-    def with_length(self, rules: Sequence[Rule]) -> list[Rule]:
+    def with_length(self, rules: Sequence[AnyRule]) -> list[AnyRule]:
         """`rules`, and that of the greatest length, which a truncated sentence does not need."""
         return list(rules) if self.truncate else [*rules, MaxLength(self.max_length, self.eos)]
 
@@ -143,9 +145,9 @@ class BeamScorer:
         return len(finished) < self.beam_size or score > finished[self.beam_size - 1][0]
 
 
-Select = Callable[[LiveBeams, Floats, Floats | None], tuple[Candidates, Sequence[bool]]]
-"""From the live beams and this step's log-probabilities and attention: the candidates that stay live, and whether each
-image stays in the batch. Finished hypotheses are collected by the function itself."""
+Select = Callable[[LiveBeams, Best, Floats | None], tuple[Candidates, Sequence[bool]]]
+"""From the live beams, this step's best tokens that are allowed, and its attention: the candidates that stay live, and
+whether each image stays in the batch. Finished hypotheses are collected by the function itself."""
 
 
 def beam_search(
@@ -153,7 +155,7 @@ def beam_search(
     memory: Any,
     prompt: Ids,
     eos: int,
-    rules: Sequence[Rule],
+    rules: Sequence[AnyRule],
     beam_size: int,
     max_length: int,
     length_penalty: float = 0.0,
@@ -169,49 +171,53 @@ def beam_search(
     scorer = BeamScorer(eos, beam_size, max_length, length_penalty, truncate)
     finished: list[FinishedHypotheses] = [[] for _ in prompt]
 
-    def select(live: LiveBeams, log_probs: Floats, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:
+    def select(live: LiveBeams, best: Best, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:
         batch_finished = [finished[image] for image in live.images]
-        candidates = scorer.top_candidates(live.sums, log_probs)
-        scorer.finish(batch_finished, live, candidates, log_probs, weights)
+        candidates = scorer.top_candidates(live.sums, best)
+        scorer.finish(batch_finished, live, candidates, weights)
         survivors = scorer.select_live(candidates)
         if scorer.is_last_step(live):
             return survivors, [False] * len(batch_finished)
         open_images = [scorer.can_improve(*pair) for pair in zip(batch_finished, survivors.sums, strict=True)]
         return survivors, open_images
 
-    decode_loop(stepper, memory, prompt, scorer.with_length(rules), select, attention)
+    decode_loop(stepper, memory, prompt, scorer.with_length(rules), scorer.enough, select, attention)
     return [[hypothesis for _, hypothesis in image[:num]] for image in finished]
 
 
 def decode_loop(
-    stepper: Stepper, memory: Any, prompt: Ids, rules: Sequence[Rule], select: Select, attention: bool
+    stepper: Stepper,
+    memory: Any,
+    prompt: Ids,
+    rules: Sequence[AnyRule],
+    enough: int,
+    select: Select,
+    attention: bool,
 ) -> None:
-    """Decode one token at a time until no image is left in the batch."""
+    """Decode one token at a time until no image is left in the batch; `select` gets at least the best `enough` tokens
+    of each row."""
     batch = len(prompt)
     empty = np.zeros((batch, 1, 0))
     live = LiveBeams(np.arange(batch), np.zeros((batch, 1)), empty.astype(np.int64), empty.astype(np.float32), None)
     state, tokens = read_prompt(stepper, memory, prompt)
     while len(live.images):
-        step = stepper.step(tokens, state)
+        forbidden = forbid(rules, live.tokens)
+        step = stepper.step(tokens, state, needed(forbidden, enough))
         weights = step.attention if attention else None
-        apply(rules, step.log_probs, live.tokens)
-        candidates, is_open = select(live, step.log_probs, weights)
+        candidates, is_open = select(live, allowed_tokens(step, forbidden, enough), weights)
         rows = np.nonzero(np.array(is_open))[0]
         state = stepper.reorder(step.state, rows, candidates.beams[rows])
-        live = _extend(live, candidates, rows, step.log_probs, weights)
+        live = _extend(live, candidates, rows, weights)
         tokens = candidates.tokens[rows]
 
 
-def _extend(
-    live: LiveBeams, candidates: Candidates, rows: Ids, log_probs: Floats, attention: Floats | None
-) -> LiveBeams:
+def _extend(live: LiveBeams, candidates: Candidates, rows: Ids, attention: Floats | None) -> LiveBeams:
     """The live beams of the images `rows`, one token longer."""
     beams, tokens = candidates.beams[rows], candidates.tokens[rows]
     extended = live.gather(rows, beams)
     extended.sums = candidates.sums[rows]
     extended.tokens = np.concatenate([extended.tokens, tokens[:, :, None]], 2)
-    token_log_probs = log_probs[rows[:, None], beams, tokens]
-    extended.log_probs = np.concatenate([extended.log_probs, token_log_probs[:, :, None]], 2)
+    extended.log_probs = np.concatenate([extended.log_probs, candidates.log_probs[rows][:, :, None]], 2)
     if attention is not None:
         newest = attention[rows[:, None], beams][:, :, None]  # [B', K, 1, S]
         is_first = extended.attention is None

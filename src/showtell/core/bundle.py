@@ -30,8 +30,8 @@ from showtell.errors import OUTPUT_ERRNOS, BadBundle, OutputError
 from showtell.files import sha256, write_text
 from showtell.settings import DecodeSettings, ImportedText, Language, PixelSettings
 
-FORMAT = 2
-"""Format 1 had other names of settings."""
+FORMAT = 3
+"""Format 1 had other names of settings; in format 2 a decoder gave the search all log-probabilities."""
 CARD = "README.md"
 CHECKED = ("tokenizer.json", "encoder.onnx", "decoder.onnx")
 WEIGHTS = "model.safetensors"

@@ -9,7 +9,7 @@ import numpy as np
 
 from showtell.core.beam import beam_search
 from showtell.core.diverse import diverse_beam_search
-from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram, Rule
+from showtell.core.rules import AnyRule, Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram
 from showtell.core.search import Hypothesis, greedy
 from showtell.core.stepper import Stepper
 from showtell.core.tokenizer import AnyTokenizer
@@ -48,9 +48,9 @@ def decode(
     return beam_search(*inputs, *options)
 
 
-def build_rules(settings: DecodeSettings, tokenizer: AnyTokenizer, prompt_ids: Sequence[int] = ()) -> list[Rule]:
+def build_rules(settings: DecodeSettings, tokenizer: AnyTokenizer, prompt_ids: Sequence[int] = ()) -> list[AnyRule]:
     """All rules but `MaxLength`, which beam search adds itself."""
-    rules: list[Rule] = [Ban(tokenizer.banned_ids)]
+    rules: list[AnyRule] = [Ban(tokenizer.banned_ids)]
     if settings.min_length:
         rules.append(MinLength(settings.min_length, tokenizer.eos_id))
     if settings.no_repeat_ngram_size:

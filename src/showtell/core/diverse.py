@@ -19,14 +19,15 @@ given back to the later groups.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from showtell.core.beam import BeamScorer, FinishedHypotheses, LiveBeams, decode_loop
-from showtell.core.candidates import Candidates
-from showtell.core.rules import FORBIDDEN, Rule
+from showtell.core.candidates import Best, Candidates
+from showtell.core.rules import FORBIDDEN, AnyRule
 from showtell.core.search import Hypothesis
 from showtell.core.stepper import Floats, Ids, Stepper
 
@@ -36,7 +37,7 @@ def diverse_beam_search(
     memory: Any,
     prompt: Ids,
     eos: int,
-    rules: Sequence[Rule],
+    rules: Sequence[AnyRule],
     beam_size: int,
     num_beam_groups: int,
     diversity_penalty: float,
@@ -55,26 +56,27 @@ def diverse_beam_search(
     scorer = BeamScorer(eos, beam_size // num_beam_groups, max_length, length_penalty, truncate)
     finished: list[list[FinishedHypotheses]] = [[[] for _ in range(num_beam_groups)] for _ in prompt]
 
-    def select(live: LiveBeams, log_probs: Floats, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:
-        batch, _, vocab_size = log_probs.shape
-        token_counts, is_open = np.zeros((batch, vocab_size)), np.zeros(batch, bool)
+    def select(live: LiveBeams, best: Best, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:
+        batch = len(live.images)
+        is_open = np.zeros(batch, bool)
         survivors: list[Candidates] = []
         ended: list[tuple[int, int, int]] = []
         for g, group in enumerate(_group_slices(live, num_beam_groups)):
-            penalised: NDArray[Any] = log_probs[:, group]
+            own, penalties = Best(best.log_probs[:, group], best.tokens[:, group]), None
             if g:
-                penalised = penalised - diversity_penalty * token_counts[:, None]
-                _forbid_repeats(penalised, live.tokens, group, ended)
-            candidates = scorer.top_candidates(live.sums[:, group], penalised)
-            candidates = Candidates(candidates.beams + group.start, candidates.tokens, candidates.sums)
+                penalties = diversity_penalty * _token_counts(own.tokens, survivors)
+                own = _without_repeats(own, live.tokens, group, ended)
+            candidates = scorer.top_candidates(live.sums[:, group], own, penalties)
+            candidates = replace(candidates, beams=candidates.beams + group.start)
             group_finished = [finished[image][g] for image in live.images]
-            ended += scorer.finish(group_finished, live, candidates, log_probs, weights)
+            ended += scorer.finish(group_finished, live, candidates, weights)
             survivors.append(scorer.select_live(candidates))
-            _count_tokens(token_counts, survivors[-1])
             is_open |= [scorer.can_improve(*pair) for pair in zip(group_finished, survivors[-1].sums, strict=True)]
         return _concatenate(survivors), [False] * batch if scorer.is_last_step(live) else is_open.tolist()
 
-    decode_loop(stepper, memory, prompt, scorer.with_length(rules), select, attention)
+    # Of a row's tokens at most `beam_size` are penalised, and as many forbidden; so many more make up for them.
+    enough = scorer.enough + 2 * beam_size
+    decode_loop(stepper, memory, prompt, scorer.with_length(rules), enough, select, attention)
     size = scorer.beam_size
     return [_ranked([group[:size] for group in groups], length_penalty)[:num] for groups in finished]
 
@@ -88,18 +90,24 @@ def _group_slices(live: LiveBeams, groups: int) -> list[slice]:
     return [slice(g * size, (g + 1) * size) for g in range(groups)]
 
 
-def _forbid_repeats(log_probs: NDArray[Any], tokens: Ids, group: slice, ended: Sequence[tuple[int, int, int]]) -> None:
-    """In `log_probs` `[B, K / G, V]` of `group`: no hypothesis that has `ended` in an earlier group, as image, beam and
+def _without_repeats(best: Best, tokens: Ids, group: slice, ended: Sequence[tuple[int, int, int]]) -> Best:
+    """`best` `[B, K / G, N]` of `group`, but no hypothesis that has `ended` in an earlier group, as image, beam and
     last token of the beams `tokens` `[B, K, T]`."""
+    log_probs = best.log_probs.copy()
     for b, k, token in ended:
         is_equal = (tokens[b, group] == tokens[b, k]).all(-1)
-        log_probs[b, is_equal, token] = FORBIDDEN
+        log_probs[b, is_equal[:, None] & (best.tokens[b] == token)] = FORBIDDEN
+    return Best(log_probs, best.tokens)
 
 
-def _count_tokens(token_counts: NDArray[np.float64], live: Candidates) -> None:
-    """Add one to the count `[B, V]` of each token that a live beam has chosen."""
-    image, rank = np.nonzero(np.isfinite(live.sums))
-    np.add.at(token_counts, (image, live.tokens[image, rank]), 1)
+def _token_counts(tokens: Ids, earlier: Sequence[Candidates]) -> NDArray[np.float64]:
+    """How many live beams of earlier groups have chosen each of `tokens` `[B, K / G, N]`."""
+    counts = np.zeros(tokens.shape)
+    for group in earlier:
+        for rank in range(group.tokens.shape[1]):
+            is_chosen = (tokens == group.tokens[:, rank, None, None]) & np.isfinite(group.sums[:, rank, None, None])
+            counts += is_chosen
+    return counts
 
 
 def _concatenate(groups: Sequence[Candidates]) -> Candidates:
@@ -107,6 +115,7 @@ def _concatenate(groups: Sequence[Candidates]) -> Candidates:
         np.concatenate([group.beams for group in groups], 1),
         np.concatenate([group.tokens for group in groups], 1),
         np.concatenate([group.sums for group in groups], 1),
+        np.concatenate([group.log_probs for group in groups], 1),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from showtell.core.bundle import Bundle, Manifest
+from showtell.core.candidates import best_tokens
 from showtell.core.pixels import share_after_cut
 from showtell.core.stepper import Floats, Ids, Step, Stepper
 from showtell.errors import BadBundle
@@ -35,11 +36,15 @@ class Ensemble:
     def init_state(self, memory: list[Any]) -> list[Any]:
         return [member.init_state(own) for member, own in zip(self.members, memory, strict=True)]
 
-    def step(self, tokens: Ids, state: list[Any]) -> Step:
+    def step(self, tokens: Ids, state: list[Any], best: int | None = None) -> Step:
         """Attention is the members' mean; `None` unless all have attention over equally many regions."""
         steps = [member.step(tokens, own) for member, own in zip(self.members, state, strict=True)]
         log_probs = log_mean_exp([step.log_probs for step in steps])
-        return Step(log_probs, [step.state for step in steps], _mean([step.attention for step in steps]))
+        states, attention = [step.state for step in steps], _mean([step.attention for step in steps])
+        if best is None:
+            return Step(log_probs, states, attention)
+        found = best_tokens(log_probs, best)
+        return Step(found.log_probs, states, attention, found.tokens)
 
     def reorder(self, state: list[Any], images: Ids, beams: Ids) -> list[Any]:
         return [member.reorder(own, images, beams) for member, own in zip(self.members, state, strict=True)]

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.core.rules import FORBIDDEN, Rule, apply
-from showtell.core.stepper import Floats, Ids, Stepper
+from showtell.core.candidates import Best
+from showtell.core.rules import AnyRule, Forbidden, forbid, needed
+from showtell.core.stepper import Floats, Ids, Step, Stepper
 
 Choose = Callable[[Floats], Ids]
-"""From log-probabilities `[B, num, V]` to the next tokens `[B, num]`."""
+"""From log-probabilities `[B, num, N]`, of all tokens or the best ones, to the index of the next token `[B, num]`."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def greedy(
     memory: Any,
     prompt: Ids,
     eos: int,
-    rules: Sequence[Rule],
+    rules: Sequence[AnyRule],
     attention: bool = False,
     truncate_at: int | None = None,
 ) -> list[Hypothesis]:
@@ -57,7 +58,7 @@ def greedy(
     `truncate_at`: a sentence that has so many tokens without an end is finished as it is.
     """
     results = _decode_loop(
-        stepper, memory, prompt, eos, rules, 1, lambda log_probs: log_probs.argmax(-1), attention, truncate_at
+        *(stepper, memory, prompt, eos, rules, 1, lambda log_probs: log_probs.argmax(-1), True, attention, truncate_at)
     )
     return [hypotheses[0] for hypotheses in results]
 
@@ -78,7 +79,7 @@ def sample(
     memory: Any,
     prompt: Ids,
     eos: int,
-    rules: Sequence[Rule],
+    rules: Sequence[AnyRule],
     num: int,
     rng: np.random.Generator,
     temperature: float = 1.0,
@@ -103,7 +104,7 @@ def sample(
         tokens: Ids = (logits + rng.gumbel(size=logits.shape)).argmax(-1)
         return tokens
 
-    return _decode_loop(stepper, memory, prompt, eos, rules, num, draw, attention)
+    return _decode_loop(stepper, memory, prompt, eos, rules, num, draw, False, attention)
 
 
 def _nucleus(logits: NDArray[np.float64], top_p: float) -> NDArray[np.bool_]:
@@ -123,37 +124,33 @@ def _decode_loop(
     memory: Any,
     prompt: Ids,
     eos: int,
-    rules: Sequence[Rule],
+    rules: Sequence[AnyRule],
     num: int,
     choose: Choose,
+    needs_best: bool,
     attention: bool,
     truncate_at: int | None = None,
 ) -> list[list[Hypothesis]]:
-    """Let `choose` select one token per row `[B, num, V] -> [B, num]` until every row has ended."""
-    state, newest = read_prompt(stepper, memory, prompt)
-    step = stepper.step(newest, state)
+    """Let `choose` select one token per row until every row has ended, of the best one that is allowed (`needs_best`) or
+    of all."""
     batch = len(prompt)
     results: list[list[Hypothesis]] = [[] for _ in range(batch)]
     images = np.arange(batch)
-    state, log_probs, weights = step.state, step.log_probs, step.attention
-    if num > 1:
-        state = stepper.reorder(state, images, np.zeros((batch, num), np.int64))
-        log_probs = np.repeat(log_probs, num, axis=1)
-        weights = None if weights is None else np.repeat(weights, num, axis=1)
+    state, newest = read_prompt(stepper, memory, prompt)
     tokens = np.zeros((batch, num, 0), np.int64)
     token_log_probs = np.zeros((batch, num, 0), np.float32)
     maps: list[Floats] = []
     while True:
-        allowed = log_probs.copy()
-        apply(rules, allowed, tokens)
-        # A row that has ended keeps writing the end until its image's last row is done; a row to which the rules leave
-        # no token ends there.
-        has_ended = (tokens == eos).any(-1) | ~np.isfinite(allowed).any(-1)
-        allowed[has_ended] = FORBIDDEN
-        allowed[has_ended, eos] = 0
-        newest = choose(allowed)[:, :, None]
-        tokens = np.concatenate([tokens, newest], 2)
-        token_log_probs = np.concatenate([token_log_probs, np.take_along_axis(log_probs, newest, 2)], 2)
+        forbidden = forbid(rules, tokens)
+        step = stepper.step(newest, state, needed(forbidden, 1) if needs_best else None)
+        state, every, weights = step.state, _every_token(step), step.attention
+        if newest.shape[1] < num:  # after the prompt
+            state = stepper.reorder(state, images, np.zeros((batch, num), np.int64))
+            every = Best(*(np.repeat(array, num, axis=1) for array in every))
+            weights = None if weights is None else np.repeat(weights, num, axis=1)
+        newest, log_probs = _next_tokens(every, forbidden, (tokens == eos).any(-1), eos, choose)
+        tokens = np.concatenate([tokens, newest[:, :, None]], 2)
+        token_log_probs = np.concatenate([token_log_probs, log_probs[:, :, None]], 2)
         if attention and weights is not None:
             maps.append(weights)
         is_done = (tokens == eos).any(-1).all(-1) | (tokens.shape[2] == truncate_at)
@@ -165,13 +162,36 @@ def _decode_loop(
             ]
         if is_done.all():
             return results
-        rows = np.nonzero(~is_done)[0]
         if is_done.any():
-            images, tokens, token_log_probs = images[rows], tokens[rows], token_log_probs[rows]
+            rows = np.nonzero(~is_done)[0]
+            images, tokens, token_log_probs, newest = images[rows], tokens[rows], token_log_probs[rows], newest[rows]
             maps = [step_map[rows] for step_map in maps]
             state = stepper.reorder(state, rows, np.tile(np.arange(num), (len(rows), 1)))
-        step = stepper.step(tokens[:, :, -1], state)
-        state, log_probs, weights = step.state, step.log_probs, step.attention
+
+
+def _every_token(step: Step) -> Best:
+    """The tokens that a step gave, with their ids."""
+    if step.tokens is not None:
+        return Best(step.log_probs, step.tokens)
+    return Best(step.log_probs, np.broadcast_to(np.arange(step.log_probs.shape[2]), step.log_probs.shape))
+
+
+def _next_tokens(
+    every: Best, forbidden: Forbidden, has_ended: NDArray[np.bool_], eos: int, choose: Choose
+) -> tuple[Ids, Floats]:
+    """The next token of every row and its log-probability, `[B, num]` each.
+
+    A row that `has_ended` keeps writing the end until its image's last row is done; a row to which the rules leave no
+    token ends there.
+    """
+    allowed = np.where(forbidden.mask(every.tokens), np.float32(-np.inf), every.log_probs)
+    has_ended = has_ended | ~np.isfinite(allowed).any(-1)
+    allowed[has_ended] = 0  # nothing is chosen there
+    index = choose(allowed)[:, :, None]
+    tokens = np.where(has_ended, eos, np.take_along_axis(every.tokens, index, 2)[:, :, 0])
+    # An end that is not among the best tokens has no probability: forbidden ones are among them.
+    is_token = every.tokens == tokens[:, :, None]
+    return tokens, np.where(is_token, every.log_probs, np.float32(-np.inf)).max(-1)
 
 
 def _hypothesis(tokens: Ids, log_probs: Floats, attention: Floats | None, eos: int) -> Hypothesis:

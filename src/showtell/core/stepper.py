@@ -21,10 +21,13 @@ class Step:
     """The outcome of one decoding step."""
 
     log_probs: Floats
-    """`[B, K, V]`: natural logarithms of the probabilities of the next token. The search may write into it."""
+    """`[B, K, V]`: natural logarithms of the probabilities of the next token; where only the best were asked for, the
+    N of those, `[B, K, N]`, best first. The search may write into it."""
     state: Any
     attention: Floats | None
     """`[B, K, S]`: attention over the image regions; `None` for a network without attention."""
+    tokens: Ids | None = None
+    """`[B, K, N]`: the ids of the best tokens; of equal ones the lower comes first. `None`: all V, in their order."""
 
 
 class Stepper(Protocol):
@@ -38,8 +41,12 @@ class Stepper(Protocol):
         """The state before the first token: B images, one row each."""
         ...
 
-    def step(self, tokens: Ids, state: Any) -> Step:
-        """Read `tokens` `[B, K]`, the newest token of every row (first the start token of the language)."""
+    def step(self, tokens: Ids, state: Any, best: int | None = None) -> Step:
+        """Read `tokens` `[B, K]`, the newest token of every row (first the start token of the language).
+
+        `best`: only so many tokens of each row are asked for (all, where there are fewer); None: all in their order. A
+        search needs some twenty of many thousands, and what is not asked for need not leave the device.
+        """
         ...
 
     def reorder(self, state: Any, images: Ids, beams: Ids) -> Any:

@@ -20,6 +20,7 @@ from torch.export import Dim
 
 from showtell.core.bundle import WEIGHTS
 from showtell.export.rewrite import use_weights
+from showtell.export.search_nodes import add_search
 from showtell.export.weights import (
     SMALL,
     Entry,
@@ -34,6 +35,10 @@ from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.decoder import Decoder
 
 
+BATCH, BEAMS = "B", "K"
+"""The names of the decoder's dynamic dimensions."""
+
+
 class EncoderGraph(nn.Module):
     """Pixels [B, 3, H, W] -> the decoder's memory."""
 
@@ -46,7 +51,8 @@ class EncoderGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """Tokens [B, K], memory and state -> log-probabilities [B, K, V], attention [B, K, S], the next state."""
+    """Tokens [B, K], memory and state -> log-probabilities [B, K, V], attention [B, K, S], the next state, in rows [R, ...].
+    """
 
     def __init__(self, decoder: Decoder, memory_names: Sequence[str], state_names: Sequence[str]) -> None:
         super().__init__()
@@ -57,7 +63,7 @@ class DecoderGraph(nn.Module):
             tokens, dict(zip(self.memory_names, memory, strict=True)), dict(zip(self.state_names, state, strict=True))
         )
         weights = () if attention is None else (attention,)
-        return (logits.log_softmax(-1), *weights, *(next_state[name] for name in self.state_names))
+        return (logits.log_softmax(-1), *weights, *(next_state[name].flatten(0, 1) for name in self.state_names))
 
 
 def round_to_half(model: nn.Module) -> None:
@@ -85,6 +91,8 @@ def export_graphs(model: CaptioningModel, size: int, folder: Path) -> None:
         proto = graph.program.model_proto
         _strip_metadata(proto)
         use_weights(proto, weights, offsets)
+        if graph.file == "decoder.onnx":
+            add_search(proto, BATCH, BEAMS)
         path = folder / graph.file
         with replacing(path) as temporary:
             temporary.write_bytes(proto.SerializeToString())
@@ -116,7 +124,7 @@ def _decoder_graph(model: CaptioningModel, size: int) -> _Graph:
         state = {name: row.expand(-1, 3, *row.shape[2:]) for name, row in decoder.init_state(memory).items()}
         _, state, _ = decoder.step(tokens, memory, state)
         _, state, attention = decoder.step(tokens, memory, state)
-    batch, beams = Dim("B"), Dim("K")
+    batch, beams = Dim(BATCH), Dim(BEAMS)
     lengths = {name: {0: batch, 1: beams, **_cache_dims(decoder, name)} for name in state}
     program = _export(
         DecoderGraph(decoder, list(memory), list(state)),

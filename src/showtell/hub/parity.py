@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from showtell.core.candidates import best_tokens
 from showtell.core.decode import decode
 from showtell.core.imported_tokenizer import ImportedTokenizer
 from showtell.core.stepper import Floats, Ids, Step, Stepper
@@ -269,10 +270,14 @@ class _Perturbed:
         self.stepper, self.amount, self.rng = stepper, amount, np.random.default_rng(seed)
         self.encode, self.init_state, self.reorder = stepper.encode, stepper.init_state, stepper.reorder
 
-    def step(self, tokens: Ids, state: Any) -> Step:
+    def step(self, tokens: Ids, state: Any, best: int | None = None) -> Step:
         step = self.stepper.step(tokens, state)
         noise = self.rng.uniform(-self.amount, self.amount, step.log_probs.shape).astype(np.float32)
-        return Step(step.log_probs + noise, step.state, step.attention)
+        log_probs = step.log_probs + noise
+        if best is None:
+            return Step(log_probs, step.state, step.attention)
+        found = best_tokens(log_probs, best)
+        return Step(found.log_probs, step.state, step.attention, found.tokens)
 
 
 def _mismatch(tokenizer: ImportedTokenizer, run: _Run, image: int, allowed: float) -> ExportMismatch:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from showtell.core.candidates import Best
 from showtell.core.stepper import Ids, Step
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.decoder import Tensors
@@ -34,11 +35,14 @@ class TorchStepper:
         return State(memory, self.model.decoder.init_state(memory))
 
     @torch.inference_mode()
-    def step(self, tokens: Ids, state: State) -> Step:
+    def step(self, tokens: Ids, state: State, best: int | None = None) -> Step:
         logits, rows, attention = self.model.decoder.step(self._ids(tokens), state.memory, state.rows)
-        log_probs = logits.float().log_softmax(-1).cpu().numpy()
+        log_probs = logits.float().log_softmax(-1)
         weights = None if attention is None else attention.float().cpu().numpy()
-        return Step(log_probs, State(state.memory, rows), weights)
+        if best is None:
+            return Step(log_probs.cpu().numpy(), State(state.memory, rows), weights)
+        found = _best(log_probs, min(best, log_probs.shape[2]))
+        return Step(found.log_probs, State(state.memory, rows), weights, found.tokens)
 
     @torch.inference_mode()
     def reorder(self, state: State, images: Ids, beams: Ids) -> State:
@@ -53,3 +57,15 @@ class TorchStepper:
 
     def _ids(self, ids: Ids) -> Tensor:
         return torch.from_numpy(ids).to(self._device)
+
+
+def _best(log_probs: Tensor, count: int) -> Best:
+    """The best `count` of `log_probs` [B, K, V]. torch.topk leaves the order of equal values open, and bfloat16 has many
+    of them: those as good as the last one are looked for again, in the order of their ids."""
+    values = log_probs.topk(count).values
+    is_best = log_probs >= values[..., -1:]
+    width = int(is_best.sum(-1).max())
+    tokens = torch.arange(log_probs.shape[2], 0, -1, device=log_probs.device).where(is_best, 0).topk(width).indices
+    found, order = log_probs.gather(-1, tokens).sort(-1, descending=True, stable=True)
+    tokens = tokens.gather(-1, order)
+    return Best(found[..., :count].cpu().numpy(), tokens[..., :count].cpu().numpy())

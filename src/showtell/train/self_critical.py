@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from showtell.core.rules import Ban, MaxLength, Rule
+from showtell.core.rules import AnyRule, Ban, MaxLength
 from showtell.core.search import sample
 from showtell.core.stepper import Ids
 from showtell.core.tokenizer import AnyTokenizer
@@ -65,7 +65,7 @@ class SelfCritic:
         make_reward: MakeReward,
     ) -> None:
         self.tokenizer, self.num_samples, self.max_length, self.seed = tokenizer, num_samples, max_length, seed
-        self.rules: list[Rule] = [Ban(tokenizer.banned_ids), MaxLength(max_length, tokenizer.eos_id)]
+        self.rules: list[AnyRule] = [Ban(tokenizer.banned_ids), MaxLength(max_length, tokenizer.eos_id)]
         self.mirror = not without_mirrored_words(tokenizer.languages)
         self.mirrored = {language: mirrored_ids(tokenizer, language, vocab_size) for language in tokenizer.languages}
         self.rewards = {

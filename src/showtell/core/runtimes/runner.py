@@ -1,0 +1,47 @@
+"""The interface between a stepper and whatever computes an ONNX graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int | str | None, ...]
+"""A name or None where a size is known only when the graph runs."""
+
+
+class GraphRunner(Protocol):
+    """One graph, loaded. Its tensors are its own: only `tensor` and `run` make them, and they may be on a device."""
+
+    inputs: Mapping[str, Shape]
+    outputs: Mapping[str, Shape]
+
+    def tensor(self, array: NDArray[Any]) -> Any:
+        """An array as a tensor, where possible without a copy: the array must not change afterwards."""
+        ...
+
+    def run(self, feed: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+        """The tensors of the outputs `names`, from tensors of all inputs. Outputs that are not named need not be
+        computed, and are not copied."""
+        ...
+
+    def numpy(self, tensor: Any) -> NDArray[Any]:
+        """A tensor as an array, where possible without a copy. It stays valid as long as the tensor."""
+        ...
+
+    def gather(self, tensor: Any, indices: NDArray[np.int64]) -> Any:
+        """Those parts `[B', ...]` of a tensor `[B, ...]`."""
+        ...
+
+
+class Runtime(Protocol):
+    """A library that runs graphs."""
+
+    name: str
+
+    def load(self, graph: Path, threads: int) -> GraphRunner:
+        """`threads`: 0 for all cores. Raises BadBundle for a file that the library cannot load."""
+        ...
