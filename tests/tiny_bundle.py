@@ -13,6 +13,7 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from showtell import __version__
 from showtell.core.bundle import WEIGHTS, write_bundle
+from showtell.export.search_nodes import add_search
 from showtell.settings import DecodeSettings, ImportedText, PixelSettings
 
 WORDS = ["a", "photo", "of", "dog", "cat", "runs", "."]
@@ -79,6 +80,8 @@ def write_parts(folder: Path, logits: np.ndarray) -> None:
     )
     for name, graph in (("encoder", encoder), ("decoder", decoder)):
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        if name == "decoder":
+            add_search(model, "B", "K")
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
     onnx.checker.check_model(str(folder / "decoder.onnx"))
     tokenizer().save(str(folder / "tokenizer.json"))

@@ -14,6 +14,7 @@ from showtell.core.bundle import (
     CARD,
     CHECKED,
     MANIFEST,
+    WEIGHTS,
     builtin,
     check_destination,
     is_card_edited,
@@ -47,14 +48,14 @@ def test_the_builtin_model_is_whole_and_small() -> None:
     bundle = load_bundle(builtin())
     assert sum(file.stat().st_size for file in builtin().iterdir()) <= 60e6
     assert bundle.manifest.languages == ("en", "ar") == tuple(bundle.manifest.calibration)
-    assert {file.name for file in builtin().iterdir()} == {*CHECKED, CARD, MANIFEST}
+    assert {file.name for file in builtin().iterdir()} == {*CHECKED, WEIGHTS, CARD, MANIFEST}
 
 
 def test_a_copy_captions(bundle: Path) -> None:
     assert Captioner.load(bundle).languages == ("en", "ar")
 
 
-@pytest.mark.parametrize("name", CHECKED)
+@pytest.mark.parametrize("name", [*CHECKED, WEIGHTS])
 def test_one_flipped_bit_is_found(bundle: Path, name: str) -> None:
     data = bytearray((bundle / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -95,7 +96,7 @@ def test_a_card_may_be_edited_and_removed(bundle: Path, text: str | None) -> Non
     else:
         (bundle / CARD).write_text(text, encoding="utf-8")
     assert load_bundle(bundle).manifest == before.manifest
-    change_manifest(bundle, files={name: before.manifest.files[name].model_dump() for name in CHECKED})
+    change_manifest(bundle, files={name: before.manifest.files[name].model_dump() for name in (*CHECKED, WEIGHTS)})
     assert load_bundle(bundle).fingerprint == before.fingerprint
 
 
@@ -130,7 +131,7 @@ def test_what_a_person_put_beside_a_model_stays_when_it_is_replaced(bundle: Path
     parts, manifest = parts_and_manifest()
     write_bundle(bundle, {**manifest, "showtell": "9.9"}, parts)
     assert load_bundle(bundle).manifest.showtell == "9.9"
-    assert {file.name for file in bundle.iterdir()} == {*CHECKED, CARD, MANIFEST, "LICENSE", ".git"}
+    assert {file.name for file in bundle.iterdir()} == {*CHECKED, WEIGHTS, CARD, MANIFEST, "LICENSE", ".git"}
     assert (bundle / ".git" / "HEAD").read_text(encoding="utf-8") == "ref"
 
 
@@ -143,14 +144,14 @@ def test_a_cut_file_says_how_much_is_there(bundle: Path) -> None:
 
 def test_another_format_is_refused(bundle: Path) -> None:
     change_manifest(bundle, format=99)
-    with pytest.raises(BadBundle, match="found bundle format 99; expected 2"):
+    with pytest.raises(BadBundle, match="found bundle format 99; expected 3"):
         load_bundle(bundle)
 
 
 def test_a_bundle_from_before_the_settings_were_renamed_says_what_to_do(bundle: Path) -> None:
     change_manifest(bundle, format=1)
     with pytest.raises(
-        BadBundle, match="format 1, from before settings were renamed; expected 2; train and export again"
+        BadBundle, match="format 1, from before settings were renamed; expected 3; train and export again"
     ):
         load_bundle(bundle)
 

@@ -45,6 +45,9 @@ def test_onnx_follows_torch_word_by_word(exported: tuple[RunFolder, Path]) -> No
     for images, width in [(5, 1), (5, 4), (3, 4), (3, 2), (1, 2), (1, 1)]:
         chosen = np.sort(random.permutation(tokens.shape[0])[:images])
         steps = [stepper.step(tokens, state) for (stepper, _), state in zip(networks, states, strict=True)]
+        best = onnx_stepper.step(tokens, states[0], 3)  # a state may be stepped from twice
+        np.testing.assert_array_equal(best.tokens, np.argsort(-steps[0].log_probs, 2, "stable")[:, :, :3])
+        np.testing.assert_array_equal(best.log_probs, -np.sort(-steps[0].log_probs, 2)[:, :, :3])
         log_probs.append([step.log_probs.ravel() for step in steps])
         attention.append([step.attention.ravel() for step in steps])
         beams = random.integers(tokens.shape[1], size=(images, width))

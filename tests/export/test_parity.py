@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,9 @@ class OtherKernels(TorchStepper):
         with torch.backends.mkldnn.flags(enabled=False):
             return super().encode(pixels)
 
-    def step(self, tokens: Any, state: Any) -> Any:
+    def step(self, tokens: Any, state: Any, best: int | None = None) -> Any:
         with torch.backends.mkldnn.flags(enabled=False):
-            return super().step(tokens, state)
+            return super().step(tokens, state, best)
 
 
 def noisy(model: CaptioningModel) -> TorchStepper:
@@ -197,9 +198,9 @@ def test_the_model_is_as_it_was() -> None:
 
 
 class WrongAttention(TorchStepper):
-    def step(self, tokens: Any, state: Any) -> Any:
-        step = super().step(tokens, state)
-        return type(step)(step.log_probs, step.state, step.attention[..., ::-1])
+    def step(self, tokens: Any, state: Any, best: int | None = None) -> Any:
+        step = super().step(tokens, state, best)
+        return replace(step, attention=step.attention[..., ::-1])
 
 
 class LosesItsBeams(TorchStepper):

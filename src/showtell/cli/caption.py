@@ -12,6 +12,7 @@ import typer
 
 from showtell.cli.diverse import Diverse, check_diverse, groups_and_beam
 from showtell.cli.renamed_options import renamed
+from showtell.cli.runtime import RuntimeOption, say_runtime
 from showtell.errors import BadConfig
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def caption(
     min_score: Annotated[str | None, renamed("--min-score", "--min-confidence")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos per batch.")] = 32,
     threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0: all cores.")] = 0,
+    runtime: RuntimeOption = "onnxruntime",
     max_pixels: Annotated[
         int | None,
         typer.Option(
@@ -116,7 +118,8 @@ def caption(
     with contextlib.ExitStack() as stack:
         # The output first: an error in it must be reported before the model loads.
         place = stack.enter_context(open_output(output, run_options, sink_options, min_confidence))
-        captioner = Captioner.load(model or None, threads, max_pixels)
+        captioner = Captioner.load(model or None, threads, max_pixels, runtime)
+        say_runtime(captioner, runtime)
         changes: dict[str, int | None] = {"beam_size": beam}
         if num > 1:
             wide = max(num, beam or captioner.settings().beam_size)

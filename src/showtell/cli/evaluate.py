@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from showtell.cli.diverse import Diverse, check_diverse, groups_and_beam
+from showtell.cli.runtime import RuntimeOption, say_runtime
 from showtell.cli.scoring import Java, Report, Resamples
 from showtell.terminal import echo
 
@@ -41,6 +42,7 @@ def evaluate(
     resamples: Resamples = 1000,
     output: Annotated[Path | None, typer.Option(help="Write the captions to a .jsonl or .csv file, too.")] = None,
     report: Report = None,
+    runtime: RuntimeOption = "onnxruntime",
 ) -> None:
     """Caption a split with a bundle and score the captions, each score with its interval."""
     from showtell.cli.reading import read_data
@@ -51,7 +53,8 @@ def evaluate(
 
     check_diverse(diverse, num)
     check_outputs({"--output": output, "--report": report}, tables_of(data))
-    captioner = Captioner.load(model or None)
+    captioner = Captioner.load(model or None, runtime=runtime)
+    say_runtime(captioner, runtime)
     language = captioner.generation_options(lang, prompt=prompt).language
     check_metrics(language, java)
     all_samples = read_data(data, (language,))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from showtell.cli.runtime import RuntimeOption, say_runtime
 from showtell.errors import BadConfig
 
 VARIABLE = "SHOWTELL_API_KEY"
@@ -54,6 +55,7 @@ def serve(
         float, typer.Option(min=1, max=3600, help="Seconds within which a request must be answered.")
     ] = 30.0,
     threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0: all cores.")] = 0,
+    runtime: RuntimeOption = "onnxruntime",
 ) -> None:
     """Serve a web page and an HTTP API: docs/serving.md.
 
@@ -86,7 +88,9 @@ def serve(
         allowed_url_hosts=tuple(url_host or ()) if allow_urls or url_host else None,
         page=page,
     )
-    run(Captioner.load(model or None, threads), limits, config)
+    captioner = Captioner.load(model or None, threads, runtime=runtime)
+    say_runtime(captioner, runtime)
+    run(captioner, limits, config)
 
 
 def _key(file: Path | None) -> str | None:

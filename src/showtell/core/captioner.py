@@ -35,6 +35,7 @@ from showtell.core.load_ahead import load_ahead
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.photo_source import advised, photo_source
 from showtell.core.pixels import normalise, resize, resized_side
+from showtell.core.runtimes.registry import AUTO, DEFAULT
 from showtell.core.stepper import Stepper
 from showtell.core.teacher_forced import TeacherForcedScore, score_captions
 from showtell.core.to_caption import to_caption
@@ -86,6 +87,8 @@ class Captioner:
         """Pixels of the largest photo, as `load_image` counts them."""
         # One model's calibration does not hold for the scores of an ensemble.
         self._calibration = {} if others else bundle.manifest.calibration
+        self.runtimes: tuple[str, ...] = ()
+        """What runs the networks of each member; of captioners that `load` made."""
         self._loaded_from: tuple[Any, ...] | None = None  # of the captioners that `load` made
 
     @classmethod
@@ -94,28 +97,31 @@ class Captioner:
         model: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
         threads: int = 0,
         max_pixels: int | None = None,
+        runtime: str = DEFAULT,
     ) -> Captioner:
         """The built-in model, or one that `showtell export` wrote to a folder. `threads`, up to 256, of the network; 0:
         all cores. `max_pixels`: of the largest photo, as `load_image` counts them (None: MAX_PIXELS); others are
-        `too_large`.
+        `too_large`. `runtime`: what runs the networks, a name in `core.runtimes`, or "auto".
 
         Several folders are an ensemble (see `core/ensemble`), with the first one's decode settings, no calibration, and
         attention only where all have the same grid.
 
         Raises BadBundle, naming the first problem of a folder, or two folders with different vocabularies; BadConfig
-        for arguments that are no paths, or no number of threads or pixels.
+        for arguments that are no paths, or no number of threads or pixels, and for a runtime that there is none of, or
+        no device for; MissingExtra for a runtime that is not installed.
         """
         threads = whole_number("threads", threads, 0, MAX_THREADS)
         max_pixels = MAX_PIXELS if max_pixels is None else whole_number("max_pixels", max_pixels, 1)
         bundles = [load_bundle(folder) for folder in ([builtin()] if model is None else model_folders(model))]
         check_together(bundles)
-        steppers = [_stepper(bundle, threads) for bundle in bundles]
+        steppers = [_stepper(bundle, threads, _runtime(bundle, threads, runtime)) for bundle in bundles]
         captioner = cls(bundles[0], steppers[0] if len(steppers) == 1 else Ensemble(steppers), bundles[1:])
         captioner.max_pixels = max_pixels
         # Another machine has the built-in model elsewhere, another process perhaps another current folder.
         paths = [None if bundle.path == builtin() else bundle.path.absolute() for bundle in bundles]
         fingerprints = [bundle.fingerprint for bundle in bundles]
-        captioner._loaded_from = threads, max_pixels, tuple(zip(paths, fingerprints, strict=True))
+        captioner.runtimes = tuple(stepper.runtime for stepper in steppers)
+        captioner._loaded_from = threads, max_pixels, runtime, tuple(zip(paths, fingerprints, strict=True))
         return captioner
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -332,8 +338,18 @@ class Captioner:
         return tag
 
 
-def _stepper(bundle: Bundle, threads: int) -> OnnxStepper:
-    stepper = OnnxStepper(bundle.encoder, bundle.decoder, threads)
+def _runtime(bundle: Bundle, threads: int, name: str) -> str:
+    if name != AUTO:
+        return name
+    from platformdirs import user_cache_path
+
+    from showtell.core.runtimes.fastest import fastest
+
+    return fastest(bundle.encoder, threads, bundle.fingerprint, user_cache_path("showtell")).name
+
+
+def _stepper(bundle: Bundle, threads: int, runtime: str) -> OnnxStepper:
+    stepper = OnnxStepper(bundle.encoder, bundle.decoder, threads, runtime)
     if stepper.vocab_size != bundle.manifest.vocab_size:
         raise BadBundle(
             f"{bundle.decoder}: the network has {stepper.vocab_size} tokens, {MANIFEST} says "
@@ -343,10 +359,14 @@ def _stepper(bundle: Bundle, threads: int) -> OnnxStepper:
 
 
 def _load_again(
-    kind: type[Captioner], threads: int, max_pixels: int, models: Sequence[tuple[Path | None, tuple[str, ...]]]
+    kind: type[Captioner],
+    threads: int,
+    max_pixels: int,
+    runtime: str,
+    models: Sequence[tuple[Path | None, tuple[str, ...]]],
 ) -> Captioner:
     """A pickled captioner. Raises BadBundle where a model has become another; settings are those of the folder now."""
-    captioner = kind.load([builtin() if path is None else path for path, _ in models], threads, max_pixels)
+    captioner = kind.load([builtin() if path is None else path for path, _ in models], threads, max_pixels, runtime)
     for bundle, (_, fingerprint) in zip(captioner.bundles, models, strict=True):
         if bundle.fingerprint != fingerprint:
             raise BadBundle(f"{bundle.path}: has another model than when the captioner was pickled; pickle it again")

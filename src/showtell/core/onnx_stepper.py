@@ -24,8 +24,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.core.runtimes.onnx_runtime import OnnxRuntimeGraph
-from showtell.core.runtimes.runner import GraphRunner
+from showtell.core.runtimes.registry import DEFAULT, find_runtime
 from showtell.core.stepper import Floats, Ids, Step
 from showtell.errors import BadBundle
 
@@ -49,11 +48,15 @@ class State:
 
 
 class OnnxStepper:
-    def __init__(self, encoder: Path, decoder: Path, threads: int = 0) -> None:
-        """`threads`: how many the network uses; 0: all cores. Raises BadBundle when a graph cannot be loaded."""
-        self._arguments = encoder.absolute(), decoder.absolute(), threads
-        self._encoder: GraphRunner = OnnxRuntimeGraph(encoder, threads)
-        self._decoder: GraphRunner = OnnxRuntimeGraph(decoder, threads)
+    def __init__(self, encoder: Path, decoder: Path, threads: int = 0, runtime: str = DEFAULT) -> None:
+        """`threads`: how many the network uses; 0: all cores. `runtime`: a name in `runtimes.registry`.
+
+        Raises BadBundle when a graph cannot be loaded, BadConfig for a runtime that this machine has no device for,
+        MissingExtra for one that is not installed.
+        """
+        self._arguments = encoder.absolute(), decoder.absolute(), threads, runtime
+        found = find_runtime(runtime)
+        self._encoder, self._decoder = found.load_encoder(encoder, threads), found.load_decoder(decoder, threads)
         inputs, outputs = self._decoder.inputs, self._decoder.outputs
         self._memory = [name for name in inputs if name.startswith("memory.")]
         self._states = [name for name in inputs if name.startswith("state.")]
@@ -72,6 +75,10 @@ class OnnxStepper:
     @property
     def threads(self) -> int:
         return self._arguments[2]
+
+    @property
+    def runtime(self) -> str:
+        return self._arguments[3]
 
     def encode(self, pixels: Floats) -> Arrays:
         memory: Arrays = {}

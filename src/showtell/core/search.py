@@ -131,8 +131,8 @@ def _decode_loop(
     attention: bool,
     truncate_at: int | None = None,
 ) -> list[list[Hypothesis]]:
-    """Let `choose` select one token per row until every row has ended, of the best one that is allowed (`needs_best`) or
-    of all."""
+    """Let `choose` select one token per row until every row has ended: of all tokens, or of so many of the best ones that
+    one is allowed (`needs_best`)."""
     batch = len(prompt)
     results: list[list[Hypothesis]] = [[] for _ in range(batch)]
     images = np.arange(batch)
@@ -146,7 +146,7 @@ def _decode_loop(
         state, every, weights = step.state, _every_token(step), step.attention
         if newest.shape[1] < num:  # after the prompt
             state = stepper.reorder(state, images, np.zeros((batch, num), np.int64))
-            every = Best(*(np.repeat(array, num, axis=1) for array in every))
+            every = Best(np.repeat(every.log_probs, num, axis=1), np.repeat(every.tokens, num, axis=1))
             weights = None if weights is None else np.repeat(weights, num, axis=1)
         newest, log_probs = _next_tokens(every, forbidden, (tokens == eos).any(-1), eos, choose)
         tokens = np.concatenate([tokens, newest[:, :, None]], 2)

@@ -34,7 +34,6 @@ from showtell.files import replacing
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.decoder import Decoder
 
-
 BATCH, BEAMS = "B", "K"
 """The names of the decoder's dynamic dimensions."""
 
@@ -51,8 +50,8 @@ class EncoderGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """Tokens [B, K], memory and state -> log-probabilities [B, K, V], attention [B, K, S], the next state, in rows [R, ...].
-    """
+    """Tokens [B, K], memory and state [B, K, ...] -> log-probabilities [B, K, V], attention [B, K, S], the next state
+    [R, ...]."""
 
     def __init__(self, decoder: Decoder, memory_names: Sequence[str], state_names: Sequence[str]) -> None:
         super().__init__()

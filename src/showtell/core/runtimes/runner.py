@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +13,8 @@ Shape = tuple[int | str | None, ...]
 
 
 class GraphRunner(Protocol):
-    """One graph, loaded. Its tensors are its own: only `tensor` and `run` make them, and they may be on a device."""
+    """One graph, loaded. Its tensors are its own: only `tensor`, `gather` and `run` make them, and they may be on a
+    device. Several threads may use it at once."""
 
     inputs: Mapping[str, Shape]
     outputs: Mapping[str, Shape]
@@ -24,24 +24,13 @@ class GraphRunner(Protocol):
         ...
 
     def run(self, feed: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-        """The tensors of the outputs `names`, from tensors of all inputs. Outputs that are not named need not be
-        computed, and are not copied."""
+        """The tensors of the outputs `names`, from tensors of all inputs. Outputs that are not named are not copied."""
         ...
 
     def numpy(self, tensor: Any) -> NDArray[Any]:
-        """A tensor as an array, where possible without a copy. It stays valid as long as the tensor."""
+        """A tensor as an array, where possible without a copy."""
         ...
 
     def gather(self, tensor: Any, indices: NDArray[np.int64]) -> Any:
         """Those parts `[B', ...]` of a tensor `[B, ...]`."""
-        ...
-
-
-class Runtime(Protocol):
-    """A library that runs graphs."""
-
-    name: str
-
-    def load(self, graph: Path, threads: int) -> GraphRunner:
-        """`threads`: 0 for all cores. Raises BadBundle for a file that the library cannot load."""
         ...
