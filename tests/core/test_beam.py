@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.fake_stepper import REGIONS, FakeStepper, NextWord, history, random_ngram, script
 
 from showtell.core.beam import beam_search
-from showtell.core.rules import Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram, AnyRule
+from showtell.core.rules import AnyRule, Ban, MaxLength, MinLength, NoBadEnding, NoRepeatNgram
 from showtell.core.search import Hypothesis, greedy
 
 Sentence = tuple[int, ...]
@@ -68,10 +68,10 @@ def log_prob(network: NextWord, prompt: Sentence, sentence: Sentence) -> float:
 
 
 def plain_beam_search(
-    network: NextWord, prompt: Sentence, vocabulary: int, limits: Limits, beam: int, exponent: float
+    network: NextWord, prompt: Sentence, vocabulary: int, limits: Limits, beam: int, exponent: float, num: int
 ) -> tuple[list[Sentence], int]:
-    """All sentences that it finished, best first, their ends with them; and the step that none of the best needs more
-    than."""
+    """All sentences that it finished, best first, their ends with them; and the step that none of the best `num` needs
+    more than."""
     unfinished: list[Sentence] = [()]
     finished: list[tuple[float, Sentence]] = []
     enough = 0
@@ -90,7 +90,7 @@ def plain_beam_search(
         goes_on = [(total, words) for total, words in best if not limits.is_finished(words)][:beam]
         unfinished = [words for _, words in goes_on]
         hopes = [total / limits.longest**exponent for total, _ in goes_on]
-        if not enough and (not hopes or (len(finished) >= beam and max(hopes) <= finished[beam - 1][0])):
+        if not enough and (not hopes or (len(finished) >= num and max(hopes) <= finished[num - 1][0])):
             enough = step
     return [sentence for _, sentence in finished], enough
 
@@ -149,7 +149,7 @@ def test_equals_the_plain_search(data: st.DataObject) -> None:
 
     assert len(found) == len(about)
     for image, network, prompt, hypotheses in zip(memory, about, map(tuple, starts), found, strict=True):
-        expected, enough = plain_beam_search(network, prompt, vocabulary, rules, beam, exponent)
+        expected, enough = plain_beam_search(network, prompt, vocabulary, rules, beam, exponent, num)
         assert sentences(hypotheses, end) == expected[:num]
         for hypothesis, sentence in zip(hypotheses, expected, strict=False):
             assert hypothesis.log_prob == pytest.approx(log_prob(network, prompt, sentence), abs=1e-5)

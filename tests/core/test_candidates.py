@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.core.candidates import STRIDE, Best, best_tokens, top_candidates
+from showtell.core.candidates import STRIDE, best_tokens, top_candidates
 
 
 def slow(sums: np.ndarray, scores: np.ndarray, count: int) -> list[list[tuple[int, int, float]]]:

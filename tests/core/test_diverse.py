@@ -13,7 +13,7 @@ from tests.fake_stepper import FakeStepper, NextWord, history, random_ngram, scr
 
 from showtell.core.beam import beam_search
 from showtell.core.diverse import diverse_beam_search
-from showtell.core.rules import MinLength, NoRepeatNgram, AnyRule
+from showtell.core.rules import AnyRule, MinLength, NoRepeatNgram
 from showtell.core.search import Hypothesis
 
 END, START, A, B, C, D = 0, 1, 2, 3, 4, 5

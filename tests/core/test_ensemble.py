@@ -23,7 +23,7 @@ from showtell.core.decode import decode
 from showtell.core.ensemble import Ensemble, check_together, log_mean_exp
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.pixels import to_pixels
-from showtell.core.rules import MaxLength, NoRepeatNgram, AnyRule
+from showtell.core.rules import AnyRule, MaxLength, NoRepeatNgram
 from showtell.core.search import Hypothesis, greedy
 from showtell.core.stepper import Floats
 from showtell.core.teacher_forced import score_captions

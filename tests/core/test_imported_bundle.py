@@ -16,7 +16,7 @@ from tests.fake_stepper import REGIONS, FakeStepper, script
 from tests.tiny_bundle import END, START, VOCABULARY, ids, table, write
 
 from showtell import Captioner
-from showtell.core.bundle import CHECKED, MANIFEST, WEIGHTS, Bundle, load_bundle, write_bundle
+from showtell.core.bundle import CHECKED, MANIFEST, WEIGHTS, Bundle, builtin, load_bundle, write_bundle
 from showtell.core.imported_tokenizer import ImportedTokenizer
 from showtell.core.stepper import Floats, Ids
 from showtell.errors import BadBundle, BadConfig

@@ -2,9 +2,9 @@
 
 At every step, for every image, all continuations of its K live beams are ranked by their sum of log-probabilities
 (ties: the better beam first, then the lower token id). Of the best K, those that end become finished hypotheses; the
-best K that do not end stay live. An image leaves the batch when it has K finished hypotheses and no live beam can still
-rank among them. Finished hypotheses rank by `sum / length ** length_penalty`, with the end token counted into the
-length (Wu et al. 2016, section 7, in its plain form; fairseq's `lenpen`).
+best K that do not end stay live. An image leaves the batch when no live beam can still rank among its `num` best
+finished hypotheses, those that are asked for. Finished hypotheses rank by `sum / length ** length_penalty`, with the
+end token counted into the length (Wu et al. 2016, section 7, in its plain form; fairseq's `lenpen`).
 
 A hypothesis has at most `max_length` tokens and then its end. With `truncate` the end counts as one of `max_length`,
 and in the step that makes hypotheses so long all of the best K finish, with or without an end: this is
@@ -66,6 +66,8 @@ class BeamScorer:
     beam_size: int
     max_length: int
     length_penalty: float
+    num: int
+    """Hypotheses that are asked for."""
     truncate: bool = False
 
     @property
@@ -103,7 +105,7 @@ class BeamScorer:
             k, token = int(candidates.beams[b, rank]), int(tokens[b, rank])
             hypothesis = self._hypothesis(live, b, k, token, candidates.log_probs[b, rank], attention)
             score = float(sums[b, rank]) / len(hypothesis.log_probs) ** self.length_penalty
-            if self._ranks(score, finished[b]):
+            if self._ranks(score, finished[b], self.beam_size):
                 ranked.append((int(b), k, token))
             finished[b].append((score, hypothesis))
             finished[b].sort(key=lambda entry: -entry[0])
@@ -133,16 +135,17 @@ class BeamScorer:
         return replace(live, sums=np.where(live.tokens == self.eos, -np.inf, live.sums))
 
     def can_improve(self, finished: FinishedHypotheses, sums: Sums) -> bool:
-        """Whether a live beam with one of these sums can still rank among the best `beam_size` hypotheses."""
+        """Whether a live beam with one of these sums can still rank among the best `num` hypotheses."""
         bound = float(sums.max()) / self.longest**self.length_penalty
-        return bool(bound > -np.inf) and self._ranks(bound, finished)
+        return bool(bound > -np.inf) and self._ranks(bound, finished, self.num)
 
     def with_length(self, rules: Sequence[AnyRule]) -> list[AnyRule]:
         """`rules`, and that of the greatest length, which a truncated sentence does not need."""
         return list(rules) if self.truncate else [*rules, MaxLength(self.max_length, self.eos)]
 
-    def _ranks(self, score: float, finished: FinishedHypotheses) -> bool:
-        return len(finished) < self.beam_size or score > finished[self.beam_size - 1][0]
+    def _ranks(self, score: float, finished: FinishedHypotheses, count: int) -> bool:
+        """Whether the score is among the best `count`."""
+        return len(finished) < count or score > finished[count - 1][0]
 
 
 Select = Callable[[LiveBeams, Best, Floats | None], tuple[Candidates, Sequence[bool]]]
@@ -168,7 +171,7 @@ def beam_search(
     `prompt` `[B, P]`: the tokens that each image's sentence begins with; they count in no length and no score. An image
     has fewer than `num` when the rules allow no more.
     """
-    scorer = BeamScorer(eos, beam_size, max_length, length_penalty, truncate)
+    scorer = BeamScorer(eos, beam_size, max_length, length_penalty, num, truncate)
     finished: list[FinishedHypotheses] = [[] for _ in prompt]
 
     def select(live: LiveBeams, best: Best, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:

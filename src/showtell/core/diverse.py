@@ -53,7 +53,8 @@ def diverse_beam_search(
     is a multiple of `num_beam_groups`. An image has fewer than `num` when the rules allow no more, or when
     `diversity_penalty` is so low that groups decode the same captions.
     """
-    scorer = BeamScorer(eos, beam_size // num_beam_groups, max_length, length_penalty, truncate)
+    group_size = beam_size // num_beam_groups
+    scorer = BeamScorer(eos, group_size, max_length, length_penalty, group_size, truncate)
     finished: list[list[FinishedHypotheses]] = [[[] for _ in range(num_beam_groups)] for _ in prompt]
 
     def select(live: LiveBeams, best: Best, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:

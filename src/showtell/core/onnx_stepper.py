@@ -1,15 +1,15 @@
 """A bundle's two ONNX graphs as a Stepper, whatever runtime runs them.
 
     encoder.onnx   pixels [B, 3, H, W]                               -> memory.* [B, ...]
-    decoder.onnx   tokens [B, K], rows [B, K], best [1],             -> log_probs [B, K, V], attention [B, K, S],
-                   memory.* [B, ...], state.* [R', ...]                 best_log_probs, best_tokens [B, K, N],
-                                                                        next.* [R, ...]
+    decoder.onnx   tokens [B, K], rows [B, K, 2], best [1],          -> log_probs [B, K, V], attention [B, K, S],
+                   memory.* [B, ...], state.* [B', K', ...]             best_log_probs, best_tokens [B, K, N],
+                                                                        next.* [B, K, ...]
 
 Both may have their weights in other files of the same folder, which the runtime finds by itself.
 
-`rows` says which of the rows R' = B'*K' of the step before each row goes on from: reordering beams, widening one row to
-K, and dropping images that are finished are one lookup inside the graph, and a state never leaves the runtime. `best`
-is the number N of a row's best tokens; unless a search asks for all, only those become arrays.
+`rows` says from which image and beam of the step before each row goes on: reordering beams, widening one row to K, and
+dropping images that are finished are one lookup inside the graph, and a state never leaves the runtime. `best` is the
+number N of a row's best tokens; unless a search asks for all, only those become arrays.
 
 The initial state is the memory of the same name (`state.hidden` is `memory.hidden`) or, where there is none, an empty
 cache: its dynamic length is 0.
@@ -42,9 +42,9 @@ class State:
     memory: dict[str, Any]
     """Tensors `[B, ...]` of the decoder's runtime."""
     states: dict[str, Any]
-    """Tensors `[R', ...]`, of the rows of the step before."""
+    """Tensors `[B', K', ...]` of the step before."""
     rows: Ids
-    """`[B, K]`: the row of `states` that each row goes on from."""
+    """`[B, K, 2]`: the image and beam of `states` that each row goes on from."""
 
 
 class OnnxStepper:
@@ -96,7 +96,7 @@ class OnnxStepper:
         batch = len(next(iter(memory.values())))
         states = {name: self._decoder.tensor(self._initial(name, memory, batch)) for name in self._states}
         tensors = {name: self._decoder.tensor(memory[name]) for name in self._memory}
-        return State(tensors, states, np.arange(batch)[:, None])
+        return State(tensors, states, _grid(batch, 1))
 
     def step(self, tokens: Ids, state: State, best: int | None = None) -> Step:
         runner, count = self._decoder, min(best or 1, self.vocab_size)
@@ -107,7 +107,7 @@ class OnnxStepper:
         results = runner.run(feed, [*wanted, *self._attention, *following.values()])
         arrays = {name: runner.numpy(results[name]) for name in (*wanted, *self._attention)}
         states = {name: results[output] for name, output in following.items()}
-        after = State(state.memory, states, np.arange(tokens.size).reshape(tokens.shape))
+        after = State(state.memory, states, _grid(*tokens.shape))
         return Step(arrays[wanted[0]], after, arrays.get("attention"), arrays.get("best_tokens"))
 
     def reorder(self, state: State, images: Ids, beams: Ids) -> State:
@@ -119,9 +119,14 @@ class OnnxStepper:
         return replace(state, memory=memory, rows=rows)
 
     def _initial(self, name: str, memory: Arrays, batch: int) -> NDArray[Any]:
-        """The state [B, ...] before the first token."""
+        """The state [B, 1, ...] before the first token."""
         initial = memory.get(name.replace("state.", "memory.", 1))
         if initial is not None:
-            return initial
-        lengths = [n if isinstance(n, int) else 0 for n in self._decoder.inputs[name][1:]]
-        return np.zeros((batch, *lengths), np.float32)
+            return initial[:, None]
+        lengths = [n if isinstance(n, int) else 0 for n in self._decoder.inputs[name][2:]]
+        return np.zeros((batch, 1, *lengths), np.float32)
+
+
+def _grid(batch: int, beams: int) -> Ids:
+    """`[B, K, 2]`: every row's own image and beam."""
+    return np.moveaxis(np.indices((batch, beams)), 0, -1)

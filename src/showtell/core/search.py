@@ -131,7 +131,7 @@ def _decode_loop(
     attention: bool,
     truncate_at: int | None = None,
 ) -> list[list[Hypothesis]]:
-    """Let `choose` select one token per row until every row has ended: of all tokens, or of so many of the best ones that
+    """Let `choose` select one token per row until every row has ended: of all tokens, or of so many of the best that
     one is allowed (`needs_best`)."""
     batch = len(prompt)
     results: list[list[Hypothesis]] = [[] for _ in range(batch)]

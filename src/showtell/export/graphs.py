@@ -50,8 +50,7 @@ class EncoderGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """Tokens [B, K], memory and state [B, K, ...] -> log-probabilities [B, K, V], attention [B, K, S], the next state
-    [R, ...]."""
+    """Tokens [B, K], memory and state -> log-probabilities [B, K, V], attention [B, K, S], the next state."""
 
     def __init__(self, decoder: Decoder, memory_names: Sequence[str], state_names: Sequence[str]) -> None:
         super().__init__()
@@ -62,7 +61,7 @@ class DecoderGraph(nn.Module):
             tokens, dict(zip(self.memory_names, memory, strict=True)), dict(zip(self.state_names, state, strict=True))
         )
         weights = () if attention is None else (attention,)
-        return (logits.log_softmax(-1), *weights, *(next_state[name].flatten(0, 1) for name in self.state_names))
+        return (logits.log_softmax(-1), *weights, *(next_state[name] for name in self.state_names))
 
 
 def round_to_half(model: nn.Module) -> None:

@@ -53,18 +53,18 @@ class TransformerDecoder(TransformerBase):
         return memory
 
     def decode_step(self, tokens: Tensor, memory: Tensors, state: Tensors) -> StepOutput:
-        batch, beams = tokens.shape
-        x = self.embed_tokens(tokens, state["past_keys.0"].shape[3]).unsqueeze(2)  # [B, K, 1, D]
+        grid = tokens.shape  # [B, K]
+        x = self.embed_tokens(tokens, state["past_keys.0"].shape[3]).flatten(0, 1)  # [R, D]
         cache: Tensors = {}
         for i, layer in enumerate(self._layers):
-            q, k, v = layer.project(x)  # [B, K, heads, 1, d]
+            q, k, v = (part.unflatten(0, grid) for part in layer.project_token(x))  # [B, K, heads, 1, d]
             keys = cache[f"past_keys.{i}"] = torch.cat([state[f"past_keys.{i}"], k], 3)
             values = cache[f"past_values.{i}"] = torch.cat([state[f"past_values.{i}"], v], 3)
             attended, _ = dot_product_attention(q, keys, values, dropout=layer.attention_dropout)
-            x = layer.add_attended(x, attended)
-            flat, weights = layer.cross_attend(x.view(batch, beams, -1), memory[f"keys.{i}"], memory[f"values.{i}"])
-            x = layer.feed_forward(flat).unsqueeze(2)
-        return StepOutput(self.norm(x.squeeze(2)), cache, weights.mean(1))
+            x = layer.add_attended_token(x, attended.flatten(0, 1))
+            x, weights = layer.cross_attend_token(x, memory[f"keys.{i}"], memory[f"values.{i}"])
+            x = layer.feed_forward(x)
+        return StepOutput(self.norm(x).unflatten(0, grid), cache, weights.mean(1))
 
     def forward(self, tokens: Tensor, memory: Tensors) -> DecoderOutput:
         batch, captions, length = tokens.shape

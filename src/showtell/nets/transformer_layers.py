@@ -57,6 +57,20 @@ class Layer(nn.Module):
         """`x` [..., Q, D] plus what self-attention gave, [..., heads, Q, d]."""
         return self.add_residual(x, self.self_attention.merge(attended), self.self_attention_norm)
 
+    def project_token(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `project`, of one token per row: [R, D] -> three times [R, heads, 1, d].
+
+        A product with two dimensions is one node of an exported graph, its bias included; with more, adding the biases
+        took a tenth of a step.
+        """
+        normed = self.pre_norm(x, self.self_attention_norm)
+        attention = self.self_attention
+        return tuple(attention.split_token(part(normed)) for part in (attention.query, attention.key, attention.value))
+
+    def add_attended_token(self, x: Tensor, attended: Tensor) -> Tensor:
+        """`x` [R, D] plus what self-attention gave, [R, heads, 1, d]."""
+        return self.add_residual(x, self.self_attention.output(attended.flatten(1)), self.self_attention_norm)
+
     def feed_forward(self, x: Tensor) -> Tensor:
         hidden = self.activation(self.fc1(self.pre_norm(x, self.ffn_norm)))
         return self.add_residual(x, self.fc2(self.dropout(hidden)), self.ffn_norm)
@@ -87,6 +101,15 @@ class DecoderLayer(Layer):
         attended, weights = dot_product_attention(queries, keys, values, dropout=self.attention_dropout)
         return self.add_residual(x, self.cross_attention.merge(attended), self.cross_attention_norm), weights
 
+    def cross_attend_token(self, x: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """As `cross_attend`, with x [R, D], the K rows of an image one after another."""
+        attention, rows = self.cross_attention, x.shape[0]
+        queries = attention.query(self.pre_norm(x, self.cross_attention_norm))
+        queries = queries.view(keys.shape[0], -1, attention.heads, keys.shape[3]).transpose(1, 2)  # [B, heads, K, d]
+        attended, weights = dot_product_attention(queries, keys, values, dropout=self.attention_dropout)
+        update = attention.output(attended.transpose(1, 2).reshape(rows, -1))
+        return self.add_residual(x, update, self.cross_attention_norm), weights
+
 
 class MultiHeadAttention(nn.Module):
     """The projections of multi-head attention (Vaswani et al. 2017, section 3.2.2); `dot_product_attention` comes
@@ -111,6 +134,10 @@ class MultiHeadAttention(nn.Module):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return self.queries(x), *self.keys_values(x)
+
+    def split_token(self, x: Tensor) -> Tensor:
+        """[R, D] -> [R, heads, 1, d]"""
+        return x.view(x.shape[0], self.heads, 1, -1)
 
     def merge(self, x: Tensor) -> Tensor:
         """[..., heads, Q, d] -> [..., Q, D]"""
