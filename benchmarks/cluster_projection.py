@@ -1,0 +1,88 @@
+"""A very large run on paper: what follows from measured figures and stated assumptions by multiplication alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+
+HOUR, GB, LIST_PAGE = 3600, 10**9, 1000
+
+
+def _assumed(default: float, text: str) -> float:
+    value: float = field(default=default, metadata={"help": text})
+    return value
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """Each is an option of the command; money is in whatever currency the prices are."""
+
+    photos: float = _assumed(100e6, "photos")
+    photos_per_second_per_core: float = _assumed(21.95, "measured: 43.9 on 2 cores, benchmarks/README.md")
+    cores: float = _assumed(160, "cores of the workers together, as in deploy/rayjob.yaml")
+    share_of_ideal: float = _assumed(0.95, "what slow and lost workers leave, by the simulation")
+    price_per_core_hour: float = _assumed(0.04, "an assumption, not a quote: set your own")
+    bytes_per_photo: float = _assumed(100e3, "an assumption: a JPEG of some 0.5 megapixels")
+    bytes_per_shard: float = _assumed(1e9, "an assumption: WebDataset's usual size")
+    bytes_per_request: float = _assumed(8 * 2**20, "a shard is read in pieces of this size")
+    price_per_1000_requests: float = _assumed(0.0004, "an assumption, not a quote: set your own")
+    price_per_gb_out: float = _assumed(0.0, "0 within a region, by an assumption; set your own for another region")
+    row_bytes: float = _assumed(400, "measured: captions of the built-in model as JSON lines")
+    parquet_row_bytes: float = _assumed(200, "measured")
+    ledger_bytes: float = _assumed(50, "measured: a key like s3://bucket/shards/00000.tar/000000001.jpg")
+    rows_per_second: float = _assumed(3633, "measured: one driver into Parquet on a busy machine, docs/bulk.md")
+    passed_over_per_second: float = _assumed(60000, "measured: inputs that are done already, docs/bulk.md")
+
+
+@dataclass(frozen=True)
+class Line:
+    what: str
+    value: str
+    how: str
+
+
+def project(given: Assumptions) -> list[Line]:
+    workers_rate = given.cores * given.photos_per_second_per_core * given.share_of_ideal
+    drivers = math.ceil(workers_rate / given.rows_per_second)
+    hours = given.photos / workers_rate / HOUR
+    core_hours = hours * given.cores
+    gigabytes = given.photos * given.bytes_per_photo / GB
+    shards = math.ceil(given.photos * given.bytes_per_photo / given.bytes_per_shard)
+    shard_requests = shards * math.ceil(given.bytes_per_shard / given.bytes_per_request)
+    object_requests = given.photos + given.photos / LIST_PAGE
+    price = given.price_per_1000_requests / 1000
+    compute, traffic = core_hours * given.price_per_core_hour, gigabytes * given.price_per_gb_out
+    per_driver = min(workers_rate, given.rows_per_second * drivers) / drivers
+    return [
+        Line("photos per second", f"{workers_rate:,.0f}", "cores x photos per second and core x share of ideal"),
+        Line("time", f"{hours:,.1f} hours", "photos / photos per second"),
+        Line("core hours", f"{core_hours:,.0f}", "time x cores"),
+        Line("cost of the cores", f"{compute:,.2f}", "core hours x price"),
+        Line("drivers", f"{drivers}", "photos per second / rows per second of one driver, rounded up"),
+        Line("bytes read", f"{gigabytes:,.0f} GB", "photos x bytes per photo"),
+        Line("network, workers together", f"{workers_rate * given.bytes_per_photo * 8 / GB:.2f} Gbit/s", "the same / time"),
+        Line("network, one driver", f"{per_driver * given.bytes_per_photo * 8 / GB:.2f} Gbit/s", "where it reads the shards"),
+        Line("cost of traffic", f"{traffic:,.2f}", "bytes x price per GB"),
+        Line("requests, shards", f"{shard_requests:,.0f}", f"{shards:,} shards, each in pieces"),
+        Line("cost of requests, shards", f"{shard_requests * price:,.2f}", "requests x price"),
+        Line("requests, single objects", f"{object_requests:,.0f}", "one a photo, and one list per 1,000 names"),
+        Line("cost of requests, single objects", f"{object_requests * price:,.2f}", "requests x price"),
+        Line("output as JSON lines", f"{given.photos * given.row_bytes / GB:,.1f} GB", "photos x bytes per row"),
+        Line("output as Parquet", f"{given.photos * given.parquet_row_bytes / GB:,.1f} GB", "photos x bytes per row"),
+        Line("ledger", f"{given.photos * given.ledger_bytes / GB:,.1f} GB", "photos x bytes per key"),
+        Line(
+            "time until a run at its end goes on",
+            f"{given.photos / drivers / given.passed_over_per_second / 60:,.0f} minutes",
+            "photos of a driver / inputs passed over per second",
+        ),
+    ]
+
+
+def tables(given: Assumptions) -> str:
+    """Two tables in Markdown: what is assumed, and what follows."""
+    lines = ["| assumption | value | source |", "|---|---|---|"]
+    for item in fields(given):
+        lines.append(f"| `--{item.name.replace('_', '-')}` | {getattr(given, item.name):,.12g} | {item.metadata['help']} |")
+    lines += ["", "| what follows | value | how |", "|---|---|---|"]
+    lines += [f"| {line.what} | {line.value} | {line.how} |" for line in project(given)]
+    return "\n".join(lines)
