@@ -72,7 +72,11 @@ def main(arguments: list[str]) -> None:
 def order_rows(sizes: tuple[int, ...] = (10, 100, 1000)) -> Iterator[str]:
     """Slow workers, and rows in order: how far may blocks be given out beyond the first one that is missing?"""
     limits = (2, 4, 8, 16)
-    yield "| workers | slow ones | " + " | ".join(f"{n} ahead" for n in limits) + " | no order | rows that wait, 8 ahead |"
+    yield (
+        "| workers | slow ones | "
+        + " | ".join(f"{n} ahead" for n in limits)
+        + " | no order | rows that wait, 8 ahead |"
+    )
     yield "|---|---|" + "---|" * (len(limits) + 2)
     for workers in sizes:
         for share in (0.0, 0.01, 0.1):
@@ -94,9 +98,7 @@ def losses_rows(sizes: tuple[int, ...] = (10, 100, 1000)) -> Iterator[str]:
         hours = 4.0 if workers < 100 else 1.0 if workers < 1000 else 0.2
         blocks = round(hours * HOUR / BASE.block_seconds * workers)
         for lifetime in (1.0, 6.0, math.inf):
-            outcome = run(
-                replace(BASE, workers=workers, blocks=blocks, lifetime=lifetime * HOUR, slow_share=0.1)
-            )
+            outcome = run(replace(BASE, workers=workers, blocks=blocks, lifetime=lifetime * HOUR, slow_share=0.1))
             lives = "as long as the run" if math.isinf(lifetime) else f"{lifetime:.0f} h on average"
             found = f"{percent(outcome.share_of_ideal)} | {outcome.done_twice:.3%}"
             yield f"| {workers:,} | {lives} | {outcome.worker_losses} | {found} |"

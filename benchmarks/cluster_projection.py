@@ -60,8 +60,16 @@ def project(given: Assumptions) -> list[Line]:
         Line("cost of the cores", f"{compute:,.2f}", "core hours x price"),
         Line("drivers", f"{drivers}", "photos per second / rows per second of one driver, rounded up"),
         Line("bytes read", f"{gigabytes:,.0f} GB", "photos x bytes per photo"),
-        Line("network, workers together", f"{workers_rate * given.bytes_per_photo * 8 / GB:.2f} Gbit/s", "the same / time"),
-        Line("network, one driver", f"{per_driver * given.bytes_per_photo * 8 / GB:.2f} Gbit/s", "where it reads the shards"),
+        Line(
+            "network, workers together",
+            f"{workers_rate * given.bytes_per_photo * 8 / GB:.2f} Gbit/s",
+            "the same / time",
+        ),
+        Line(
+            "network, one driver",
+            f"{per_driver * given.bytes_per_photo * 8 / GB:.2f} Gbit/s",
+            "where it reads the shards",
+        ),
         Line("cost of traffic", f"{traffic:,.2f}", "bytes x price per GB"),
         Line("requests, shards", f"{shard_requests:,.0f}", f"{shards:,} shards, each in pieces"),
         Line("cost of requests, shards", f"{shard_requests * price:,.2f}", "requests x price"),
@@ -82,7 +90,9 @@ def tables(given: Assumptions) -> str:
     """Two tables in Markdown: what is assumed, and what follows."""
     lines = ["| assumption | value | source |", "|---|---|---|"]
     for item in fields(given):
-        lines.append(f"| `--{item.name.replace('_', '-')}` | {getattr(given, item.name):,.12g} | {item.metadata['help']} |")
+        lines.append(
+            f"| `--{item.name.replace('_', '-')}` | {getattr(given, item.name):,.12g} | {item.metadata['help']} |"
+        )
     lines += ["", "| what follows | value | how |", "|---|---|---|"]
     lines += [f"| {line.what} | {line.value} | {line.how} |" for line in project(given)]
     return "\n".join(lines)

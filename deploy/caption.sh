@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Captions the inputs into $OUTPUT on the Ray cluster that it runs on, with $WORKERS workers, and gives the command again
-# until every input has a row. What is done stays done: the ledger is beside the output. Then, where $UPLOAD names a place
-# in object storage, copies the output there.
+# Captions the inputs into $OUTPUT on the Ray cluster that it runs on, with $WORKERS workers of $THREADS threads (2), and
+# gives the command again until every input has a row. What is done stays done: the ledger is beside the output. Then,
+# where $UPLOAD names a place in object storage, copies the output there.
 #
 #   OUTPUT=/output/captions.parquet WORKERS=80 bash caption.sh 's3://bucket/shards/*.tar'
 set -uo pipefail
@@ -29,7 +29,8 @@ PYTHON
 
 tries=${TRIES:-20} pause=${PAUSE_SECONDS:-30}
 for ((try = 1; try <= tries; try++)); do
-  showtell caption "$@" --output "$OUTPUT" --engine ray --ray-address auto --workers "$WORKERS"
+  showtell caption "$@" --output "$OUTPUT" --engine ray --ray-address auto --workers "$WORKERS" \
+    --threads "${THREADS:-2}"
   code=$?
   # 1: some photos have no caption, but all have a row. The summary is written last; without it, Python has ended by an
   # error that nobody foresaw.
