@@ -24,13 +24,16 @@ class Assumptions:
     price_per_core_hour: float = _assumed(0.04, "an assumption, not a quote: set your own")
     bytes_per_photo: float = _assumed(100e3, "an assumption: a JPEG of some 0.5 megapixels")
     bytes_per_shard: float = _assumed(1e9, "an assumption: WebDataset's usual size")
-    bytes_per_request: float = _assumed(8 * 2**20, "a shard is read in pieces of this size")
+    bytes_per_request: float = _assumed(8 * 2**20, "a shard is read in pieces of this size, bulk/range_file.py")
+    requests_per_piece: float = _assumed(2, "the bytes, and whether the shard is still the same")
     price_per_1000_requests: float = _assumed(0.0004, "an assumption, not a quote: set your own")
     price_per_gb_out: float = _assumed(0.0, "0 within a region, by an assumption; set your own for another region")
     row_bytes: float = _assumed(400, "measured: captions of the built-in model as JSON lines")
     parquet_row_bytes: float = _assumed(200, "measured")
     ledger_bytes: float = _assumed(50, "measured: a key like s3://bucket/shards/00000.tar/000000001.jpg")
     rows_per_second: float = _assumed(3633, "measured: one driver into Parquet on a busy machine, docs/bulk.md")
+    seconds_per_list: float = _assumed(0.1, "an assumption: a list request for 1,000 names")
+    driver_gbits: float = _assumed(10, "an assumption: Gbit/s of the driver's network")
     passed_over_per_second: float = _assumed(60000, "measured: inputs that are done already, docs/bulk.md")
 
 
@@ -48,11 +51,17 @@ def project(given: Assumptions) -> list[Line]:
     core_hours = hours * given.cores
     gigabytes = given.photos * given.bytes_per_photo / GB
     shards = math.ceil(given.photos * given.bytes_per_photo / given.bytes_per_shard)
-    shard_requests = shards * math.ceil(given.bytes_per_shard / given.bytes_per_request)
+    shard_requests = shards * math.ceil(given.bytes_per_shard / given.bytes_per_request) * given.requests_per_piece
     object_requests = given.photos + given.photos / LIST_PAGE
     price = given.price_per_1000_requests / 1000
     compute, traffic = core_hours * given.price_per_core_hour, gigabytes * given.price_per_gb_out
     per_driver = min(workers_rate, given.rows_per_second * drivers) / drivers
+    listed = max(given.seconds_per_list / LIST_PAGE, 1 / given.passed_over_per_second)
+    fetched = max(given.bytes_per_photo * 8 / GB / given.driver_gbits, 1 / given.passed_over_per_second)
+
+    def resume(seconds_per_photo: float) -> str:
+        return f"{given.photos / drivers * seconds_per_photo / 60:,.0f}"
+
     return [
         Line("photos per second", f"{workers_rate:,.0f}", "cores x photos per second and core x share of ideal"),
         Line("time", f"{hours:,.1f} hours", "photos / photos per second"),
@@ -68,10 +77,10 @@ def project(given: Assumptions) -> list[Line]:
         Line(
             "network, one driver",
             f"{per_driver * given.bytes_per_photo * 8 / GB:.2f} Gbit/s",
-            "where it reads the shards",
+            "where it reads the shards; as much again to the workers",
         ),
         Line("cost of traffic", f"{traffic:,.2f}", "bytes x price per GB"),
-        Line("requests, shards", f"{shard_requests:,.0f}", f"{shards:,} shards, each in pieces"),
+        Line("requests, shards", f"{shard_requests:,.0f}", f"{shards:,} shards, each in pieces, two for each"),
         Line("cost of requests, shards", f"{shard_requests * price:,.2f}", "requests x price"),
         Line("requests, single objects", f"{object_requests:,.0f}", "one a photo, and one list per 1,000 names"),
         Line("cost of requests, single objects", f"{object_requests * price:,.2f}", "requests x price"),
@@ -79,9 +88,15 @@ def project(given: Assumptions) -> list[Line]:
         Line("output as Parquet", f"{given.photos * given.parquet_row_bytes / GB:,.1f} GB", "photos x bytes per row"),
         Line("ledger", f"{given.photos * given.ledger_bytes / GB:,.1f} GB", "photos x bytes per key"),
         Line(
-            "time until a run at its end goes on",
-            f"{given.photos / drivers / given.passed_over_per_second / 60:,.0f} minutes",
-            "photos of a driver / inputs passed over per second",
+            "goes on after 100 %, names in a file",
+            f"{resume(1 / given.passed_over_per_second)} minutes",
+            "inputs passed over",
+        ),
+        Line("goes on after 100 %, single objects", f"{resume(listed)} minutes", "their names are listed again"),
+        Line(
+            "goes on after 100 %, shards",
+            f"{resume(fetched)} minutes",
+            "their headers are read again, and so all bytes",
         ),
     ]
 

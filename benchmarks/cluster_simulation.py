@@ -4,8 +4,9 @@
     worker:  has at most `queued` blocks, of which it does one
     driver:  takes finished blocks in their order and writes their rows, one block at a time
 
-A worker that is lost comes back after `restart_seconds`, with nothing; its blocks are given out again before all
-others. A driver that is lost takes all blocks with it whose rows are not written. Time is in seconds.
+A worker that is lost comes back after `restart_seconds`, with nothing. Its blocks are given out again, each to a worker
+that has nothing else, as `bulk/ray_engine.py` does to find out which block ends processes. A driver that is lost takes
+all blocks with it whose rows are not written. Time is in seconds.
 
 Rejected: simpy. Its processes are generators, some ten times slower than these few kinds of events; a thousand workers
 for an hour are two million blocks.
@@ -40,7 +41,11 @@ class Setting:
     restart_seconds: float = 0.0
     """From the loss of a worker to its next block: another machine and the model."""
     queued: int = 2
-    ahead: int = 4
+    ahead: int = 8
+    window: int | None = None
+    """At most so many blocks altogether beyond those whose rows are written, where that is fewer."""
+    alone: bool = True
+    """Blocks of lost workers wait for a worker that has nothing else; False: they go to the first that has room."""
     write_seconds: float = 0.0
     """The driver's time for the rows of a block."""
     driver_lifetime: float = math.inf
@@ -78,6 +83,8 @@ class _Worker:
     epoch: int = 0
     """Counts losses: events of earlier lives are void."""
     begun: float = 0.0
+    is_closed: bool = False
+    """It has a block of a lost worker, and takes no other."""
     blocks: deque[int] = field(default_factory=deque)
     """The first one is being done."""
 
@@ -133,6 +140,7 @@ class Simulation:
         if kind == DONE:
             block = worker.blocks.popleft()
             self._finished.add(block)
+            worker.is_closed = False
             self._buffered = max(self._buffered, len(self._finished))
             self._begin_block(number)
             self._offer(number)
@@ -152,7 +160,7 @@ class Simulation:
         for block in worker.blocks:
             heapq.heappush(self._again, block)
         worker.blocks.clear()
-        worker.is_there = False
+        worker.is_there = worker.is_closed = False
         worker.epoch += 1
 
     def _driver(self, kind: int) -> None:
@@ -191,16 +199,22 @@ class Simulation:
 
     def _give(self) -> None:
         setting = self._set
-        limit = min(self._written + setting.ahead * setting.workers, setting.blocks)
+        ahead = setting.ahead * setting.workers
+        window = ahead if setting.window is None else min(setting.window, ahead)
+        limit = min(self._written + window, setting.blocks)
         while self._free and not self._is_driver_lost and (self._again or self._next < limit):
-            load, number = heapq.heappop(self._free)
+            load, number = self._free[0]
             worker = self._workers[number]
-            if not worker.is_there or len(worker.blocks) != load:
-                continue  # another entry says what it has now
-            if self._again:
-                block = heapq.heappop(self._again)
-            else:
+            if not worker.is_there or worker.is_closed or len(worker.blocks) != load:
+                heapq.heappop(self._free)  # another entry says what it has now
+                continue
+            if self._again and (load == 0 or not setting.alone):
+                block, worker.is_closed = heapq.heappop(self._again), setting.alone
+            elif self._next < limit:
                 block, self._next = self._next, self._next + 1
+            else:
+                break
+            heapq.heappop(self._free)
             worker.blocks.append(block)
             if load == 0:
                 self._begin_block(number)
@@ -214,7 +228,7 @@ class Simulation:
 
     def _offer(self, number: int) -> None:
         blocks = len(self._workers[number].blocks)
-        if blocks < self._set.queued:
+        if blocks < self._set.queued and not self._workers[number].is_closed:
             heapq.heappush(self._free, (blocks, number))
 
     def _seconds(self, block: int) -> float:
