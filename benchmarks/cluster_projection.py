@@ -28,9 +28,8 @@ class Assumptions:
     requests_per_piece: float = _assumed(2, "the bytes, and whether the shard is still the same")
     price_per_1000_requests: float = _assumed(0.0004, "an assumption, not a quote: set your own")
     price_per_gb_out: float = _assumed(0.0, "0 within a region, by an assumption; set your own for another region")
-    row_bytes: float = _assumed(400, "measured: captions of the built-in model as JSON lines")
-    parquet_row_bytes: float = _assumed(200, "measured")
-    ledger_bytes: float = _assumed(50, "measured: a key like s3://bucket/shards/00000.tar/000000001.jpg")
+    row_bytes: float = _assumed(400, "an assumption; the made-up rows of benchmarks/bulk.py have 346 as JSON lines")
+    ledger_bytes: float = _assumed(42, "measured with keys such as s3://bucket/photos/00000/000000001.jpg")
     rows_per_second: float = _assumed(3633, "measured: one driver into Parquet on a busy machine, docs/bulk.md")
     seconds_per_list: float = _assumed(0.1, "an assumption: a list request for 1,000 names")
     driver_gbits: float = _assumed(10, "an assumption: Gbit/s of the driver's network")
@@ -85,7 +84,6 @@ def project(given: Assumptions) -> list[Line]:
         Line("requests, single objects", f"{object_requests:,.0f}", "one a photo, and one list per 1,000 names"),
         Line("cost of requests, single objects", f"{object_requests * price:,.2f}", "requests x price"),
         Line("output as JSON lines", f"{given.photos * given.row_bytes / GB:,.1f} GB", "photos x bytes per row"),
-        Line("output as Parquet", f"{given.photos * given.parquet_row_bytes / GB:,.1f} GB", "photos x bytes per row"),
         Line("ledger", f"{given.photos * given.ledger_bytes / GB:,.1f} GB", "photos x bytes per key"),
         Line(
             "goes on after 100 %, names in a file",
