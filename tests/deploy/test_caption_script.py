@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import skips
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "caption.sh"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs bash")
@@ -78,7 +79,7 @@ def test_no_inputs_are_wrong_usage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_folder", [False, True])
 def test_the_output_is_copied_to_object_storage_when_it_is_complete(tmp_path: Path, is_folder: bool) -> None:
-    pytest.importorskip("fsspec")
+    pytest.importorskip("fsspec", reason=skips.PACKAGES)
     part = tmp_path / ("out.parquet/part-00000.parquet" if is_folder else "out.jsonl")
     part.parent.mkdir(exist_ok=True)
     part.write_bytes(b"rows")
