@@ -32,7 +32,7 @@ SPREAD = 0.15
 LOAD_SECONDS, NEW_MACHINE_SECONDS, NEW_DRIVER_SECONDS = 5.0, 180.0, 300.0
 ROWS_PER_SECOND = 3633
 """Of one driver into Parquet: docs/bulk.md."""
-ROW_BYTES = 3200
+ROW_BYTES = 4500
 """In memory, while it waits for those before it."""
 BLOCKS_MEASURED = 10
 QUEUED, AHEAD, WINDOW_BYTES, BLOCK_BYTES = 2, 8, 128 * 1024 * 1024, 16 * 1024 * 1024
