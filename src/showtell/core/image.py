@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageFile
 
 from showtell.core.image_exif import EXIF_ORIENTATION
 from showtell.core.image_file import check_bytes, one_line, open_file, read_file
@@ -289,6 +289,8 @@ def _flatten_alpha(image: Image.Image) -> Image.Image:
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:
+    from PIL import ImageCms  # rarely needed, and loads a library
+
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
     return cast(Image.Image, converted)
