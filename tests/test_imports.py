@@ -158,6 +158,31 @@ def test_captioning_loads_no_torch() -> None:
     assert not loaded & {"torch", "timm", "lightning_fabric", "matplotlib"}
 
 
+def test_the_first_caption_waits_for_no_module_that_it_does_not_need() -> None:
+    photo = str(Path(__file__).parents[1] / "examples" / "dog.jpg")
+    program = (
+        "import sys\n"
+        "from showtell import Captioner\n"
+        f"Captioner.load().caption({photo!r})\n"
+        "print('\\n'.join(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split())
+    assert {"showtell.settings.decode", "PIL.JpegImagePlugin"} <= loaded
+    assert not loaded & {"yaml", "showtell.settings.recipe", "showtell.settings.train", "showtell.settings.decoder"}
+    assert not loaded & {"PIL.TiffImagePlugin", "PIL.ImageCms", "PIL.PngImagePlugin"}
+
+
+def test_settings_have_every_name_that_they_list() -> None:
+    import showtell.settings as settings
+    from showtell.settings.train import TrainSettings
+
+    assert all(getattr(settings, name) is not None for name in settings.__all__)
+    assert settings.TrainSettings is TrainSettings
+    with pytest.raises(AttributeError, match="no attribute 'Trains'"):
+        settings.Trains  # noqa: B018
+
+
 def test_captioning_works_where_there_is_no_torch() -> None:
     """Every package of the training extra is made impossible to import."""
     program = (

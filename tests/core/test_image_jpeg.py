@@ -14,6 +14,7 @@ from tests.counting import peak_memory
 from showtell.core import image_jpeg
 from showtell.core.image import MAX_PIXELS, load_image
 from showtell.errors import BadImage
+from showtell.image_formats import SIGNATURE_BYTES
 
 PHOTO = bad_images.photo(400, 300)
 
@@ -242,3 +243,27 @@ def test_a_photo_is_read_once_where_nothing_is_missing() -> None:
         assert calls
     finally:
         image_jpeg.Jpeg._completed = original  # type: ignore[method-assign]
+
+
+class CountingFile(io.BytesIO):
+    """Counts the bytes that are read from it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+def test_file_is_read_once_unless_it_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded("baseline")
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data)
+    expected = Image.open(io.BytesIO(data)).convert("RGB").tobytes()
+    for limit, times in (len(data), 1), (len(data) - 1, 2):
+        file = CountingFile(data)
+        monkeypatch.setattr("showtell.core.image.MAX_BUFFERED_BYTES", limit)
+        monkeypatch.setattr("showtell.core.image.open_file", lambda *_, file=file: file)
+        assert load_image(path).tobytes() == expected
+        assert times * len(data) <= file.count <= times * len(data) + SIGNATURE_BYTES + 1024

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageFile
 
 from showtell.core.image_exif import EXIF_ORIENTATION
 from showtell.core.image_file import check_bytes, one_line, open_file, read_file
@@ -54,6 +54,9 @@ MAX_PIXELS: Final = 80_000_000
 """Below Pillow's own limit (89 million), which therefore never warns; 320 MB decoded."""
 MAX_JPEG_REDUCTION: Final = 16
 """Pixels of a JPEG that is decoded small, for each one that is decoded: libjpeg still reads all of them."""
+MAX_BUFFERED_BYTES: Final = 32 << 20
+"""Of a JPEG that is read once, for guard and parser together; a larger one is read twice, and is not in memory beside
+its pixels."""
 _BYTES_PER_PIXEL: Final = 8
 """Memory while an image is loaded: its pixels as Pillow holds them, and those of the result."""
 MIN_SIDE: Final = 8
@@ -204,6 +207,8 @@ def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | Non
         file.seek(0)
     image_format = _detect_format(head, name)
     with _translated_errors(image_format.name):
+        if image_format.name == "JPEG":
+            file = _buffered(file)
         if image_format.structure_check is not None:
             resolve(image_format.structure_check)(file)
             file.seek(0)
@@ -213,6 +218,13 @@ def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | Non
     else:
         _check_size(image.size, max_pixels, min_side)
     return _to_rgb(image, is_upright=image_format.opener_turns)
+
+
+def _buffered(file: BinaryIO) -> BinaryIO:
+    """The file in memory, unless it is large; at its start."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return BytesIO(file.read()) if size <= MAX_BUFFERED_BYTES else file
 
 
 def _detect_format(head: bytes, name: Path | None) -> ImageFormat:
@@ -289,6 +301,8 @@ def _flatten_alpha(image: Image.Image) -> Image.Image:
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:
+    from PIL import ImageCms  # rarely needed, and loads a library
+
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
     return cast(Image.Image, converted)

@@ -10,9 +10,12 @@ import re
 import struct
 from typing import Final
 
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile
 
 EXIF_ORIENTATION: Final = 0x0112
+_TIFF_PREFIXES: Final = (b"MM\0*", b"II*\0", b"MM*\0", b"II\0*", b"MM\0+", b"II+\0")
+"""Byte order and version, also of programs that mix them up; the last two are BigTIFF's. As Pillow's list, which is in
+its parser of TIFF files: that takes longer to import than a photo to decode."""
 
 
 class OrientationOnly(ImageFile.ImageFile):
@@ -48,7 +51,7 @@ def exif_orientation(block: bytes) -> int | None:
     offset = 0
     while block.startswith(b"Exif\0\0", offset):
         offset += 6
-    if block[offset : offset + 4] not in TiffImagePlugin.PREFIXES:
+    if block[offset : offset + 4] not in _TIFF_PREFIXES:
         return None
     order = "<" if block[offset : offset + 2] == b"II" else ">"
     try:

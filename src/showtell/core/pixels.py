@@ -109,9 +109,14 @@ def normalise(pixels: NDArray[np.uint8], settings: PixelSettings) -> NDArray[np.
         raise ValueError(f"found {pixels.dtype} {list(pixels.shape)}; expected uint8 [..., H, W, 3]")
     mean = np.asarray(settings.mean, dtype=np.float32)[:, None, None]
     std = np.asarray(settings.std, dtype=np.float32)[:, None, None]
-    # A copy even if the layout is already right: the following operations are in place.
-    normal = np.array(np.moveaxis(pixels, -1, -3), dtype=np.float32, order="C")
-    normal /= 255
-    normal -= mean
-    normal /= std
-    return normal
+    *leading, height, width, _ = pixels.shape
+    batch = np.empty((*leading, 3, height, width), np.float32)
+    # Image by image, which stays in the processor's cache for all four steps. Rejected: a table of the 256 values of
+    # each channel, which costs as much to look up as to compute.
+    for index in np.ndindex(*leading):
+        image = batch[index]
+        image[...] = np.moveaxis(pixels[index], -1, 0)
+        image /= 255
+        image -= mean
+        image /= std
+    return batch

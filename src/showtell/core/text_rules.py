@@ -89,7 +89,9 @@ class TextRule(NamedTuple):
 def text_rule(languages: Iterable[str]) -> TextRule:
     """The rule of a model that writes these languages."""
     tags = frozenset(languages)
-    return _rule(tags <= LEGACY_LANGUAGES, any(language_info(tag).arabic_marks for tag in tags))
+    if tags <= LEGACY_LANGUAGES:  # their files are not read
+        return _rule(is_legacy=True, keeps_arabic_marks=False)
+    return _rule(is_legacy=False, keeps_arabic_marks=any(language_info(tag).arabic_marks for tag in tags))
 
 
 @cache

@@ -14,8 +14,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-import yaml
-
 from showtell.languages.scripts import RIGHT_TO_LEFT, UNSPACED
 from showtell.languages.tags import fallbacks, language_subtag, region_subtag, script_subtag
 
@@ -101,6 +99,8 @@ def language_info(tag: str) -> LanguageInfo:
 
 def _read(tag: str) -> dict[str, Any]:
     """The fields of a file."""
+    import yaml  # captioning with the built-in model reads no such file, and need not wait for this
+
     raw = yaml.safe_load((_folder() / f"{tag}.yaml").read_text(encoding="utf-8"))
     words = {key: frozenset(raw[key].split()) for key in ("function_words", "bad_endings") if key in raw}
     lists = {key: tuple(raw[key]) for key in ("scripts", "attention_legend") if key in raw}
