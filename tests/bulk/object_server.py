@@ -41,7 +41,7 @@ class Faults:
             code = "SlowDown" if fault == "503" else "InternalError"
             body = f"<Error><Code>{code}</Code><Message>please wait</Message></Error>".encode()
             start_response(f"{fault} {code}", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-            return [body]
+            return [] if method == "HEAD" else [body]
         return self.app(environ, start_response)
 
     def _cut(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:

@@ -51,9 +51,9 @@ def is_transient(error: Exception) -> bool:
     """Whether the same request may succeed later: throttling, a fault of the server, a connection that broke."""
     if isinstance(error, ShowtellError):
         return False
-    if (status := _status(error)) is not None:
-        return status in _TRANSIENT_STATUSES or _code(error) in _TRANSIENT_CODES
-    return isinstance(error, TimeoutError | ConnectionError) or bool(_names(error) & _TRANSIENT_NAMES)
+    if isinstance(error, TimeoutError) or _names(error) & _TRANSIENT_NAMES:
+        return True
+    return _status(error) in _TRANSIENT_STATUSES or _code(error) in _TRANSIENT_CODES
 
 
 def translated(error: Exception, scheme: str, place: str, attempts: int) -> ShowtellError:
@@ -106,7 +106,9 @@ def _names(error: Exception) -> frozenset[str]:
 
 
 def _status(error: Exception) -> int | None:
-    """Of the HTTP response, where there was one."""
+    """Of the HTTP response, where there was a whole one: aiohttp calls one that was cut 400."""
+    if _names(error) & _TRANSIENT_NAMES:
+        return None
     for each in _chain(error):
         found: Any = _response(each).get("ResponseMetadata", {}).get("HTTPStatusCode")
         for value in (found, getattr(each, "status", None), getattr(each, "code", None)):
