@@ -111,7 +111,9 @@ def _status(error: Exception) -> int | None:
         return None
     for each in _chain(error):
         found: Any = _response(each).get("ResponseMetadata", {}).get("HTTPStatusCode")
-        for value in (found, getattr(each, "status", None), getattr(each, "code", None)):
+        # aiohttp's `code` warns that it is `status` now; gcsfs has a `code` only.
+        other = each.status if hasattr(each, "status") else getattr(each, "code", None)
+        for value in (found, other):
             if isinstance(value, int | str) and str(value).isdigit() and 100 <= int(value) < 600:
                 return int(value)
     return None

@@ -146,6 +146,8 @@ def _new_filesystem(scheme: str) -> Any:
     # Without a handler of ours, Python prints their tracebacks of requests that are made again.
     for name in ("gcsfs", "s3fs", "fsspec", "asyncio"):
         logging.getLogger(name).addHandler(logging.NullHandler())
+    # Else gcsfs asks a second service, by gRPC, about each bucket before it reads of it.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     options = {"use_listings_cache": False, "skip_instance_cache": True, **_OPTIONS.get(scheme, {})}
     if scheme in ("http", "https"):
         options["headers"] = {"Accept-Encoding": "identity"}  # ranges of what is compressed on the way mean nothing
