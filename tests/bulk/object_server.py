@@ -20,11 +20,13 @@ class Faults:
         self.app, self.every, self.seed = app, every, seed
         self.requests: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
+        self.refusal = ""
+        """S3's code of an error with the status 403, in place of every response."""
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
-    def reset(self, every: int = 0, seed: int = 0) -> None:
-        self.every, self._random = every, random.Random(seed)
+    def reset(self, every: int = 0, seed: int = 0, refusal: str = "") -> None:
+        self.every, self._random, self.refusal = every, random.Random(seed), refusal
         self.requests, self.failed = Counter(), Counter()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -35,10 +37,12 @@ class Faults:
             fault = self._random.choice(FAULTS) if self.every and self._random.randrange(self.every) == 0 else None
             if fault is not None:
                 self.failed[fault] += 1
+        if self.refusal:
+            fault = "403"
         if fault == "cut":
             return self._cut(environ, start_response)
         if fault is not None:
-            code = "SlowDown" if fault == "503" else "InternalError"
+            code = self.refusal or ("SlowDown" if fault == "503" else "InternalError")
             body = f"<Error><Code>{code}</Code><Message>please wait</Message></Error>".encode()
             start_response(f"{fault} {code}", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
             return [] if method == "HEAD" else [body]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import pickle
 import random
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.bulk.object_server import BUCKET, ObjectServer, object_server
+from tests.bulk.stub import Engine, caption
 from tests.bulk.test_sources import png, red
 
 pytest.importorskip("s3fs")
@@ -21,9 +23,13 @@ pytest.importorskip("moto")
 
 from showtell.bulk import container_file, object_store, range_file
 from showtell.bulk.backoff import Backoff
+from showtell.bulk.run import RunOptions
 from showtell.bulk.sources import count_inputs, find_inputs
+from showtell.core.load_ahead import load_ahead
+from showtell.core.sources import ImageInput
 from showtell.errors import BadConfig, BadImage
 from showtell.folder_scan import PassedOver
+from showtell.records import Caption, CaptionRow
 
 S3 = f"s3://{BUCKET}"
 
@@ -294,3 +300,63 @@ def test_what_fails_all_the_time_is_a_row(server: ObjectServer) -> None:
     server.faults.reset(every=1)
     codes = {error.partition(":")[0] for error in details(*[f"{S3}/always.png"] * 3)}
     assert codes == {"url_failed"} and server.faults.requests["GET"] == 3 * 7
+
+
+def test_credentials_that_end_stop_the_run_and_an_object_that_is_denied_is_a_row(server: ObjectServer) -> None:
+    server.faults.reset(refusal="AccessDenied")
+    denied = "unreadable: access denied by bucket; expected credentials that may list and read it; ask its owner"
+    assert details(f"{S3}/a.png", f"{S3}/folder/", f"{S3}/shard.tar") == [denied] * 3
+    server.faults.reset(refusal="ExpiredToken")
+    for name in ("a.png", "folder/"):
+        with pytest.raises(
+            BadConfig, match=r"s3://bucket: found credentials that were refused \(ExpiredToken\); set AWS_"
+        ):
+            details(f"{S3}/{name}")
+    assert server.faults.requests.total() == 2  # not tried again
+
+
+def reading(images: Iterator[ImageInput]) -> Iterator[CaptionRow]:
+    """An engine that loads ahead, as the captioner does, and writes the colour of a photo."""
+    for batch in load_ahead(images, red, 8):
+        for image, value in batch:
+            if isinstance(value, str):
+                yield CaptionRow(image, error=value, detail="")
+            else:
+                yield CaptionRow(image, (Caption(f"a photo of {value}", 0.0, 0.5, (), "en"),))
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_a_run_with_faults_that_is_interrupted_has_the_rows_of_a_local_one(server: ObjectServer, kind: str) -> None:
+    members = {f"{n:03}.png": png(n) for n in range(60)} | {"060.png": b"no photo"}
+    for name, data in members.items():
+        Path("run/folder").mkdir(parents=True, exist_ok=True)
+        Path("run/folder", name).write_bytes(data)
+    Path("run/shard.tar").write_bytes(shard(members))
+    upload(server, Path("run"), f"run-{kind}")
+    name = {"folder": "folder/", "tar": "shard.tar"}[kind]
+    inputs = (f"{S3}/run-{kind}/{name}",)
+
+    def run(output: str, inputs: tuple[str, ...], rows: Engine, *, retry: bool = False) -> bytes:
+        options = RunOptions(retry_failed=retry)
+        caption(output, find_inputs(inputs), rows=rows, inputs=inputs, options=options)
+        return Path(output).read_bytes()
+
+    expected = run("local.jsonl", (f"run/{name}",), reading)
+
+    def stopping(images: Iterator[ImageInput]) -> Iterator[CaptionRow]:
+        yield from itertools.islice(reading(images), 25)
+        raise KeyboardInterrupt
+
+    server.faults.reset(every=8, seed=2)
+    with pytest.raises(KeyboardInterrupt):
+        run("remote.jsonl", inputs, stopping)
+    found = run("remote.jsonl", inputs, reading)
+    assert found.replace(f"{S3}/run-{kind}".encode(), b"run") == expected
+    assert server.faults.failed.total() > 0
+    server.faults.reset(refusal="AccessDenied")
+    if kind == "folder":
+        failed = run("denied.jsonl", tuple(f"{S3}/run-{kind}/folder/{name}" for name in members), reading)
+        assert failed.count(b'"unreadable"') == 61
+        server.faults.reset()
+        again = run("denied.jsonl", tuple(f"{S3}/run-{kind}/folder/{name}" for name in members), reading, retry=True)
+        assert again == found
