@@ -17,9 +17,10 @@ import pytest
 from tests.bulk.object_server import BUCKET, ObjectServer, object_server
 from tests.bulk.stub import Engine, caption
 from tests.bulk.test_sources import png, red
+from tests.skips import PACKAGES
 
-pytest.importorskip("s3fs")
-pytest.importorskip("moto")
+pytest.importorskip("s3fs", reason=PACKAGES)
+pytest.importorskip("moto", reason=PACKAGES)
 
 from showtell.bulk import container_file, object_store, range_file
 from showtell.bulk.backoff import Backoff

@@ -12,12 +12,14 @@ import pytest
 from tests.bulk.object_server import Faults, wsgi_server
 from tests.bulk.test_remote_sources import shard
 from tests.bulk.test_sources import png, red
+from tests.skips import PACKAGES
 
-pytest.importorskip("fsspec")
-pytest.importorskip("werkzeug")
+pytest.importorskip("fsspec", reason=PACKAGES)
+pytest.importorskip("werkzeug", reason=PACKAGES)
 
 from showtell.bulk import http_ranges, object_store
 from showtell.bulk.backoff import Backoff
+from showtell.bulk.refusal import run_header
 from showtell.bulk.sources import find_inputs
 from showtell.errors import MissingExtra
 
@@ -138,6 +140,16 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
         next(find_inputs(["s3://bucket/photos/"]))
 
 
+def test_a_ledger_has_no_signature_and_the_next_one_goes_on() -> None:
+    def inputs(*names: str) -> Any:
+        return run_header("jsonl", "0", [["model"]], {}, names)["inputs"]
+
+    first = inputs("https://example.org/shard.tar?signature=secret", "a.jpg")
+    assert first["first"] == ["https://example.org/shard.tar", "a.jpg"]
+    assert first == inputs("https://example.org/shard.tar?signature=other", "a.jpg")
+    assert first != inputs("https://example.org/another.tar?signature=other", "a.jpg")
+
+
 class GoogleStorage:
     """The three calls that are made, of a bucket `b`; pages of two names."""
 
@@ -175,7 +187,7 @@ class GoogleStorage:
 
 
 def test_googles_storage(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("gcsfs")
+    pytest.importorskip("gcsfs", reason=PACKAGES)
     import fsspec.config
 
     storage = GoogleStorage()

@@ -112,6 +112,12 @@ def container_reader(name: str) -> Reader | None:
     return reader
 
 
+def without_signature(name: str) -> str:
+    """The name of an input as the ledger may keep it: that of a container on a web server has no query, which may be a
+    signature, and another one the next day."""
+    return RemoteFile(name).name if is_url(name) and container_reader(name) is not None else name
+
+
 def _reader_of_suffix(name: str) -> Reader | None:
     lower = (without_query(name) if scheme_of(name) in ("http", "https") else name).lower()
     return next((reader for suffix, reader in CONTAINERS.items() if lower.endswith(suffix)), None)
