@@ -189,7 +189,8 @@ def test_an_image_that_is_called_like_a_container_is_an_image_and_a_folder_a_fol
     Path("folder.tar").mkdir()
     Path("folder.tar/a.png").write_bytes(png(20))
     assert found("photo.csv", "folder.tar") == [("photo.csv", 10), ("folder.tar/a.png", 20)]
-    assert container_reader("https://example.org/table.csv") is None
+    assert container_reader("https://example.org/table.csv?v=1") is container_reader("s3://b/table.csv") is not None
+    assert container_reader("ftp://example.org/table.csv") is None
 
 
 def test_containers_are_read_lazily() -> None:

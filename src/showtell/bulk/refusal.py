@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from showtell.bulk.sources import without_signature
 from showtell.errors import BadConfig
 
 FORM: Final = ("num", "attention")
@@ -18,10 +19,11 @@ def run_header(
 ) -> dict[str, Any]:
     """What rows depend on, for the ledger. `model`: the fingerprint of each member. The names of a million files are
     kept as a hash."""
+    inputs = [without_signature(name) for name in inputs]
     digest = hashlib.sha256()
     for name in inputs:
         digest.update(os.fsencode(name) + b"\0")
-    first = list(inputs[:3])
+    first = inputs[:3]
     header = {
         "showtell": version,
         "output": kind,

@@ -31,7 +31,8 @@ def caption(
         typer.Argument(
             metavar="PHOTO_OR_FOLDER...",
             help="Photos, folders (with subfolders), https:// and http:// URLs, tables (.csv, .tsv, .jsonl), tar "
-            "shards and Parquet files of photos, or - to read a list of these, or one photo, from stdin.",
+            "shards and Parquet files of photos, also in object storage (s3://bucket/photos/, gs://bucket/*.tar) or at "
+            "https://, or - to read a list of these, or one photo, from stdin.",
         ),
     ],
     model: Annotated[
