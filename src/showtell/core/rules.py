@@ -141,9 +141,8 @@ def allowed_tokens(step: Step, forbidden: Forbidden, count: int) -> Best:
     """The step's best tokens `[B, K, N]`, N at least `count` (or all): of those that are forbidden the log-probability
     is minus infinity. `step` was asked for `needed`."""
     if forbidden.all_but is not None:
-        best = Best(
-            step.log_probs[:, :, forbidden.all_but, None], np.full((*step.log_probs.shape[:2], 1), forbidden.all_but)
-        )
+        end = step.log_probs[:, :, forbidden.all_but, None]
+        best = Best(end, np.full(end.shape, forbidden.all_but))
     elif step.tokens is None:
         best = best_tokens(step.log_probs, count + forbidden.most)
     else:

@@ -85,7 +85,7 @@ class Decoder(nn.Module):
     def step(self, tokens: Tensor, memory: Tensors, state: Tensors) -> tuple[Tensor, Tensors, Tensor | None]:
         """`decode_step` for search: tokens [B, K] -> logits [B, K, V], the next state, attention [B, K, S] or None."""
         output = self.decode_step(tokens, memory, state)
-        logits = self.logits(output.hidden.flatten(0, 1)).unflatten(0, tokens.shape)  # a product of two dimensions
+        logits = self.logits(output.hidden.flatten(0, 1)).view(*tokens.shape, -1)  # a product of two dimensions
         return logits, output.state, output.attention
 
     def forward(self, tokens: Tensor, memory: Tensors) -> DecoderOutput:

@@ -57,13 +57,13 @@ class PrefixTransformerDecoder(TransformerBase):
         x = self.embed_tokens(tokens, state["past_keys.0"].shape[3]).flatten(0, 1)  # [R, D]
         cache: Tensors = {}
         for i, layer in enumerate(self._layers):
-            q, k, v = (part.unflatten(0, grid) for part in layer.project_token(x))  # [B, K, heads, 1, d]
+            q, k, v = (part.view(*grid, *part.shape[1:]) for part in layer.project_token(x))  # [B, K, heads, 1, d]
             keys = cache[f"past_keys.{i}"] = torch.cat([state[f"past_keys.{i}"], k], 3)
             values = cache[f"past_values.{i}"] = torch.cat([state[f"past_values.{i}"], v], 3)
             image = memory[f"keys.{i}"], memory[f"values.{i}"]
             attended, weights = prefixed_attention(q, *image, keys, values, dropout=layer.attention_dropout)
             x = layer.feed_forward(layer.add_attended_token(x, attended.flatten(0, 1)))
-        return StepOutput(self.norm(x).unflatten(0, grid), cache, weights.mean(2).squeeze(2))
+        return StepOutput(self.norm(x).view(*grid, -1), cache, weights.mean(2).squeeze(2))
 
     def forward(self, tokens: Tensor, memory: Tensors) -> DecoderOutput:
         length = tokens.shape[2]

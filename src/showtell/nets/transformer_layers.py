@@ -64,8 +64,8 @@ class Layer(nn.Module):
         took a tenth of a step.
         """
         normed = self.pre_norm(x, self.self_attention_norm)
-        attention = self.self_attention
-        return tuple(attention.split_token(part(normed)) for part in (attention.query, attention.key, attention.value))
+        attention, split = self.self_attention, self.self_attention.split_token
+        return split(attention.query(normed)), split(attention.key(normed)), split(attention.value(normed))
 
     def add_attended_token(self, x: Tensor, attended: Tensor) -> Tensor:
         """`x` [R, D] plus what self-attention gave, [R, heads, 1, d]."""
