@@ -21,6 +21,8 @@ from showtell.errors import BadConfig, MissingExtra, ShowtellError
 OBJECT_STORE_BYTES: Final = 512 * 1024 * 1024
 """On this machine, for inputs that travel as bytes. Ray's default is a third of the memory."""
 CONNECT_SECONDS: Final = 10.0
+MAX_STARTS: Final = 4
+"""Ray gives up after 30 seconds, in which a busy machine does not load it. The next time its files are in memory."""
 _QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it announces that this will become its default
@@ -62,10 +64,14 @@ def _init(ray: Any, address: str | None, cpus: int | None) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address is None:
         options |= {"include_dashboard": False, "num_cpus": cpus, "object_store_memory": OBJECT_STORE_BYTES}
-    try:
-        ray.init(address=address or "local", **options)
-    except Exception as error:  # Ray has no type of its own for this
-        raise _refused(address, error) from error
+    for attempt in range(1, MAX_STARTS + 1):
+        try:
+            ray.init(address=address or "local", **options)
+            return
+        except Exception as error:  # Ray has no type of its own for this
+            if "timed out during startup" not in str(error) or attempt == MAX_STARTS:
+                raise _refused(address, error) from error
+            ray.shutdown()
 
 
 def _check_answers(address: str) -> None:
