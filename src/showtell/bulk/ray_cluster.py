@@ -23,8 +23,9 @@ OBJECT_STORE_BYTES: Final = 512 * 1024 * 1024
 CONNECT_SECONDS: Final = 10.0
 MAX_STARTS: Final = 4
 """Ray gives up after 30 seconds, in which a busy machine does not load it. The next time its files are in memory."""
-_QUIET: Final = {
+_ENVIRONMENT: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # Ray's 15 would have workers wait for everything else on the machine
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it announces that this will become its default
 }
 
@@ -90,7 +91,7 @@ def _check_answers(address: str) -> None:
 
 
 def _ray() -> Any:
-    os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
+    os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
     try:
         import ray
     except ModuleNotFoundError as error:
