@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bulk
 from bulk import BATCH, ROUNDS, made_up, run, stub, working_folder
 from showtell.bulk.ray_cluster import connected
 from showtell.bulk.storage import Storage
@@ -88,8 +89,11 @@ def is_ours(raylet: int) -> bool:
 
 
 def kills(images: Callable[[], Iterator[ImageInput]], count: int, number: int, local: Engine, load: Any) -> None:
+    from ray import cloudpickle
+
     from showtell.bulk.ray_engine import RayEngine, Workers
 
+    cloudpickle.register_pickle_by_value(bulk)  # workers do not find the folder of this program
     with working_folder():
         begun = time.perf_counter()
         run("local.jsonl", images(), local, Storage())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests import skips
 from showtell.bulk import ray_model
 from showtell.bulk.ray_model import ShippedModel, shipped
 from showtell.bulk.ray_worker import CaptionerLoader, Worker, WorkerFailure
+from showtell.cli.urls import with_urls
 from showtell.core.bundle import builtin, load_bundle
 from showtell.core.captioner import Captioner
 from showtell.core.sources import ImageInput
@@ -120,3 +122,12 @@ def test_a_task_whose_process_dies_is_done_again_then_one_by_one_then_given_up()
     assert first.after_death(2, 2) == [first] and first.after_death(2, 2) == [] and not block.is_done
     second.finish([Outcome(detail="fine")])
     assert block.is_done and [row.error for row in block.rows()] == ["crashed", None]
+
+
+def test_a_url_is_sent_as_such_and_a_process_has_one_fetcher_for_all() -> None:
+    block = Block()
+    [image] = with_urls([ImageInput("https://example.org/a.jpg")])
+    block.add(image)
+    assert block.travelling == [image] and block.travelling[0].read is image.read
+    first, second = (pickle.loads(pickle.dumps(image.read)) for _ in range(2))  # noqa: S301
+    assert first.func == second.func and first.args == ("https://example.org/a.jpg",)
