@@ -60,11 +60,9 @@ def killing(engine: Engine, every: int, kills: int, killed: list[int]) -> Engine
     def rows(images: Iterator[ImageInput]) -> Iterator[CaptionRow]:
         for number, row in enumerate(engine(images), start=1):
             yield row
-            if number % every == 0 and len(killed) < kills:
-                pids = worker_pids()
-                if pids:
-                    os.kill(pids[len(killed) % len(pids)], signal.SIGKILL)
-                    killed.append(number)
+            if number >= (len(killed) + 1) * every and len(killed) < kills and (pids := worker_pids()):
+                os.kill(pids[len(killed) % len(pids)], signal.SIGKILL)
+                killed.append(number)
 
     return rows
 

@@ -99,7 +99,7 @@ def test_a_file_that_is_here_and_not_on_the_workers_machine(tmp_path: Path) -> N
     task = block.task()
     assert task is not None
     task.finish([gone, gone, gone, unreadable, changed])
-    told = [f"found no {here} on the worker's machine" in str(row.detail) for row in block.rows()]
+    told = ["on the worker's machine" in str(row.detail) for row in block.rows()]
     assert told == [True, False, True, True, False]
 
 
