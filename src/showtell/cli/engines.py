@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from showtell.records import CaptionRow
 
 DEFAULT_THREADS: Final = 2
-"""Cores of a worker. Fewer need less memory for threads and more for models; a worker that waits for its photos needs
-one core less."""
+"""Cores of a worker. With more, fewer copies of the model are in memory; with fewer, less of a core waits for others."""
 BATCHES_PER_BLOCK: Final = 2
 """While the network works on one, the photos of the next are loaded."""
 
@@ -83,7 +82,8 @@ def _on_ray(
     with connected(address, cpus) as cluster:
         from showtell.bulk.ray_engine import RayEngine, Workers
 
-        cores = threads or min(DEFAULT_THREADS, max(cluster.cpus))
+        # A cluster whose machines come when they are asked for has none at first.
+        cores = threads or min(DEFAULT_THREADS, max(cluster.cpus) or DEFAULT_THREADS)
         models = [shipped(bundle, cluster.is_local) for bundle in captioner.bundles]
         yield RayEngine(
             CaptionerLoader(models, cores, captioner.max_pixels, dict(options)),
