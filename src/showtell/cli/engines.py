@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from showtell.records import CaptionRow
 
 DEFAULT_THREADS: Final = 2
-"""Cores of a worker. With more, fewer copies of the model are in memory; with fewer, less of a core waits for others."""
+"""Cores of a worker. With more, fewer copies of the model are in memory; with fewer, less of them waits for others."""
 BATCHES_PER_BLOCK: Final = 2
 """While the network works on one, the photos of the next are loaded."""
 
