@@ -42,7 +42,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "get", lambda data: data)
 
 
-def test_a_worker_captions_as_the_captioner_does(tmp_path: Path) -> None:
+def test_a_worker_captions_as_the_captioner_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # as the worker does, and back
     captioner = Captioner.load(threads=1)
     options = {"batch_size": 2, "num": 2, "decode": captioner.settings(beam_size=2)}
     worker = Worker(
