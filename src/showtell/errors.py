@@ -34,6 +34,7 @@ IMAGE_CODES: Final = {
     "unsupported": "an image format that is not decoded here (such as SVG)",
     "url_refused": "a URL that is not fetched: its scheme, port, host or address",
     "url_failed": "a URL that gave no image: no answer in time, or an error status",
+    "crashed": "captioning it raised an error, or ended its process, on Ray",
 }
 
 

@@ -40,7 +40,7 @@ FORMS = {
 """CLDR's plural forms of each language."""
 FAMILIES = {
     "error.": {
-        *set(IMAGE_CODES) - {"missing", "url_refused", "url_failed"},  # the page sends photos, not paths or addresses
+        *set(IMAGE_CODES) - {"missing", "url_refused", "url_failed", "crashed"},  # the page sends photos, to this process
         *("unreachable", "no_answer", "unauthorized", "cross_site", "wrong_host", "body_too_large", "slow_upload"),
         *("queue_full", "busy", "stopping", "deadline", "invalid", "internal"),
     },

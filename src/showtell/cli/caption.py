@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from showtell.cli.diverse import Diverse, check_diverse, groups_and_beam
+from showtell.cli.engines import EngineName, RayAddress, WorkerCount, check_engine, open_engine
 from showtell.cli.renamed_options import renamed
 from showtell.cli.runtime import RuntimeOption, say_runtime
 from showtell.errors import BadConfig
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from showtell.cli.attention import Pictures
     from showtell.cli.output import RowFile
-    from showtell.core.sources import ImageInput
     from showtell.folder_scan import PassedOver
     from showtell.records import CaptionRow
 
@@ -85,6 +85,11 @@ def caption(
     column: Annotated[
         str | None, typer.Option(help="Column of the photos in tables and Parquet files; else image, file_name ...")
     ] = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="Caption in this process, or in workers on Ray.")
+    ] = EngineName.local,
+    ray_address: RayAddress = None,
+    workers: WorkerCount = 0,
     attention: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write attention maps of each word to this folder.")
     ] = None,
@@ -111,6 +116,7 @@ def caption(
     check_diverse(diverse, num)
     if attention_grid and attention is None:
         raise BadConfig("found --attention-grid without --attention DIR; give the folder to draw into")
+    check_engine(engine, ray_address, workers)
     if null and "-" not in inputs:
         raise BadConfig("found --null without -; expected - among the inputs, for a list on standard input")
     run_options = RunOptions(overwrite, allow_changed, skip_existing, retry_failed)
@@ -135,24 +141,23 @@ def caption(
             pictures = stack.enter_context(Pictures(attention, captioner, attention_grid))
             images = pictures.filter_inputs(images, passed_over)
 
-        def engine(images: Iterator[ImageInput]) -> Iterator[CaptionRow]:
-            return captioner.caption_many(
-                images,
-                batch_size=batch_size,
-                language=lang,
-                num=num,
-                attention=pictures is not None,
-                decode=settings,
-                prompt=prompt,
-            )
-
+        options = {
+            "language": lang,
+            "num": num,
+            "attention": attention is not None,
+            "decode": settings,
+            "prompt": prompt,
+        }
+        captions = stack.enter_context(
+            open_engine(engine, captioner, {**options, "batch_size": batch_size}, ray_address, workers, threads)
+        )
         if isinstance(place, Run):
             header = header_of(place, captioner, lang, settings, prompt, sink_options, min_confidence, column, inputs)
             failed = save_rows(
-                place, header, images, engine, pictures, min_confidence, passed_over, partial(count_inputs, inputs)
+                place, header, images, captions, pictures, min_confidence, passed_over, partial(count_inputs, inputs)
             )
         else:
-            failed = _write(engine(images), place, pictures, min_confidence, passed_over)
+            failed = _write(captions(images), place, pictures, min_confidence, passed_over)
     if failed:
         raise typer.Exit(1)
 

@@ -15,6 +15,7 @@ larger HTTP clients, whose connection pools resolve names where a check does not
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import re
 import socket
@@ -81,7 +82,8 @@ def connect(address: str, port: int, timeout: float) -> socket.socket:
 
 
 class Fetcher:
-    """Downloads images from public hosts. Thread-safe."""
+    """Downloads images from public hosts. Thread-safe. Pickled, it is its arguments; a process that gets several makes
+    one of them, since each loads the certificates of the machine."""
 
     def __init__(
         self,
@@ -99,10 +101,15 @@ class Fetcher:
         `max_bytes`: of a body. `timeout`: seconds for a whole fetch, DNS, redirects and body included. `resolve`,
         `connect`, `ssl_context` and `clock` replace the system's. Raises BadConfig for malformed `allowed_hosts`.
         """
+        hosts = None if allowed_hosts is None else tuple(allowed_hosts)
+        self._arguments = hosts, max_bytes, timeout, resolve, connect, ssl_context, clock
         self.allowed_hosts = None if allowed_hosts is None else parse_allowed_hosts(allowed_hosts)
         self.max_bytes, self.timeout, self._clock = max_bytes, timeout, clock
         self._resolver, self._connect = Resolver(resolve), connect
         self._ssl_context = ssl.create_default_context() if ssl_context is None else ssl_context
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _fetcher, self._arguments
 
     def fetch(self, url: str) -> bytes:
         """The body of the response; `load_image` checks whether it is an image.
@@ -190,6 +197,27 @@ class Fetcher:
         if count > self.max_bytes:
             limit = f"{self.max_bytes / 2**20:.3g} MiB"
             raise BadImage("too_large", f"found more than {limit}; expected at most that; make it smaller")
+
+
+@functools.cache
+def _fetcher(
+    allowed_hosts: tuple[str, ...] | None,
+    max_bytes: int,
+    timeout: float,
+    resolve: Resolve,
+    connect: Connect,
+    ssl_context: ssl.SSLContext | None,
+    clock: Clock,
+) -> Fetcher:
+    return Fetcher(
+        allowed_hosts=allowed_hosts,
+        max_bytes=max_bytes,
+        timeout=timeout,
+        resolve=resolve,
+        connect=connect,
+        ssl_context=ssl_context,
+        clock=clock,
+    )
 
 
 class _HTTPResponse(http.client.HTTPResponse):
