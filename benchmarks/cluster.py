@@ -35,7 +35,7 @@ ROWS_PER_SECOND = 3633
 ROW_BYTES = 4500
 """In memory, while it waits for those before it."""
 BLOCKS_MEASURED = 10
-QUEUED, AHEAD, WINDOW_BYTES, BLOCK_BYTES = 2, 8, 128 * 1024 * 1024, 16 * 1024 * 1024
+QUEUED, AHEAD, WINDOW_BYTES, BLOCK_BYTES = 2, 8, 64 * 1024 * 1024, 16 * 1024 * 1024
 """As bulk/ray_engine.py and bulk/ray_block.py have them."""
 
 BASE = Setting(
@@ -106,13 +106,13 @@ def slowness_rows(sizes: tuple[int, ...] = (10, 100)) -> Iterator[str]:
 
 
 def shards_rows(sizes: tuple[int, ...] = (5, 10, 20, 40, 80)) -> Iterator[str]:
-    """Photos that the driver reads and sends to the workers: blocks wait in its memory, which is bounded."""
+    """Photos that the driver reads and sends to the workers: blocks wait in its memory, which is bounded per worker."""
     sizes_of_photos = (14_000, 100_000, 500_000)
     yield "| workers | " + " | ".join(f"photos of {size // 1000} kB" for size in sizes_of_photos) + " |"
     yield "|---|" + "---|" * len(sizes_of_photos)
     for workers in sizes:
         setting = replace(BASE, workers=workers, blocks=200 * workers)
-        windows = (math.ceil(WINDOW_BYTES / min(size * BLOCK, BLOCK_BYTES)) for size in sizes_of_photos)
+        windows = (math.ceil(workers * WINDOW_BYTES / min(size * BLOCK, BLOCK_BYTES)) for size in sizes_of_photos)
         shares = (percent(run(replace(setting, window=window)).share_of_ideal) for window in windows)
         yield f"| {workers:,} | {' | '.join(shares)} |"
 

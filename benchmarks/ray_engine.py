@@ -122,7 +122,7 @@ def captioner_loader(block: dict[str, Any]) -> Any:
     from showtell.bulk.ray_worker import CaptionerLoader
 
     captioner = Captioner.load(threads=1)
-    return captioner, CaptionerLoader([shipped(captioner.bundle, True)], 1, captioner.max_pixels, block)
+    return captioner, CaptionerLoader([shipped(captioner.bundle, True)], 1, captioner.max_pixels, "onnxruntime", block)
 
 
 def kill_with_model(number: int, photos: list[str]) -> None:

@@ -37,8 +37,8 @@ BLOCKS_PER_WORKER: Final = 2
 WINDOW_PER_WORKER: Final = 8
 """Blocks between the first that is not done and the last that was read. A slow worker holds up the others only when
 they have done the rest of them."""
-WINDOW_BYTES: Final = 128 * 1024 * 1024
-"""Of inputs that travel as bytes."""
+WINDOW_BYTES: Final = 64 * 1024 * 1024
+"""Of inputs that travel as bytes, for each worker: eight blocks of photos of 100 kB are 51 MB."""
 MAX_BLOCK_DEATHS: Final = 2
 """Before its inputs go out one by one."""
 MAX_INPUT_DEATHS: Final = 3
@@ -129,7 +129,7 @@ class RayEngine:
 
     def _has_room(self) -> bool:
         is_window_full = len(self._window) >= WINDOW_PER_WORKER * self._workers.count
-        is_memory_full = sum(block.size for block in self._window) >= WINDOW_BYTES
+        is_memory_full = sum(block.size for block in self._window) >= WINDOW_BYTES * self._workers.count
         return not (is_window_full or is_memory_full or self._new) and self._process_with_room() is not None
 
     def _dispatch(self) -> None:

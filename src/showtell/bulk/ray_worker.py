@@ -98,12 +98,14 @@ class CaptionerLoader:
     models: Sequence[ShippedModel]
     threads: int
     max_pixels: int
+    runtime: str
     options: Mapping[str, Any]
     """Of `Captioner.caption_many`."""
 
     def __call__(self) -> Engine:
         """Raises BadBundle."""
-        captioner = Captioner.load([model.folder_here() for model in self.models], self.threads, self.max_pixels)
+        folders = [model.folder_here() for model in self.models]
+        captioner = Captioner.load(folders, self.threads, self.max_pixels, self.runtime)
         # A machine on which the network cannot run is found before it has an input, which would be blamed for it.
         with contextlib.suppress(BadImage):  # of more pixels than max_pixels
             captioner.caption(np.zeros((64, 64, 3), np.uint8))

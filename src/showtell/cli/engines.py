@@ -81,14 +81,21 @@ def _on_ray(
     cpus = workers * (threads or DEFAULT_THREADS) if workers else None
     with connected(address, cpus) as cluster:
         from showtell.bulk.ray_engine import RayEngine, Workers
+        from showtell.core.runtimes.registry import CUDA
 
+        # Chosen here once: a faster one on some of the machines would write other words there.
+        runtime = captioner.runtimes[0]
         # A cluster whose machines come when they are asked for has none at first.
         cores = threads or min(DEFAULT_THREADS, max(cluster.cpus) or DEFAULT_THREADS)
         models = [shipped(bundle, cluster.is_local) for bundle in captioner.bundles]
         yield RayEngine(
-            CaptionerLoader(models, cores, captioner.max_pixels, dict(options)),
-            # No network here runs on a GPU; one that does asks Ray for it by `gpus`.
-            Workers(workers or cluster.workers(cores), cores, block_size=BATCHES_PER_BLOCK * options["batch_size"]),
+            CaptionerLoader(models, cores, captioner.max_pixels, runtime, dict(options)),
+            Workers(
+                workers or cluster.workers(cores),
+                cores,
+                gpus=int(runtime == CUDA),
+                block_size=BATCHES_PER_BLOCK * options["batch_size"],
+            ),
             check=signals.raise_due,
             say=lambda line: echo(f"showtell: --engine ray: {line}", err=True),
         )

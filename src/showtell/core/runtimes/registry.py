@@ -73,6 +73,7 @@ def _has_openvino_bf16() -> bool:
 
 DEFAULT: Final = "onnxruntime"
 OPENVINO_BF16: Final = "openvino-bf16"
+CUDA: Final = "cuda"
 AUTO: Final = "auto"
 RUNTIMES: Final = {
     runtime.name: runtime
@@ -80,7 +81,7 @@ RUNTIMES: Final = {
         Runtime(DEFAULT, _onnxruntime, _onnxruntime, lambda: True),
         Runtime("openvino", _openvino, _onnxruntime, _has_openvino),
         Runtime(OPENVINO_BF16, _openvino_bf16, _onnxruntime, _has_openvino_bf16, is_float32=False),
-        Runtime("cuda", _cuda, _cuda, _has_cuda),
+        Runtime(CUDA, _cuda, _cuda, _has_cuda),
     )
 }
 
