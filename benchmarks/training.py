@@ -195,7 +195,7 @@ def self_critical(trainer: Trainer, arguments: argparse.Namespace) -> dict[str, 
         trainer._step([batch])
         return len(batch.images)
 
-    class OldCritic:
+    class ScorerAndGreedy:
         def __call__(self, model: Any, features: Any, batch: Batch, step: int) -> Any:
             sampled = critic(model, features, batch, step)
             was_training = model.training
@@ -206,15 +206,17 @@ def self_critical(trainer: Trainer, arguments: argparse.Namespace) -> dict[str, 
             scorer(padded([[*h.tokens, tokenizer.eos_id] for h in best], tokenizer.eos_id), batch.images)
             rows = [slot.flatten(0, 1) for slot in sampled.slots]
             captions = [[i for i in ids[len(prompt) :] if i >= 0] for slot in rows for ids in slot.tolist()]
-            scorer(padded(captions, tokenizer.eos_id), np.resize(batch.images, len(captions)))
+            scorer(padded(captions, tokenizer.eos_id), batch.images.repeat(critic.num_samples))
             return sampled
 
+    other_set = dataclasses.replace(train_set, critic=ScorerAndGreedy())
+
     def same_step() -> int:
-        object.__setattr__(train_set, "critic", OldCritic())
+        trainer.train_set = other_set
         try:
             return our_step()
         finally:
-            object.__setattr__(train_set, "critic", critic)
+            trainer.train_set = train_set
 
     def usual_step() -> int:
         batch = next(plan)
@@ -222,7 +224,7 @@ def self_critical(trainer: Trainer, arguments: argparse.Namespace) -> dict[str, 
         decoder = usual_model.decoder.train()
         memory = decoder.encode_memory(regions)
         reward = usual_self_critical_loss(
-            decoder, memory, memory, batch.images, prompt[0], tokenizer.eos_id, critic.num_samples, scorer
+            decoder, regions, memory, batch.images, prompt[0], tokenizer.eos_id, critic.num_samples, scorer
         )
         captions = torch.cat([torch.nn.functional.pad(s, (0, 24 - s.shape[2]), value=-1) for s in batch.slots], 1)
         logits = decoder.logits(decoder(captions[:, :, :-1].clamp(min=0), memory).hidden)

@@ -18,6 +18,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 PAD = -1
+LONGEST = 22
+"""Tokens of a sampled caption."""
 
 
 class PhotoCaptionPairs(Dataset):
@@ -143,14 +145,15 @@ def sample_with_graph(decoder: Any, memory: Any, prompt: int, end: int, num: int
 
 
 def usual_self_critical_loss(
-    decoder: Any, memory: Any, eval_memory: Any, images: np.ndarray, prompt: int, end: int, num: int, reward: Callable
+    decoder: Any, regions: Tensor, memory: Any, images: np.ndarray, prompt: int, end: int, num: int, reward: Callable
 ) -> Tensor:
-    """- (reward - greedy caption's reward) x log-probability, the mean over all sampled tokens."""
+    """- (reward - greedy caption's reward) x log-probability, the mean over all sampled tokens. `memory` is that of
+    `regions` in training, with dropout."""
     decoder.eval()
     with torch.no_grad():
-        greedy, _ = sample_with_graph(decoder, eval_memory, prompt, end, 0, 22)
+        greedy, _ = sample_with_graph(decoder, decoder.encode_memory(regions), prompt, end, 0, LONGEST)
     decoder.train()
-    ids, log_probs = sample_with_graph(decoder, memory, prompt, end, num, 22)
+    ids, log_probs = sample_with_graph(decoder, memory, prompt, end, num, LONGEST)
     baseline = torch.tensor(reward(greedy[:, 0].numpy(), images))
     rewards = torch.tensor(reward(ids.flatten(0, 1).numpy(), images.repeat(num))).view(-1, num)
     advantages = (rewards - baseline[:, None]).float().unsqueeze(-1)
