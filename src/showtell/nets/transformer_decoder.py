@@ -81,10 +81,11 @@ class TransformerDecoder(TransformerBase):
         batch, captions = slots[0].shape[:2]
         lengths = [tokens.shape[2] for tokens in slots]
         device = slots[0].device
-        if len(slots) == 1:
-            tokens, positions = slots[0], slice(lengths[0])
-        else:
-            tokens, positions = torch.cat(list(slots), 2), torch.cat([torch.arange(n, device=device) for n in lengths])
+        tokens = slots[0]
+        positions: slice | Tensor = slice(lengths[0])
+        if len(slots) > 1:
+            tokens = torch.cat(list(slots), 2)
+            positions = torch.cat([torch.arange(length, device=device) for length in lengths])
         x = self.embed_tokens(tokens, positions)  # [B, N, sum of T, D]
         causal = torch.ones(max(lengths), max(lengths), dtype=torch.bool, device=device).tril()
         for i, layer in enumerate(self._layers):
