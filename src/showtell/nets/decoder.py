@@ -138,9 +138,11 @@ def _split_rows(output: StepOutput, widths: list[int]) -> list[StepOutput]:
     """The rows of each slot, without the state."""
 
     def split(tensor: Tensor | None) -> Sequence[Tensor | None]:
-        return [None] * len(widths) if tensor is None else tensor.split(widths, 1)
+        return [None] * len(widths) if tensor is None else torch.split(tensor, widths, 1)
 
-    parts = zip(output.hidden.split(widths, 1), split(output.attention), split(output.region_log_prob), strict=True)
+    parts = zip(
+        torch.split(output.hidden, widths, 1), split(output.attention), split(output.region_log_prob), strict=True
+    )
     return [StepOutput(hidden, {}, attention, log_prob) for hidden, attention, log_prob in parts]
 
 

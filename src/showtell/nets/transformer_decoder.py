@@ -89,7 +89,9 @@ class TransformerDecoder(TransformerBase):
         x = self.embed_tokens(tokens, positions)  # [B, N, sum of T, D]
         causal = torch.ones(max(lengths), max(lengths), dtype=torch.bool, device=device).tril()
         for i, layer in enumerate(self._layers):
-            parts = zip(*(rows.split(lengths, 3) for rows in layer.project(x)), strict=True)  # [B, N, heads, T, d]
+            parts = zip(
+                *(torch.split(rows, lengths, 3) for rows in layer.project(x)), strict=True
+            )  # [B, N, heads, T, d]
             attended = [
                 dot_product_attention(q, k, v, causal[: q.shape[3], : q.shape[3]], layer.attention_dropout)[0]
                 for q, k, v in parts
@@ -99,8 +101,8 @@ class TransformerDecoder(TransformerBase):
                 x.view(batch, captions * sum(lengths), -1), memory[f"keys.{i}"], memory[f"values.{i}"]
             )
             x = layer.feed_forward(flat.view(batch, captions, sum(lengths), -1))
-        hidden = self.norm(x).split(lengths, 2)
-        attention = weights.mean(1).view(batch, captions, sum(lengths), -1).split(lengths, 2)
+        hidden = torch.split(self.norm(x), lengths, 2)
+        attention = torch.split(weights.mean(1).view(batch, captions, sum(lengths), -1), lengths, 2)
         return [DecoderOutput(*of_slot) for of_slot in zip(hidden, attention, strict=True)]
 
     @property

@@ -31,7 +31,7 @@ def cross_entropy_overwriting(
     the losses, not the cross-entropies that are returned; `banned_ids` have the probability 0. With label smoothing
     (Szegedy et al. 2016) the target is (1 - s) of its token and s of all tokens evenly.
     """
-    loss, token_losses = _CrossEntropy.apply(logits, targets, label_smoothing, weights, list(banned_ids))  # type: ignore[no-untyped-call]
+    loss, token_losses = _CrossEntropy.apply(logits, targets, label_smoothing, weights, list(banned_ids))
     return loss, token_losses
 
 

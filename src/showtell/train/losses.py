@@ -198,7 +198,7 @@ def _by_rank(sampled: SampledCaptions) -> tuple[list[Tensor], Tensor]:
     """The captions in slots [B, 1, T], the k-th shortest of each image together as in a `Batch`, and their advantages
     in that order."""
     slots, advantages = [], []
-    of_language = sampled.advantages.split([slot.shape[0] * slot.shape[1] for slot in sampled.slots])
+    of_language = torch.split(sampled.advantages, [slot.shape[0] * slot.shape[1] for slot in sampled.slots])
     for slot, rewards in zip(sampled.slots, of_language, strict=True):
         longest = (slot != PAD).sum(-1).amax(0).tolist()
         slots += [slot[:, k : k + 1, :length] for k, length in enumerate(longest)]

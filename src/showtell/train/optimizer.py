@@ -26,11 +26,11 @@ def build_optimizer(model: CaptioningModel, settings: TrainSettings) -> torch.op
             decay = settings.weight_decay if is_matrix or settings.optimizer != "adamw" else 0.0
             if group:
                 groups.append({"params": group, "weight_decay": decay, "base_lr": lr})
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
     # Each parameter is read and written once, on a CPU too. Not with a loss scaler, whose work a fused step takes over:
     # gradients could not be clipped before it.
     fused = settings.precision != "16-mixed"
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, fused=fused)
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, lr=settings.lr, fused=fused)
     return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=fused)
