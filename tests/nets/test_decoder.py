@@ -59,6 +59,22 @@ def test_word_by_word_equals_all_at_once(decoder: Decoder, memory: Tensors, toke
             close(attention, taught.attention[:, :, t])
 
 
+@pytest.mark.parametrize("widths", [(1, 1, 1), (2, 1, 1)])
+def test_slots_together_equal_each_alone(
+    decoder: Decoder, memory: Tensors, tokens: Tensor, widths: tuple[int, ...]
+) -> None:
+    slots = [
+        part[:, :, :length]
+        for part, length in zip(tokens[:, : sum(widths)].split(widths, 1), (3, LONGEST, 5), strict=True)
+    ]
+    for found, slot in zip(decoder.forward_slots(slots, memory), slots, strict=True):
+        expected = decoder(slot, memory)
+        close(found.hidden, expected.hidden)
+        assert (found.attention is None) == (expected.attention is None)
+        if expected.attention is not None:
+            close(found.attention, expected.attention)
+
+
 def test_a_later_word_changes_no_earlier_logits(decoder: Decoder, memory: Tensors, tokens: Tensor) -> None:
     before = logits(decoder, tokens, memory)
     for t in range(1, LONGEST):

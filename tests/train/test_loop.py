@@ -14,8 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.rounding import gamma, network_bound
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from showtell.config import apply_overrides, parse_recipe
 from showtell.data.spec import read_samples
@@ -25,7 +26,7 @@ from showtell.progress import ProgressReporter
 from showtell.recipes import find_recipe
 from showtell.settings import Recipe
 from showtell.train.batches import PAD, Batch, batches
-from showtell.train.loop import Trainer
+from showtell.train.loop import Trainer, _ema
 from showtell.train.run_folder import RunFolder
 from showtell.train.setup import build_trainer
 from showtell.train.stop_signal import Interrupted
@@ -206,6 +207,21 @@ def test_the_averaged_weights_are_what_is_kept(tmp_path: Path) -> None:
     average, own = run.ema.module.state_dict(), run.model.state_dict()
     assert all(torch.equal(best[name], average[name]) for name in best)
     assert not torch.equal(average["decoder.token_embedding.weight"], own["decoder.token_embedding.weight"])
+
+
+def test_the_average_of_frozen_weights_is_themselves_and_of_trained_ones_torchs_own() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 3).requires_grad_(False), nn.Linear(3, 3))
+    found = AveragedModel(model, multi_avg_fn=_ema(model, 0.9))
+    expected = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    for _ in range(3):
+        with torch.no_grad():
+            for parameter in model[1].parameters():
+                parameter += torch.randn_like(parameter)
+        found.update_parameters(model)
+        expected.update_parameters(model)
+    for name, average in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[name], average)
 
 
 def test_the_encoder_waits_for_its_epoch(tmp_path: Path) -> None:

@@ -402,8 +402,7 @@ def test_how_often_the_true_word_is_read(per: str) -> None:
     torch.manual_seed(0)
     for _ in range(1000):
         draw = loss._forcing_sampler(0.7)  # of a batch with two slots, of two words and of three
-        for length in (2, 3):
-            loss._decode(torch.ones(2, 1, length, dtype=torch.long), {}, draw)
+        loss._decode([torch.ones(2, 1, length, dtype=torch.long) for length in (2, 3)], {}, draw)
     draws = torch.tensor([[*a, *b] for a, b in zip(decoder.draws[::2], decoder.draws[1::2], strict=True)]).float()
     assert draws.shape == (1000, 5)
     assert (draws.mean(0) - 0.7).abs().max() < 0.06  # 4 standard deviations
@@ -435,7 +434,7 @@ def test_reinforce_equals_loops_over_captions_and_words(regions: Tensor, slots: 
     settings = HARD.model_copy(update={"reinforce_weight": 0.8, "entropy_weight": 0.3})
     loss = given(settings).train()
     decoder = loss.model.decoder
-    words = forward_packed(slots, 1, lambda tokens: decoder(tokens, decoder.encode_memory(regions)))
+    words = forward_packed(slots, 1, lambda inputs: decoder.forward_slots(inputs, decoder.encode_memory(regions)))
     log_probs = decoder.logits(words.hidden).log_softmax(-1)
     baseline = torch.tensor(-3.0)
     entropies = functional.nll_loss(log_probs, words.targets, reduction="none").detach()
@@ -565,8 +564,8 @@ def test_hard_attention_with_the_doubly_stochastic_penalty(regions: Tensor, slot
     torch.manual_seed(1)
     memory = both.model.decoder.encode_memory(regions)
     penalties = []
-    for tokens in slots:
-        attention = both.model.decoder(tokens[:, :, :-1].clamp(min=0), memory).attention
+    outputs = both.model.decoder.forward_slots([tokens[:, :, :-1].clamp(min=0) for tokens in slots], memory)
+    for tokens, attention in zip(slots, (output.attention for output in outputs), strict=True):
         for b in range(3):
             if length := int((tokens[b, 0, 1:] != PAD).sum()):
                 penalties.append((1 - attention[b, 0, :length].sum(0)).square())

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from showtell.nets.dropout import dropout as drop
 
 
 def dot_product_attention(
@@ -22,7 +23,7 @@ def dot_product_attention(
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
     weights = scores.softmax(-1)
-    return functional.dropout(weights, dropout, training=dropout > 0) @ values, weights
+    return drop(weights, dropout) @ values, weights
 
 
 def prefixed_attention(
@@ -46,7 +47,7 @@ def prefixed_attention(
     if mask is not None:
         on_own = on_own.masked_fill(~mask, -torch.inf)
     weights = (torch.cat([on_prefix, on_own], -1) / math.sqrt(queries.shape[-1])).softmax(-1)
-    dropped = functional.dropout(weights, dropout, training=dropout > 0)
+    dropped = drop(weights, dropout)
     from_prefix = _by_row(_by_image(dropped[..., :regions]) @ prefix_values, rows, length)
     return from_prefix + dropped[..., regions:] @ values, weights[..., :regions]
 

@@ -7,12 +7,15 @@ layer on the hidden state, as in most public implementations, in place of the pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from showtell.nets.attention import AdditiveAttention
 from showtell.nets.cells import Recurrence
-from showtell.nets.decoder import Decoder, Sizes, StepOutput, Tensors
+from showtell.nets.decoder import Decoder, DecoderOutput, Sizes, StepOutput, Tensors
+from showtell.nets.dropout import Dropout
 from showtell.settings import AttentionSettings
 
 
@@ -24,7 +27,7 @@ class AttentionDecoder(Decoder):
         width, layers = settings.width, settings.layers
         self.attention_settings = settings
         self.token_embedding = nn.Embedding(vocab_size, settings.embedding_dim)
-        self.embedding_dropout = nn.Dropout(settings.embedding_dropout)
+        self.embedding_dropout = Dropout(settings.embedding_dropout)
         self.attention = AdditiveAttention(channels, width, settings.attention_dim, settings.energy, settings.hard)
         self.gate = nn.Linear(width, channels) if settings.gate else None
         self.recurrence = Recurrence(settings.cell, settings.embedding_dim + channels, width, layers, settings.dropout)
@@ -32,7 +35,7 @@ class AttentionDecoder(Decoder):
         if settings.initial_state == "mean":
             names = self.recurrence.states
             self.state_projections.update({name: nn.Linear(channels, layers * width) for name in names})
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.output = nn.Linear(width, vocab_size)
         if settings.hard:
             self.register_buffer("reward_baseline", torch.zeros(()))
@@ -61,6 +64,9 @@ class AttentionDecoder(Decoder):
         embedded = self.embedding_dropout(self.token_embedding(tokens))
         hidden, state = self.recurrence.step(torch.cat([embedded, context], -1), state)
         return StepOutput(self.dropout(hidden), state, attended.weights, attended.region_log_prob)
+
+    def forward_slots(self, slots: Sequence[Tensor], memory: Tensors) -> list[DecoderOutput]:
+        return self.unroll_slots(slots, memory)
 
     def logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.output(hidden)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.nets.decoder import Tensors
+from showtell.nets.dropout import Dropout
 
 
 class Cell(nn.Module):
@@ -86,7 +87,7 @@ class Recurrence(nn.Module):
         self.kind = cell
         self.states = CELLS[cell].states
         self.layers = nn.ModuleList(CELLS[cell](width if n else inputs, width, biases) for n in range(layers))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.width = width
 
     def zeros(self, like: Tensor) -> Tensors:

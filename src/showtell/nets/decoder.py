@@ -93,6 +93,11 @@ class Decoder(nn.Module):
         tokens at once override this."""
         return self.unroll(tokens, memory, [True] * tokens.shape[2])
 
+    def forward_slots(self, slots: Sequence[Tensor], memory: Tensors) -> list[DecoderOutput]:
+        """`forward` for several blocks of captions [B, N, T], each with its own T. Decoders override this where several
+        at once take fewer and larger operations."""
+        return [self(tokens, memory) for tokens in slots]
+
     def unroll(self, tokens: Tensor, memory: Tensors, teacher_forced: Sequence[bool]) -> DecoderOutput:
         """Step by step. Where `teacher_forced[t]` is false, every row reads its own most probable token in place of
         `tokens[:, :, t]` of `[B, N, T]` (scheduled sampling, Bengio et al. 2015, with the argmax for their sample). The
@@ -108,11 +113,46 @@ class Decoder(nn.Module):
                     inputs = self.logits(steps[-1].hidden).argmax(-1)
             steps.append(self.decode_step(inputs, memory, state))
             state = steps[-1].state
-        return DecoderOutput(
-            torch.stack([step.hidden for step in steps], 2),
-            _stack_steps([step.attention for step in steps]),
-            _stack_steps([step.region_log_prob for step in steps]),
-        )
+        return _stack(steps)
+
+    def unroll_slots(self, slots: Sequence[Tensor], memory: Tensors) -> list[DecoderOutput]:
+        """Teacher forcing step by step, all slots together: step t has one row for each caption of the slots that are
+        longer than t."""
+        order = sorted(range(len(slots)), key=lambda n: -slots[n].shape[2])  # those that go on come first
+        widths = [slots[n].shape[1] for n in order]
+        state = {
+            name: tensor.expand(-1, sum(widths), *tensor.shape[2:]) for name, tensor in self.init_state(memory).items()
+        }
+        steps: list[list[StepOutput]] = [[] for _ in slots]
+        for t in range(slots[order[0]].shape[2]):
+            going_on = [n for n in order if slots[n].shape[2] > t]
+            rows = sum(widths[: len(going_on)])
+            state = {name: tensor[:, :rows] for name, tensor in state.items()}
+            output = self.decode_step(torch.cat([slots[n][:, :, t] for n in going_on], 1), memory, state)
+            state = output.state
+            for n, part in zip(going_on, _split_rows(output, widths[: len(going_on)]), strict=True):
+                steps[n].append(part)
+        return [_stack(of_slot) for of_slot in steps]
+
+
+def _split_rows(output: StepOutput, widths: list[int]) -> list[StepOutput]:
+    """The rows of each slot, without the state."""
+
+    def split(tensor: Tensor | None) -> Sequence[Tensor | None]:
+        return [None] * len(widths) if tensor is None else torch.split(tensor, widths, 1)
+
+    parts = zip(
+        torch.split(output.hidden, widths, 1), split(output.attention), split(output.region_log_prob), strict=True
+    )
+    return [StepOutput(hidden, {}, attention, log_prob) for hidden, attention, log_prob in parts]
+
+
+def _stack(steps: Sequence[StepOutput]) -> DecoderOutput:
+    return DecoderOutput(
+        torch.stack([step.hidden for step in steps], 2),
+        _stack_steps([step.attention for step in steps]),
+        _stack_steps([step.region_log_prob for step in steps]),
+    )
 
 
 def _stack_steps(steps: Sequence[Tensor | None]) -> Tensor | None:

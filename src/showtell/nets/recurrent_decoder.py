@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from showtell.nets.cells import Recurrence
 from showtell.nets.decoder import Decoder, DecoderOutput, Sizes, StepOutput, Tensors
+from showtell.nets.dropout import Dropout
 from showtell.settings import RecurrentSettings
 
 
@@ -19,11 +20,11 @@ class RecurrentDecoder(Decoder):
         image_dim = settings.embedding_dim if self.image_is_input else settings.layers * settings.width
         self.image = nn.Linear(features, image_dim)
         self.token_embedding = nn.Embedding(vocab_size, settings.embedding_dim)
-        self.embedding_dropout = nn.Dropout(settings.embedding_dropout)
+        self.embedding_dropout = Dropout(settings.embedding_dropout)
         self.recurrence = Recurrence(
             settings.cell, settings.embedding_dim, settings.width, settings.layers, settings.dropout, settings.biases
         )
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.output = nn.Linear(settings.width, vocab_size)
 
     @classmethod
@@ -61,7 +62,7 @@ def _head(channels: int, settings: RecurrentSettings) -> tuple[nn.Sequential, in
     """ReLU layers with dropout between them, and their output width."""
     parts: list[nn.Module] = []
     for width in settings.head:
-        parts += [nn.Dropout(settings.dropout)] * bool(parts)
+        parts += [Dropout(settings.dropout)] * bool(parts)
         parts += [nn.Linear(channels, width), nn.ReLU()]
         channels = width
     return nn.Sequential(*parts), channels

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from showtell.errors import BadConfig
 from showtell.nets.decoder import Decoder, Tensors
+from showtell.nets.dropout import Dropout
 from showtell.nets.transformer_layers import AnySettings, OutputTransform, layer_norm, sinusoids
 
 
@@ -34,7 +35,7 @@ class TransformerBase(Decoder):
         self.cache_axes = dict.fromkeys(names, (3,))
         self.positions = _positions(settings, max_length)
         _check_widths(settings, channels)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         # Sinusoids have values around 1, so embeddings are scaled to them (Vaswani et al., section 3.4).
         is_scaled = settings.scale_embedding
         is_scaled = settings.position_embedding == "sinusoidal" if is_scaled is None else is_scaled
@@ -47,7 +48,7 @@ class TransformerBase(Decoder):
             return embedded
         return embedded + self.region_position_embedding
 
-    def embed_tokens(self, tokens: Tensor, positions: int | slice) -> Tensor:
+    def embed_tokens(self, tokens: Tensor, positions: int | slice | Tensor) -> Tensor:
         """[...] or [..., T] -> [..., D] or [..., T, D]; `positions` is the place of the token, or of all T."""
         embedded = self.token_embedding(tokens) * self.scale + self.position_embedding[positions]
         dropped: Tensor = self.dropout(self.embedding_norm(embedded))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -67,18 +68,42 @@ class TransformerDecoder(TransformerBase):
         return StepOutput(self.norm(x).view(*grid, -1), cache, weights.mean(1))
 
     def forward(self, tokens: Tensor, memory: Tensors) -> DecoderOutput:
-        batch, captions, length = tokens.shape
-        x = self.embed_tokens(tokens, slice(length))  # [B, N, T, D]
-        causal = torch.ones(length, length, dtype=torch.bool, device=tokens.device).tril()
+        return self._read([tokens], memory)[0]
+
+    def forward_slots(self, slots: Sequence[Tensor], memory: Tensors) -> list[DecoderOutput]:
+        if len({tokens.shape[1] for tokens in slots}) > 1:
+            return super().forward_slots(slots, memory)
+        return self._read(slots, memory)
+
+    def _read(self, slots: Sequence[Tensor], memory: Tensors) -> list[DecoderOutput]:
+        """Captions [B, N, T] of several slots one behind the other, [B, N, sum of T]: only self-attention has to tell
+        them apart, and every other layer is one operation instead of one for each slot."""
+        batch, captions = slots[0].shape[:2]
+        lengths = [tokens.shape[2] for tokens in slots]
+        device = slots[0].device
+        tokens = slots[0]
+        positions: slice | Tensor = slice(lengths[0])
+        if len(slots) > 1:
+            tokens = torch.cat(list(slots), 2)
+            positions = torch.cat([torch.arange(length, device=device) for length in lengths])
+        x = self.embed_tokens(tokens, positions)  # [B, N, sum of T, D]
+        causal = torch.ones(max(lengths), max(lengths), dtype=torch.bool, device=device).tril()
         for i, layer in enumerate(self._layers):
-            q, k, v = layer.project(x)  # [B, N, heads, T, d]
-            attended, _ = dot_product_attention(q, k, v, causal, layer.attention_dropout)
-            x = layer.add_attended(x, attended)
+            parts = zip(
+                *(torch.split(rows, lengths, 3) for rows in layer.project(x)), strict=True
+            )  # [B, N, heads, T, d]
+            attended = [
+                dot_product_attention(q, k, v, causal[: q.shape[3], : q.shape[3]], layer.attention_dropout)[0]
+                for q, k, v in parts
+            ]
+            x = layer.add_attended(x, torch.cat(attended, 3) if len(attended) > 1 else attended[0])
             flat, weights = layer.cross_attend(
-                x.view(batch, captions * length, -1), memory[f"keys.{i}"], memory[f"values.{i}"]
+                x.view(batch, captions * sum(lengths), -1), memory[f"keys.{i}"], memory[f"values.{i}"]
             )
-            x = layer.feed_forward(flat.view(batch, captions, length, -1))
-        return DecoderOutput(self.norm(x), weights.mean(1).view(batch, captions, length, -1))
+            x = layer.feed_forward(flat.view(batch, captions, sum(lengths), -1))
+        hidden = torch.split(self.norm(x), lengths, 2)
+        attention = torch.split(weights.mean(1).view(batch, captions, sum(lengths), -1), lengths, 2)
+        return [DecoderOutput(*of_slot) for of_slot in zip(hidden, attention, strict=True)]
 
     @property
     def _layers(self) -> list[DecoderLayer]:

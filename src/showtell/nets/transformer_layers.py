@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from showtell.nets.attention import dot_product_attention
+from showtell.nets.dropout import Dropout
 from showtell.settings import PrefixTransformerSettings, TransformerSettings
 
 AnySettings = TransformerSettings | PrefixTransformerSettings
@@ -32,7 +33,7 @@ class Layer(nn.Module):
         self.ffn_norm = nn.LayerNorm(width, settings.norm_eps)
         self.fc1 = nn.Linear(width, settings.ffn_dim)
         self.fc2 = nn.Linear(settings.ffn_dim, width)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
 
     @property
     def attention_dropout(self) -> float:

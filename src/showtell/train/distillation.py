@@ -53,7 +53,7 @@ class Teachers:
         features = teacher.features.batch(batch.images, batch.views).to(device)
         memory = model.decoder.encode_memory(model.encoder.forward_trainable(features))
         slots = [slot.to(device) for slot in batch.slots]
-        output = forward_packed(slots, self.prompt_length, partial(model.decoder, memory=memory))
+        output = forward_packed(slots, self.prompt_length, partial(model.decoder.forward_slots, memory=memory))
         return model.decoder.logits(output.hidden).float().log_softmax(-1)
 
 

@@ -68,7 +68,7 @@ class Trainer:
         self.train_set, self.validator, self.reporter, self.after_epoch = train_set, validator, reporter, after_epoch
         loss = CaptionLoss(model, settings, prompt_length(tokenizer), tokenizer.unk_id, tokenizer.banned_ids)
         self.loss, self.optimizer = fabric.setup(loss, build_optimizer(model, settings))
-        self.ema = AveragedModel(model, multi_avg_fn=_ema(settings.ema_decay)) if settings.ema_decay else None
+        self.ema = AveragedModel(model, multi_avg_fn=_ema(model, settings.ema_decay)) if settings.ema_decay else None
         if settings.compile:  # after the EMA's copy, which would otherwise call the original's compiled method
             compile_decoder(model.decoder)
         self.checkpoints = Checkpoints(run, settings.average_checkpoints)
@@ -177,7 +177,8 @@ class Trainer:
         start_epoch = self.recipe.train.self_critical.start_epoch
         if self.train_set.critic is None or start_epoch is None or self.progress.epoch < start_epoch:
             return None
-        sampled = self.train_set.critic(self.model, features, batch, self.progress.step)
+        with self.fabric.autocast():  # the policy that is sampled is the one whose gradient is taken
+            sampled = self.train_set.critic(self.model, features, batch, self.progress.step)
         self.rewards.append((sampled.reward, sampled.length))
         return SampledCaptions(*self.fabric.to_device(tuple(sampled)))
 
@@ -263,6 +264,13 @@ class Trainer:
         self.board.flush()
 
 
-def _ema(decay: float) -> Callable[..., None]:
+def _ema(model: CaptioningModel, decay: float) -> Callable[..., None]:
+    """The update of a moving average of the trained weights; frozen ones, often most of them, equal their average."""
     update: Callable[..., None] = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return update
+    is_trained = [parameter.requires_grad for parameter in model.parameters()]
+
+    def update_trained(averages: Sequence[Tensor], weights: Sequence[Tensor], count: Tensor) -> None:
+        trained = [pair for pair, known in zip(zip(averages, weights, strict=True), is_trained, strict=True) if known]
+        update(*map(list, zip(*trained, strict=True)), count)
+
+    return update_trained

@@ -14,6 +14,7 @@ from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.decoder import DecoderOutput, Tensors
 from showtell.settings import AttentionSettings, TrainSettings
 from showtell.train.batches import PAD
+from showtell.train.cross_entropy import cross_entropy_overwriting
 from showtell.train.self_critical import SampledCaptions
 
 BASELINE_DECAY = 0.9
@@ -36,18 +37,19 @@ class PackedOutput(NamedTuple):
 def forward_packed(
     slots: list[Tensor],
     prompt_length: int,
-    decode: Callable[[Tensor], DecoderOutput],
+    decode: Callable[[Sequence[Tensor]], Sequence[DecoderOutput]],
     transform: Callable[[Tensor], Tensor] = lambda inputs: inputs,
 ) -> PackedOutput:
-    """Apply `decode` to the captions [B, N, T] of every slot, which begin with `prompt_length` tokens that are no
+    """Apply `decode` to the captions [B, N, T] of all slots, which begin with `prompt_length` tokens that are no
     targets. `transform` is applied to the inputs, which are all tokens but the last."""
     hidden, targets, captions, outputs = [], [], [], []
     first = 0
-    for tokens in slots:
+    # Any token will do where nothing is learned.
+    decoded = decode([transform(tokens[:, :, :-1]).clamp(min=0) for tokens in slots])
+    for tokens, output in zip(slots, decoded, strict=True):
         following = tokens[:, :, 1:]
         mask = following != PAD
         mask[:, :, : prompt_length - 1] = False
-        output = decode(transform(tokens[:, :, :-1]).clamp(min=0))  # any token will do where nothing is learned
         count = mask[..., 0].numel()
         index = first + torch.arange(count, device=tokens.device).view(*mask.shape[:2], 1)
         hidden.append(output.hidden[mask])  # padding is never multiplied by the vocabulary
@@ -108,39 +110,50 @@ class CaptionLoss(nn.Module):
         memory = self.model.decoder.encode_memory(regions)
         draw = self._forcing_sampler(teacher_forcing)
         output = forward_packed(
-            slots, self.prompt_length, lambda tokens: self._decode(tokens, memory, draw), self._drop_words
+            slots, self.prompt_length, lambda inputs: self._decode(inputs, memory, draw), self._drop_words
         )
-        log_probs = self.model.decoder.logits(output.hidden).float().log_softmax(-1)
-        token_losses = functional.nll_loss(log_probs, output.targets, reduction="none")
-        cross_entropy = token_losses.mean()
-        # Label smoothing on the log-probabilities at hand. Rejected: functional.cross_entropy, which would compute them
-        # again to give the plain loss, the one that can be compared between runs.
-        loss = (1 - self.label_smoothing) * cross_entropy - self.label_smoothing * log_probs.mean()
-        if teacher_log_probs is not None:
-            distillation = -(teacher_log_probs.exp() * log_probs).sum(-1).mean()
-            loss = (1 - self.distillation_weight) * loss + self.distillation_weight * distillation
+        logits = self.model.decoder.logits(output.hidden)
+        if teacher_log_probs is None:
+            loss, token_losses = cross_entropy_overwriting(logits, output.targets, self.label_smoothing)
+        else:
+            loss, token_losses = self._distillation_loss(logits, output.targets, teacher_log_probs)
         if (settings := self.model.decoder.attention_settings) is not None:
-            loss = loss + self._attention_loss(output, token_losses.detach(), settings)
+            loss = loss + self._attention_loss(output, token_losses, settings)
         if sampled is not None:
             loss = (1 - self.reward_weight) * loss + self.reward_weight * self._self_critical_loss(sampled, memory)
-        return loss, cross_entropy.detach()
+        return loss, token_losses.mean()
+
+    def _distillation_loss(self, logits: Tensor, targets: Tensor, teacher_log_probs: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy mixed with that on the teachers' probabilities, and the plain one of each token [W]."""
+        log_probs = logits.float().log_softmax(-1)
+        token_losses = functional.nll_loss(log_probs, targets, reduction="none")
+        loss = (1 - self.label_smoothing) * token_losses.mean() - self.label_smoothing * log_probs.mean()
+        distillation = -(teacher_log_probs.exp() * log_probs).sum(-1).mean()
+        loss = (1 - self.distillation_weight) * loss + self.distillation_weight * distillation
+        return loss, token_losses.detach()
 
     def _self_critical_loss(self, sampled: SampledCaptions, memory: Tensors) -> Tensor:
         """REINFORCE (Williams 1992): - advantage x log-probability, the mean over all sampled tokens."""
-        output = forward_packed(sampled.slots, self.prompt_length, lambda tokens: self.model.decoder(tokens, memory))
-        logits = self.model.decoder.logits(output.hidden).float()
-        is_banned = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
-        is_banned[self.banned_ids] = True  # sampling excluded them
-        log_probs = logits.masked_fill(is_banned, -torch.inf).log_softmax(-1)
-        sampled_log_probs = log_probs.gather(-1, output.targets.unsqueeze(-1))[:, 0]
-        return -(sampled.advantages[output.captions] * sampled_log_probs).mean()
+        decoder = self.model.decoder
+        slots, advantages = _by_rank(sampled)
+        output = forward_packed(slots, self.prompt_length, lambda inputs: decoder.forward_slots(inputs, memory))
+        return cross_entropy_overwriting(
+            decoder.logits(output.hidden),
+            output.targets,
+            weights=advantages[output.captions],
+            banned_ids=self.banned_ids,  # sampling excluded them
+        )[0]
 
-    def _decode(self, tokens: Tensor, memory: Tensors, draw: Callable[[int], list[bool]]) -> DecoderOutput:
-        is_forced = draw(tokens.shape[2])
-        if not all(is_forced):
-            return self.model.decoder.unroll(tokens, memory, is_forced)
-        output: DecoderOutput = self.model.decoder(tokens, memory)
-        return output
+    def _decode(
+        self, slots: Sequence[Tensor], memory: Tensors, draw: Callable[[int], list[bool]]
+    ) -> Sequence[DecoderOutput]:
+        is_forced = [draw(tokens.shape[2]) for tokens in slots]
+        if all(map(all, is_forced)):
+            outputs: Sequence[DecoderOutput] = self.model.decoder.forward_slots(slots, memory)
+            return outputs
+        return [
+            self.model.decoder.unroll(tokens, memory, forced) for tokens, forced in zip(slots, is_forced, strict=True)
+        ]
 
     def _forcing_sampler(self, probability: float) -> Callable[[int], list[bool]]:
         """From a length to whether each input is the reference's: drawn for every token, or once for the batch. Those
@@ -179,6 +192,18 @@ class CaptionLoss(nn.Module):
         is_dropped = torch.rand(inputs.shape, device=inputs.device) < self.word_dropout
         is_dropped[:, :, : self.prompt_length] = False  # for our own models the start token, that is the language
         return inputs.masked_fill(is_dropped & (inputs != PAD), self.unk_id)
+
+
+def _by_rank(sampled: SampledCaptions) -> tuple[list[Tensor], Tensor]:
+    """The captions in slots [B, 1, T], the k-th shortest of each image together as in a `Batch`, and their advantages
+    in that order."""
+    slots, advantages = [], []
+    of_language = torch.split(sampled.advantages, [slot.shape[0] * slot.shape[1] for slot in sampled.slots])
+    for slot, rewards in zip(sampled.slots, of_language, strict=True):
+        longest = (slot != PAD).sum(-1).amax(0).tolist()
+        slots += [slot[:, k : k + 1, :length] for k, length in enumerate(longest)]
+        advantages.append(rewards.view(slot.shape[:2]).t().flatten())
+    return slots, torch.cat(advantages)
 
 
 def doubly_stochastic_loss(attention: Tensor, mask: Tensor) -> Tensor:

@@ -28,6 +28,8 @@ def build_optimizer(model: CaptioningModel, settings: TrainSettings) -> torch.op
                 groups.append({"params": group, "weight_decay": decay, "base_lr": lr})
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
+    # Rejected: fused=True, with which a run whose encoder is trained did not end, once resumed, as one that was not
+    # stopped.
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, lr=settings.lr)
     return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98))

@@ -2,8 +2,8 @@
 
 Rennie et al. 2017 ("Self-critical Sequence Training for Image Captioning"), with the mean reward of an image's other
 samples as the baseline of each (Luo 2020, "A Better Variant of Self-Critical Sequence Training"; Kool, van Hoof &
-Welling 2019): it needs no greedy search, and its gradient is unbiased. Samples are drawn without gradients by the
-search of `core`, and then scored again by teacher forcing, which is many times cheaper than keeping the graph of the
+Welling 2019): it needs no greedy search, and its gradient is unbiased. Samples are drawn without gradients by
+`sampling`, and then scored again by teacher forcing, which is many times cheaper than keeping the graph of the
 sampling. The loss is in `losses`, where it is mixed with cross-entropy: with the reward alone captions soon become
 lists of likely phrases.
 
@@ -12,22 +12,22 @@ The reward is a function passed in by the caller; training does not import metri
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from showtell.core.rules import AnyRule, Ban, MaxLength
-from showtell.core.search import sample
 from showtell.core.stepper import Ids
 from showtell.core.tokenizer import AnyTokenizer
 from showtell.nets.captioning_model import CaptioningModel
-from showtell.nets.torch_stepper import TorchStepper
+from showtell.nets.decoder import Decoder, Tensors
 from showtell.train.augment import is_mirrored, mirror_words, without_mirrored_words
 from showtell.train.batches import PAD, Batch, Photo
+from showtell.train.sampling import sample_captions
 
 WORD_MARKS = ("Ġ", "▁")
 """What byte-level and unigram vocabularies write for the space before a word."""
@@ -42,9 +42,10 @@ class SampledCaptions(NamedTuple):
     """Captions that a model has sampled in training, K of every image in each language."""
 
     slots: list[Tensor]
-    """`[B, K, T]` of each language: prompt, tokens, end, padding. A truncated caption has no end."""
+    """`[B, K, T]` of each language: prompt, tokens, end, padding. A truncated caption has no end. The captions of an
+    image are in order of length, so that the k-th of all images together need little padding."""
     advantages: Tensor
-    """`[captions]`, in the order of `losses.forward_packed`: reward less the mean of the image's other samples."""
+    """`[captions]`, in the order of `slots`: reward less the mean of the image's other samples."""
     reward: float
     """Mean reward."""
     length: float
@@ -65,7 +66,6 @@ class SelfCritic:
         make_reward: MakeReward,
     ) -> None:
         self.tokenizer, self.num_samples, self.max_length, self.seed = tokenizer, num_samples, max_length, seed
-        self.rules: list[AnyRule] = [Ban(tokenizer.banned_ids), MaxLength(max_length, tokenizer.eos_id)]
         self.mirror = not without_mirrored_words(tokenizer.languages)
         self.mirrored = {language: mirrored_ids(tokenizer, language, vocab_size) for language in tokenizer.languages}
         self.rewards = {
@@ -81,16 +81,18 @@ class SelfCritic:
         # Accumulated batches have the same step; the first photo tells them apart.
         rng = np.random.default_rng([self.seed, step, int(batch.images[0])])
         was_training = model.training
-        stepper = TorchStepper(
-            model, lambda inputs: model.decoder.encode_memory(model.encoder.forward_trainable(inputs))
-        )
-        memory = stepper.encode(features)
+        model.eval()
+        with torch.no_grad():
+            # As in `losses`, the encoder computes in float32 on a CPU.
+            with contextlib.nullcontext() if features.is_cuda else torch.autocast("cpu", enabled=False):
+                regions = model.encoder.forward_trainable(features)
+            memory = model.decoder.encode_memory(regions)
         pairs = zip(batch.images.tolist(), batch.views.tolist(), strict=True)
         mirrored = np.array([self.mirror and is_mirrored(self.seed, image, view) for image, view in pairs])
         slots, advantages, rewards, lengths = [], [], [], []
         for language, reward_function in self.rewards.items():
             prompt = self.tokenizer.prompt_ids(language)
-            ids = self._sample(stepper, memory, len(batch.images), prompt, rng)  # [B, K, T]
+            ids = self._sample(model.decoder, memory, prompt, rng)  # [B, K, T]
             unmirrored = np.where(mirrored[:, None, None], self.mirrored[language][ids], ids)
             reward = reward_function(unmirrored, batch.images)  # [B, K]
             baseline = (reward.sum(1, keepdims=True) - reward) / (self.num_samples - 1)
@@ -101,22 +103,17 @@ class SelfCritic:
         model.train(was_training)
         return SampledCaptions(slots, torch.cat(advantages), float(np.mean(rewards)), float(np.mean(lengths)))
 
-    def _sample(
-        self, stepper: TorchStepper, memory: Any, batch: int, prompt: Sequence[int], rng: np.random.Generator
-    ) -> Ids:
-        """[B, K, T]: tokens, then ends."""
-        eos_id = self.tokenizer.eos_id
-        prompts = np.tile(np.array(prompt, np.int64), (batch, 1))
-        results = sample(stepper, memory, prompts, eos_id, self.rules, self.num_samples, rng)
-        ids = np.full((batch, self.num_samples, self.max_length), eos_id)
-        for b, hypotheses in enumerate(results):
-            for k, hypothesis in enumerate(hypotheses):
-                ids[b, k, : len(hypothesis.tokens)] = hypothesis.tokens
-        return ids
+    def _sample(self, decoder: Decoder, memory: Tensors, prompt: Sequence[int], rng: np.random.Generator) -> Ids:
+        """[B, K, T]: tokens, then ends; the shortest caption of an image first (see `SampledCaptions`)."""
+        tokenizer = self.tokenizer
+        limits = self.num_samples, tokenizer.eos_id, tokenizer.banned_ids, self.max_length
+        ids = sample_captions(decoder, memory, prompt, *limits, rng)
+        order = np.argsort((ids != tokenizer.eos_id).sum(-1), axis=1, kind="stable")
+        return np.take_along_axis(ids, order[:, :, None], 1)
 
     def _slot(self, ids: Ids, prompt: Sequence[int]) -> Tensor:
-        """[B, K, T] tokens, then ends -> [B, K, P + T or P + T + 1]: prompt, tokens, one end, padding. An end that
-        `MaxLength` forced was not sampled, and is not in the slot."""
+        """[B, K, T] tokens, then ends -> [B, K, P + T or P + T + 1]: prompt, tokens, one end, padding. A
+        truncated caption has no end in the slot, for none was sampled."""
         eos_id = self.tokenizer.eos_id
         length = (ids != eos_id).sum(-1, keepdims=True)
         position = np.arange(self.max_length)

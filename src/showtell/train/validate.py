@@ -99,7 +99,7 @@ def teacher_forced_scores(
         regions = model.encoder.forward_trainable(features.batch(batch.images).to(device))
         memory = model.decoder.encode_memory(regions)
         slots = [slot.to(device) for slot in batch.slots]
-        output = forward_packed(slots, prompt_length, partial(model.decoder, memory=memory))
+        output = forward_packed(slots, prompt_length, partial(model.decoder.forward_slots, memory=memory))
         log_probs = model.decoder.logits(output.hidden).log_softmax(-1)
         total += float(functional.nll_loss(log_probs, output.targets, reduction="sum"))
         hits += int((log_probs.topk(5).indices == output.targets.unsqueeze(-1)).sum())
