@@ -97,7 +97,7 @@ def mixed(count: int) -> Iterator[ImageInput]:
 def test_an_output_that_both_engines_have_written_is_that_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Blocks of 3 inputs, a bad one in each place of a block and in all of one; Ray goes on where the local engine ended."""
+    """Blocks of 3 inputs, a bad one in each place of a block and in all of one; Ray goes on where the other ended."""
     bad = names(0, 8, 16, 21, 22, 23)
     for folder in ("local", "ray"):
         (tmp_path / folder).mkdir()

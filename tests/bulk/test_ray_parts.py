@@ -47,7 +47,9 @@ def test_a_worker_captions_as_the_captioner_does(tmp_path: Path, monkeypatch: py
     captioner = Captioner.load(threads=1)
     options = {"batch_size": 2, "num": 2, "decode": captioner.settings(beam_size=2)}
     worker = Worker(
-        CaptionerLoader([shipped(captioner.bundle, False)], 1, captioner.max_pixels, "onnxruntime", options), str(tmp_path), "0.1.0"
+        CaptionerLoader([shipped(captioner.bundle, False)], 1, captioner.max_pixels, "onnxruntime", options),
+        str(tmp_path),
+        "0.1.0",
     )
     assert isinstance(worker.start(), str)
     images = [ImageInput(str(path)) for path in sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))[:2]]

@@ -40,7 +40,7 @@ FORMS = {
 """CLDR's plural forms of each language."""
 FAMILIES = {
     "error.": {
-        *set(IMAGE_CODES) - {"missing", "url_refused", "url_failed", "crashed"},  # the page sends photos, to this process
+        *set(IMAGE_CODES) - {"missing", "url_refused", "url_failed", "crashed"},  # the page sends photos itself
         *("unreachable", "no_answer", "unauthorized", "cross_site", "wrong_host", "body_too_large", "slow_upload"),
         *("queue_full", "busy", "stopping", "deadline", "invalid", "internal"),
     },
