@@ -39,7 +39,7 @@ model: $(FULL)/installed
 	$(FULL)/bin/showtell train default --run runs/builtin 'text.languages=[en,ar]' data=flickr:$(FLICKR8K) \
 		model.encoder_weights=$(ENCODER)
 	$(FULL)/bin/showtell export runs/builtin src/showtell/models/default --card docs/model_card.md \
-		decode.beam_size=8 decode.length_penalty=0.9 decode.no_repeat_ngram_size=2
+		--precision int8 decode.beam_size=8 decode.length_penalty=0.9 decode.no_repeat_ngram_size=2
 	$(FULL)/bin/showtell calibrate src/showtell/models/default --data flickr:$(FLICKR8K) --split dev
 
 $(LIGHT)/installed: pyproject.toml $(shell find src -type f -not -name '*.pyc')
