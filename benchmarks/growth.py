@@ -1,6 +1,6 @@
 """How time and memory grow: with photos, batch, beam, length and vocabulary.
 
-    python benchmarks/growth.py [photos|batch|beam|length|vocabulary ...] [--rounds 3] [--quick]
+    python benchmarks/growth.py photos|batch|beam|length|vocabulary|all ... [--rounds 3] [--quick]
 
 Prints a table for each, and the exponent of a fit `time ~ n ** exponent` on the upper half of the sizes: 1 is linear,
 less is better. Exits with 1 where time or memory grows faster than that. The network has the built-in model's decoder
@@ -105,14 +105,14 @@ def _bundle(folder: Path, vocabulary: int) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=list(SIZES), choices=SIZES)
+    parser.add_argument("what", nargs="+", choices=[*SIZES, "all"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--quick", action="store_true", help="leave out the largest sizes")
     arguments = parser.parse_args()
     failed = []
     with tempfile.TemporaryDirectory() as name:
-        for what in arguments.what:
+        for what in SIZES if "all" in arguments.what else arguments.what:
             sizes = list(SIZES[what][:-1] if arguments.quick else SIZES[what])
             if not measure(what, sizes, arguments.rounds, Path(name), arguments.threads):
                 failed.append(what)

@@ -99,16 +99,18 @@ def report(
     unit: str,
     **notes: Any,
 ) -> None:
-    """Print one result, and append it with machine, versions and date to results/SCRIPT.jsonl.
+    """Print one result as a row of a Markdown table, and append it to results/SCRIPT.jsonl (`save`).
 
     `ours` and `theirs`: what was measured, and its median in `unit`. `ratio`: median, lowest and highest.
     """
-    extra = "".join(f"; {name.replace('_', ' ')} {value}" for name, value in notes.items())
-    print(
-        f"{question}\n    ours: {ours[0]} {ours[1]:.4g} {unit}; theirs: {theirs[0]} {theirs[1]:.4g} {unit}; "
-        f"ratio {ratio[0]:.2f} ({ratio[1]:.2f} to {ratio[2]:.2f}){extra}",
-        flush=True,
-    )
+    cells = [
+        question,
+        f"{ours[0]}: {ours[1]:.4g} {unit}",
+        f"{theirs[0]}: {theirs[1]:.4g} {unit}",
+        f"**{ratio[0]:.2f}** ({ratio[1]:.2f} to {ratio[2]:.2f})",
+        *(f"{name.replace('_', ' ')}: {value}" for name, value in notes.items() if value is not None),
+    ]
+    print(f"| {' | '.join(cells)} |", flush=True)
     save(
         script,
         {

@@ -10,7 +10,8 @@
     all       every question, in this order
 
 Every variant of `showtell bench` (runtimes that are installed) is compared; the best one answers the question. Each
-result is printed and appended to benchmarks/results/peers.jsonl. `baselines/` has the other sides.
+result is printed as a row of a Markdown table and appended to benchmarks/results/peers.jsonl. `baselines/` has the
+other sides.
 
 Nothing of showtell is imported at the top: the processes of the sides load this file, too, before they choose a tree.
 """
@@ -32,6 +33,8 @@ from models import RELEASE, ROOT, checkout, patch_bundle, timm_bundle
 
 BATCH = 32
 BULK_PHOTOS = 96
+LOOP_ROUNDS = 3
+"""The loops take half a second for an image."""
 LENGTH = 12
 """Words of a caption of random weights; the built-in model's have 11 on average."""
 LSTM = {"kind": "attention", "width": 512, "embedding_dim": 512, "attention_dim": 512}
@@ -77,15 +80,15 @@ class Comparison:
             names.append(f"showtell, {name}")
         return names
 
-    def run(self, task: str) -> Timings:
-        return interleave(self.sides, self.arguments.rounds, task)
+    def run(self, task: str, most_rounds: int = 100) -> Timings:
+        return interleave(self.sides, min(most_rounds, self.arguments.rounds), task)
 
 
-def show(timings: Timings, question: str, ours: list[str], theirs: str, items: int, script: str = "peers") -> None:
-    """A result for each of our sides, and a line that names the fastest."""
+def show(timings: Timings, question: str, ours: list[str], theirs: str, items: int) -> None:
+    """A result for each of our sides."""
     for name in ours:
         report(
-            script,
+            "peers",
             question,
             timings.ratio(theirs, name),
             (name, 1000 * timings.median(name) / items),
@@ -115,7 +118,9 @@ def loops(comparison: Comparison) -> None:
     ours = comparison.add_ours(photos, sides.LIMIT)
     loop = "uncached Transformer, one image at a time"
     comparison.add(loop, sides.uncached_transformer, str(checkout(RELEASE, comparison.folder)), photos)
-    show(comparison.run("decode"), "decoding against the usual Transformer loop, beam 5", ours, loop, BATCH)
+    show(
+        comparison.run("decode", LOOP_ROUNDS), "decoding against the usual Transformer loop, beam 5", ours, loop, BATCH
+    )
 
 
 def lstm_loop(comparison: Comparison) -> None:
@@ -130,7 +135,13 @@ def lstm_loop(comparison: Comparison) -> None:
     loop = "attention LSTM, one image at a time"
     comparison.add(loop, sides.attention_lstm, settings, GRID, CHANNELS, VOCABULARY, LENGTH, photos, 5)
     # Ours projects the features in the encoder's graph, so that is measured with it.
-    show(comparison.run("from pixels"), "decoding against the usual attention loop, beam 5", ours, loop, BATCH)
+    show(
+        comparison.run("from pixels", LOOP_ROUNDS),
+        "decoding against the usual attention loop, beam 5",
+        ours,
+        loop,
+        BATCH,
+    )
 
 
 def photo(comparison: Comparison) -> None:
@@ -159,7 +170,7 @@ def encoder(comparison: Comparison, name: str | None) -> None:
     best = min(limits, key=timings.median)
     what = f"{name} and 3 layers, beam 5" if name else "built-in model, as shipped"
     for each in limits:
-        print(f"    {each}: {BULK_PHOTOS / timings.median(each):.1f} photos/s")
+        print(f"{each}: {BULK_PHOTOS / timings.median(each):.1f} photos/s")
     show(timings, f"end to end as a part of the encoder alone, {what}", ours, best, BULK_PHOTOS)
 
 

@@ -48,6 +48,8 @@ def table(report: dict[str, Any]) -> Iterator[str]:
     yield "one stage after another, ms per photo"
     for stage in STAGES:
         yield line(f"  {STAGE_LABELS[stage]}", partial(_stage, stage))
+    for name, reason in report["left_out"].items():
+        yield f"without {name}: {reason}"
 
 
 def _stage(stage: str, variant: dict[str, Any]) -> str:

@@ -25,12 +25,11 @@ from showtell.core.machine import describe_machine
 from showtell.core.stage_times import Clock, stage_times
 from showtell.errors import ShowtellError
 from showtell.records import CaptionRow
-from showtell.terminal import echo
 
 ROUNDS: Final = 3
 SINGLE_PHOTOS: Final = 7
 STARTS: Final = 3
-LOAD_OPTIONS: Final[dict[str, tuple[str, ...]]] = {"runtime": ("onnxruntime", "openvino")}
+LOAD_OPTIONS: Final[dict[str, tuple[str, ...]]] = {"runtime": ("onnxruntime", "openvino", "openvino-bf16", "cuda")}
 """Options of `Captioner.load` whose values are compared, where this version has them."""
 
 Options = dict[str, str]
@@ -57,10 +56,11 @@ def variants() -> dict[str, Options]:
 def measure(workload: Workload, clock: Clock = time.perf_counter) -> dict[str, Any]:
     """What `showtell bench --json` prints: times in seconds, rates in photos per second, memory in bytes.
 
-    A variant that cannot be loaded, because a package is not installed, is named on stderr and left out; raises its
-    error where no other is left.
+    A variant that this machine cannot run stands in `left_out` with the reason. Raises the first reason where there is
+    no other variant.
     """
-    options, captioners = _load(workload)
+    options = variants()
+    captioners, failures = _load(workload, options)
     for captioner in captioners.values():  # the first run of a batch allocates memory
         _caption(captioner, workload)
     rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in captioners}
@@ -91,21 +91,21 @@ def measure(workload: Workload, clock: Clock = time.perf_counter) -> dict[str, A
         "beam_size": next(iter(captioners.values())).settings().beam_size,
         "threads": workload.threads,
         "variants": rows,
+        "left_out": {name: str(error) for name, error in failures.items()},
     }
 
 
-def _load(workload: Workload) -> tuple[dict[str, Options], dict[str, Captioner]]:
-    options, captioners, failures = variants(), {}, []
+def _load(workload: Workload, options: dict[str, Options]) -> tuple[dict[str, Captioner], dict[str, ShowtellError]]:
+    captioners: dict[str, Captioner] = {}
+    failures: dict[str, ShowtellError] = {}
     for name, chosen in options.items():
         try:
             captioners[name] = Captioner.load(workload.model, workload.threads, **chosen)  # type: ignore[arg-type]
         except ShowtellError as error:
-            failures.append((name, error))
+            failures[name] = error
     if not captioners:
-        raise failures[0][1]
-    for name, failure in failures:
-        echo(f"showtell: without {name}: {failure}", err=True)
-    return options, captioners
+        raise next(iter(failures.values()))
+    return captioners, failures
 
 
 def _caption(captioner: Captioner, workload: Workload) -> None:
