@@ -6,6 +6,7 @@ Start and memory are those of new processes, as a user starts them.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import os
@@ -145,13 +146,17 @@ def _process(workload: Workload, options: Options, clock: Clock) -> dict[str, An
         begin = clock()
         _run([*command, str(workload.photos[0])])
         starts.append(clock() - begin)
-    peak = _run([*command, *map(str, workload.photos)])
+    peak = _run([*command, "--null", "-"], workload.photos)
     return {"start_seconds": statistics.median(starts), "peak_memory": peak}
 
 
-def _run(command: Sequence[str]) -> int | None:
-    """The process's peak memory in bytes; None on a system that does not tell. Raises ShowtellError when it fails."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+def _run(command: Sequence[str], names: Sequence[Path] = ()) -> int | None:
+    """The process's peak memory in bytes; None on a system that does not tell. `names` go to its standard input: a
+    command line has a greatest length. Raises ShowtellError when it fails."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as stdin:  # it says itself why it has ended
+        stdin.write(b"".join(os.fsencode(name) + b"\0" for name in names))
     peak = None
     if hasattr(os, "wait4"):  # not on Windows
         _, status, usage = os.wait4(process.pid, 0)
