@@ -77,7 +77,7 @@ def test_the_attention_loop_is_our_network() -> None:
     from baselines.attention_lstm import Captioner
 
     torch.manual_seed(0)
-    settings = AttentionSettings(width=8, embedding_dim=6, attention_dim=7)
+    settings = AttentionSettings(width=8, embedding_dim=9, attention_dim=10)
     decoder = build_decoder(settings, SIZES).eval()
     for parameter in decoder.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.7)
