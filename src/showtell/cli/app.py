@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 
 from showtell import __version__
 from showtell.cli import (
+    bench,
     calibrate,
     caption,
     compare,
@@ -70,6 +71,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("recipes")(recipes.recipes)
+app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 for command in (*app.registered_commands, *data.app.registered_commands):
     command.cls = Command
