@@ -6,6 +6,8 @@ what today's version is compared with, so that a change of the graphs changes ne
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -50,16 +52,15 @@ def builtin_network(source: Path) -> Any:
     """The built-in model of the tree `source` as a CaptioningModel, all its weights those of the ONNX graphs."""
     import torch
 
-    from showtell.core.bundle import load_bundle
     from showtell.nets.captioning_model import CaptioningModel
     from showtell.settings import ModelSettings
 
     folder = source / "showtell" / "models" / "default"
-    manifest = load_bundle(folder).manifest
-    settings = ModelSettings.model_validate(manifest.model)
+    manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))  # of an earlier format
+    settings = ModelSettings.model_validate(manifest["model"])
     weights = {**_weights(folder / "encoder.onnx"), **_weights(folder / "decoder.onnx")}
     stages = len({name.split(".")[2] for name in weights if name.startswith("encoder.trainable.")})
-    model = CaptioningModel(settings, manifest.vocab_size, manifest.max_length, stages, load=False).eval()
+    model = CaptioningModel(settings, manifest["vocab_size"], manifest["max_length"], stages, load=False).eval()
     state = {name: torch.from_numpy(array.astype(np.float32)) for name, array in weights.items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     # Graphs have no counter of batches. The query of cross-attention is in one graph, its key in the other.
@@ -67,6 +68,22 @@ def builtin_network(source: Path) -> Any:
     if missing or unexpected:
         sys.exit(f"{folder}: the graphs lack {missing[:3]} and have {unexpected[:3]} besides")
     return model
+
+
+def float32_bundle(folder: Path, source: Path) -> Path:
+    """The built-in model, whose linear layers are eight-bit ones, with the weights that they were made from."""
+    from showtell.core.bundle import builtin, load_bundle, write_bundle
+    from showtell.export.graphs import export_graphs
+
+    if not folder.exists():
+        manifest = load_bundle(builtin()).manifest
+        with tempfile.TemporaryDirectory() as name:
+            parts = Path(name)
+            export_graphs(builtin_network(source), manifest.pixels.size, parts)
+            for file in ("tokenizer.json", "README.md"):
+                shutil.copy(builtin() / file, parts)
+            write_bundle(folder, manifest.model_dump(exclude={"files", "source", "format"}), parts)
+    return folder
 
 
 def _weights(graph: Path) -> dict[str, np.ndarray[Any, Any]]:

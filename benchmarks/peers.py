@@ -29,7 +29,7 @@ from typing import Any
 import sides
 from baselines.encoder_alone import RUNTIMES
 from measure import Side, Timings, interleave, report
-from models import RELEASE, ROOT, checkout, patch_bundle, timm_bundle
+from models import RELEASE, ROOT, checkout, float32_bundle, patch_bundle, timm_bundle
 
 BATCH = 32
 BULK_PHOTOS = 96
@@ -62,8 +62,16 @@ class Comparison:
     def add(self, name: str, build: Callable[..., Any], *arguments: Any) -> None:
         self.sides[name] = self._stack.enter_context(closing(Side(build, *arguments, threads=self.arguments.threads)))
 
+    def add_float32(self, photos: list[str], decoding: dict[str, Any]) -> list[str]:
+        """A side for the built-in model in float32; returns its name."""
+        name = "showtell, float32"
+        bundle = float32_bundle(self.folder / "float32", checkout(RELEASE, self.folder))
+        self.add(name, sides.ours, None, str(bundle), {}, photos, decoding)
+        return [name]
+
     def add_ours(self, photos: list[str], decoding: dict[str, Any], model: Path | None = None) -> list[str]:
-        """A side for each variant that can be loaded; returns their names, the first in single precision."""
+        """A side for each runtime that can be loaded, of the built-in model as shipped (int8) or of `model`; returns
+        their names."""
         from showtell import Captioner
         from showtell.cli.bench_run import variants
         from showtell.errors import ShowtellError
@@ -79,6 +87,11 @@ class Comparison:
             self.add(f"showtell, {name}", sides.ours, None, model_name, options, photos, decoding)
             names.append(f"showtell, {name}")
         return names
+
+    def add_int8(self, photos: list[str], decoding: dict[str, Any]) -> list[str]:
+        """A side for the built-in model as shipped; the decoder is ONNX Runtime's in every runtime of the processor."""
+        self.add("showtell, int8", sides.ours, None, None, {}, photos, decoding)
+        return ["showtell, int8"]
 
     def run(self, task: str, most_rounds: int = 100) -> Timings:
         return interleave(self.sides, min(most_rounds, self.arguments.rounds), task)
@@ -108,14 +121,14 @@ def same(ours: Any, theirs: Any) -> str | None:
 
 def decode(comparison: Comparison) -> None:
     photos = comparison.photos(BATCH)
-    ours = comparison.add_ours(photos, sides.LIMIT)
+    ours = comparison.add_float32(photos, sides.LIMIT) + comparison.add_int8(photos, sides.LIMIT)
     comparison.add("generate", sides.generate, str(checkout(RELEASE, comparison.folder)), photos)
     show(comparison.run("decode"), "decoding, 32 images, beam 5", ours, "generate", BATCH)
 
 
 def loops(comparison: Comparison) -> None:
     photos = comparison.photos(BATCH)
-    ours = comparison.add_ours(photos, sides.LIMIT)
+    ours = comparison.add_float32(photos, sides.LIMIT) + comparison.add_int8(photos, sides.LIMIT)
     loop = "uncached Transformer, one image at a time"
     comparison.add(loop, sides.uncached_transformer, str(checkout(RELEASE, comparison.folder)), photos)
     show(
@@ -146,7 +159,7 @@ def lstm_loop(comparison: Comparison) -> None:
 
 def photo(comparison: Comparison) -> None:
     photos = comparison.photos(1)
-    ours = comparison.add_ours(photos, sides.LIMIT)
+    ours = comparison.add_float32(photos, sides.LIMIT) + comparison.add_ours(photos, sides.LIMIT)
     comparison.add("generate", sides.generate, str(checkout(RELEASE, comparison.folder)), photos)
     show(comparison.run("photo"), "one photo, JPEG to caption, beam 5", ours, "generate", 1)
 

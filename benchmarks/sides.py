@@ -55,10 +55,10 @@ def generate(threads: int, source: str, photos: list[str]) -> Tasks:
     from baselines.generate import Generator
     from PIL import Image
 
-    from showtell.core.bundle import load_bundle
+    from showtell.core.bundle import builtin, load_bundle
 
     torch.set_num_threads(threads)
-    network, bundle = builtin_network(Path(source)), load_bundle(Path(source) / "showtell/models/default")
+    network, bundle = builtin_network(Path(source)), load_bundle(builtin())
     tokenizer, manifest = bundle.tokenizer, bundle.manifest
     (bos,) = tokenizer.prompt_ids("en")
     generator = Generator(network.decoder, bos, tokenizer.eos_id, 0, tokenizer.banned_ids)
@@ -83,10 +83,10 @@ def uncached_transformer(threads: int, source: str, photos: list[str]) -> Tasks:
     import torch
     from baselines.uncached_transformer import Captioner
 
-    from showtell.core.bundle import load_bundle
+    from showtell.core.bundle import builtin, load_bundle
 
     torch.set_num_threads(threads)
-    network, bundle = builtin_network(Path(source)), load_bundle(Path(source) / "showtell/models/default")
+    network, bundle = builtin_network(Path(source)), load_bundle(builtin())
     tokenizer, settings = bundle.tokenizer, bundle.manifest.decode
     (bos,) = tokenizer.prompt_ids("en")
     captioner = Captioner(network.decoder, bos, tokenizer.eos_id, tokenizer.banned_ids)

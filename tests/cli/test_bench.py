@@ -42,7 +42,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(bench_run, "_run", run)
     # Others take time to compile, and are not on every machine.
-    monkeypatch.setattr(bench_run, "LOAD_OPTIONS", {"runtime": ("onnxruntime",)})
+    monkeypatch.setattr(bench_run, "RUNTIMES", ["onnxruntime"])
     return seen
 
 
@@ -157,18 +157,18 @@ def test_a_variant_that_cannot_be_loaded_is_named_and_left_out(
 ) -> None:
     load = Captioner.load
 
-    def with_kernels(model: Path, threads: int, kernels: str) -> Captioner:
-        if kernels == "odd":
-            raise BadConfig("odd kernels are not here")
+    def with_runtime(model: Path, threads: int, runtime: str) -> Captioner:
+        if runtime == "odd":
+            raise BadConfig("the odd one is not here")
         return load(model, threads)
 
-    monkeypatch.setattr(bench_run, "LOAD_OPTIONS", {"kernels": ("odd", "even"), "unknown": ("x",)})
-    monkeypatch.setattr(Captioner, "load", with_kernels)
+    monkeypatch.setattr(bench_run, "RUNTIMES", ["odd", "even"])
+    monkeypatch.setattr(Captioner, "load", with_runtime)
     report = measure(Workload([photo], False, bundle, 4, 1))
     assert [variant["name"] for variant in report["variants"]] == ["even"]
-    assert report["left_out"] == {"odd": "odd kernels are not here"}
-    assert list(table(report))[-1] == "without odd: odd kernels are not here"
-    assert all(command[command.index("--kernels") + 1] == "even" for command in commands)
-    monkeypatch.setattr(bench_run, "LOAD_OPTIONS", {"kernels": ("odd",)})
-    with pytest.raises(BadConfig, match="odd kernels"):
+    assert report["left_out"] == {"odd": "the odd one is not here"}
+    assert list(table(report))[-1] == "without odd: the odd one is not here"
+    assert all(command[command.index("--runtime") + 1] == "even" for command in commands)
+    monkeypatch.setattr(bench_run, "RUNTIMES", ["odd"])
+    with pytest.raises(BadConfig, match="the odd one"):
         measure(Workload([photo], False, bundle, 4, 1))

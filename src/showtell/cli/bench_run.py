@@ -7,7 +7,6 @@ Start and memory are those of new processes, as a user starts them.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import itertools
 import os
 import statistics
@@ -23,6 +22,7 @@ from showtell import __version__
 from showtell.bulk.rows import as_record, jsonl_line
 from showtell.core.captioner import Captioner
 from showtell.core.machine import describe_machine
+from showtell.core.runtimes.registry import RUNTIMES
 from showtell.core.stage_times import Clock, stage_times
 from showtell.errors import ShowtellError
 from showtell.records import CaptionRow
@@ -30,9 +30,6 @@ from showtell.records import CaptionRow
 ROUNDS: Final = 3
 SINGLE_PHOTOS: Final = 7
 STARTS: Final = 3
-LOAD_OPTIONS: Final[dict[str, tuple[str, ...]]] = {"runtime": ("onnxruntime", "openvino", "openvino-bf16", "cuda")}
-"""Options of `Captioner.load` whose values are compared, where this version has them."""
-
 Options = dict[str, str]
 
 
@@ -47,11 +44,8 @@ class Workload:
 
 
 def variants() -> dict[str, Options]:
-    """Every combination of LOAD_OPTIONS that `Captioner.load` takes, by its name."""
-    known = inspect.signature(Captioner.load).parameters
-    choices = {option: values for option, values in LOAD_OPTIONS.items() if option in known}
-    combinations = (dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values()))
-    return {", ".join(options.values()) or "default": options for options in combinations}
+    """Options of `Captioner.load` that are compared, by the name of the variant."""
+    return {name: {"runtime": name} for name in RUNTIMES}
 
 
 def measure(workload: Workload, clock: Clock = time.perf_counter) -> dict[str, Any]:
@@ -101,7 +95,7 @@ def _load(workload: Workload, options: dict[str, Options]) -> tuple[dict[str, Ca
     failures: dict[str, ShowtellError] = {}
     for name, chosen in options.items():
         try:
-            captioners[name] = Captioner.load(workload.model, workload.threads, **chosen)  # type: ignore[arg-type]
+            captioners[name] = Captioner.load(workload.model, workload.threads, runtime=chosen["runtime"])
         except ShowtellError as error:
             failures[name] = error
     if not captioners:

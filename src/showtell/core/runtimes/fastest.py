@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from showtell.core.runtimes.machine import cores, processor, versions
+from showtell.core.machine import available_cores, describe_machine, processor
 from showtell.core.runtimes.registry import RUNTIMES, Runtime
 from showtell.errors import ShowtellError
 from showtell.files import write_text
@@ -52,7 +52,8 @@ def fastest(
 ) -> Choice:
     """`fingerprint`: what tells the bundle from others. `cache`: the folder for what is known already."""
     here = [runtime for runtime in runtimes if runtime.is_here()]
-    facts = [*fingerprint, threads, cores(), processor(), versions("onnxruntime", "onnxruntime-gpu", "openvino")]
+    libraries = describe_machine(("onnxruntime", "onnxruntime-gpu", "openvino"))["versions"]
+    facts = [*fingerprint, threads, available_cores(), processor(), libraries]
     key = hashlib.sha256(json.dumps([*facts, [runtime.name for runtime in here]]).encode()).hexdigest()
     known = _read(cache / FILE)
     try:
