@@ -18,20 +18,20 @@ from typing import Any
 from unittest import mock
 
 from showtell.cli.main import main
-from showtell.core import onnx_stepper
+from showtell.core.runtimes import onnx_runtime
 
-LOAD = onnx_stepper._session
+LOAD = onnx_runtime._session
 
 
 @lru_cache(maxsize=8)
-def _loaded(path: Path, versions: object, threads: int) -> Any:
-    return LOAD(path, threads)
+def _loaded(path: Path, versions: object, threads: int, device: onnx_runtime.Device) -> Any:
+    return LOAD(path, threads, device)
 
 
-def session(path: Path, threads: int) -> Any:
-    """As `onnx_stepper._session`. A graph's weights may lie in another file of its folder."""
+def session(path: Path, threads: int, device: onnx_runtime.Device) -> Any:
+    """As `onnx_runtime._session`. A graph's weights may lie in another file of its folder."""
     stats = [file.stat() for file in sorted(path.parent.glob("*"))]
-    return _loaded(path, tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in stats), threads)
+    return _loaded(path, tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in stats), threads, device)
 
 
 def showtell(
@@ -50,7 +50,7 @@ def showtell(
     folder = Path.cwd()
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.multiple(sys, argv=command, **streams))
-        stack.enter_context(mock.patch.object(onnx_stepper, "_session", session))
+        stack.enter_context(mock.patch.object(onnx_runtime, "_session", session))
         stack.enter_context(mock.patch.dict(os.environ, environment))
         stack.callback(os.chdir, folder)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU):  # `main` is the end of a process
