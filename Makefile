@@ -7,6 +7,10 @@ FULL := .venv
 FLICKR8K ?= ../shared/flickr8k
 ENCODER ?= ../shared/weights/tf_efficientnet_b4.in1k_trunk.safetensors
 
+# Where the environment forbids bytecode files, as containers often do, each process of the tests would compile torch's
+# sources anew, for 8 seconds of the processor's time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-long test-busy test-kernels lint model clean
 
 demo: $(LIGHT)/installed

@@ -24,6 +24,8 @@ from showtell.train.stop_signal import Interrupted
 
 DATA = "shapes:40"
 STEPS = 6
+DEV = 8
+"""Photos of the dev split, of the 50 that shapes have at least: most of a tiny run would be their captions."""
 
 
 def recipe(decoder: str, layer: str) -> Recipe:
@@ -47,7 +49,9 @@ def train(folder: Path, settings: Recipe, stop_after: int | None = None) -> list
     """The loss of every step; `stop_after` so many of them the run is interrupted, as by Ctrl-C."""
     run = RunFolder(folder)
     run.open(settings)
-    trainer = build_trainer(settings, run, read_samples(DATA), count_words, ProgressReporter(), lambda done: None)
+    drawings = read_samples(DATA)
+    samples = [s for s in drawings if s.split == "train"] + [s for s in drawings if s.split == "dev"][:DEV]
+    trainer = build_trainer(settings, run, samples, count_words, ProgressReporter(), lambda done: None)
     losses, step = [], trainer._step
 
     def counted(group: object) -> float:

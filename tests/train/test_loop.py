@@ -24,6 +24,7 @@ from showtell.errors import BadConfig, BadData
 from showtell.metrics.reward import CiderReward
 from showtell.progress import ProgressReporter
 from showtell.recipes import find_recipe
+from showtell.records import Sample
 from showtell.settings import Recipe
 from showtell.train.batches import PAD, Batch, batches
 from showtell.train.loop import Trainer, _ema
@@ -46,6 +47,8 @@ TINY = [
 ]
 
 
+DEV = 12
+"""Photos of the dev split, of the 50 that shapes have at least: most of a tiny run would be their captions."""
 SHORT = [
     "train.trainable_encoder_stages=0",
     "train.unfreeze_encoder_at_epoch=0",
@@ -90,8 +93,12 @@ class Sayings(ProgressReporter):
 def trainer(folder: Path, settings: Recipe, score: object = count_words) -> Trainer:
     run = RunFolder(folder)
     run.open(settings)
+    return build_trainer(settings, run, drawings(settings), score, Sayings(), lambda done: None, CiderReward)
+
+
+def drawings(settings: Recipe) -> list[Sample]:
     samples = read_samples(settings.data, settings.text.languages)
-    return build_trainer(settings, run, samples, score, Sayings(), lambda done: None, CiderReward)
+    return [s for s in samples if s.split == "train"] + [s for s in samples if s.split == "dev"][:DEV]
 
 
 def log(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -185,7 +192,7 @@ def test_the_run_folder_has_what_the_design_says(tmp_path: Path) -> None:
     predictions = [
         json.loads(line) for line in (run / "predictions.dev.jsonl").read_text(encoding="utf-8").splitlines()
     ]
-    assert len(predictions) == 50 and all(row["references"] for row in predictions)
+    assert len(predictions) == DEV and all(row["references"] for row in predictions)
     assert list((run / "tensorboard").glob("events.*"))
 
 
@@ -418,7 +425,7 @@ def test_dev_figures_equal_a_loop_over_words(tmp_path: Path) -> None:
                     chances = logits[0, 0].softmax(-1)
                     surprise.append(-float(chances[following].log()))
                     hits.append(int((chances > chances[following]).sum()) < 5)
-    assert len({photo.sample.name for photo in run.validator.photos}) == 50 and len(hits) > 200
+    assert len({photo.sample.name for photo in run.validator.photos}) == DEV and len(hits) > 200
     assert entry["scores"]["loss"] == pytest.approx(
         np.mean(surprise), abs=network_bound(layers=20, terms=100, magnitude=20)
     )
