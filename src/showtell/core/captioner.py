@@ -27,15 +27,15 @@ from showtell.core.arguments import (
     true_or_false,
     whole_number,
 )
-from showtell.core.bundle import MANIFEST, Bundle, builtin, load_bundle
+from showtell.core.bundle import Bundle, builtin, load_bundle
 from showtell.core.decode import decode
 from showtell.core.ensemble import Ensemble, check_together, has_common_grid
 from showtell.core.image import MAX_PIXELS, load_image
 from showtell.core.load_ahead import load_ahead
-from showtell.core.onnx_stepper import OnnxStepper
+from showtell.core.load_stepper import load_stepper
 from showtell.core.photo_source import advised, photo_source
 from showtell.core.pixels import normalise, resize, resized_side
-from showtell.core.runtimes.registry import AUTO, DEFAULT
+from showtell.core.runtimes.registry import DEFAULT
 from showtell.core.stepper import Stepper
 from showtell.core.teacher_forced import TeacherForcedScore, score_captions
 from showtell.core.to_caption import to_caption
@@ -114,7 +114,7 @@ class Captioner:
         max_pixels = MAX_PIXELS if max_pixels is None else whole_number("max_pixels", max_pixels, 1)
         bundles = [load_bundle(folder) for folder in ([builtin()] if model is None else model_folders(model))]
         check_together(bundles)
-        steppers = [_stepper(bundle, threads, _runtime(bundle, threads, runtime)) for bundle in bundles]
+        steppers = [load_stepper(bundle, threads, runtime) for bundle in bundles]
         captioner = cls(bundles[0], steppers[0] if len(steppers) == 1 else Ensemble(steppers), bundles[1:])
         captioner.max_pixels = max_pixels
         # Another machine has the built-in model elsewhere, another process perhaps another current folder.
@@ -336,26 +336,6 @@ class Captioner:
         if tag is None or tag not in self.languages:
             raise BadConfig(f"found language {language!r}; this model writes {', '.join(self.languages)}")
         return tag
-
-
-def _runtime(bundle: Bundle, threads: int, name: str) -> str:
-    if name != AUTO:
-        return name
-    from platformdirs import user_cache_path
-
-    from showtell.core.runtimes.fastest import fastest
-
-    return fastest(bundle.encoder, threads, bundle.fingerprint, user_cache_path("showtell")).name
-
-
-def _stepper(bundle: Bundle, threads: int, runtime: str) -> OnnxStepper:
-    stepper = OnnxStepper(bundle.encoder, bundle.decoder, threads, runtime)
-    if stepper.vocab_size != bundle.manifest.vocab_size:
-        raise BadBundle(
-            f"{bundle.decoder}: the network has {stepper.vocab_size} tokens, {MANIFEST} says "
-            f"{bundle.manifest.vocab_size}; export the model again"
-        )
-    return stepper
 
 
 def _load_again(

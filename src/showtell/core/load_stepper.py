@@ -1,0 +1,30 @@
+"""The networks of a bundle, run by a runtime of this machine."""
+
+from __future__ import annotations
+
+from showtell.core.bundle import MANIFEST, Bundle
+from showtell.core.onnx_stepper import OnnxStepper
+from showtell.core.runtimes.registry import AUTO
+from showtell.errors import BadBundle
+
+
+def load_stepper(bundle: Bundle, threads: int, runtime: str) -> OnnxStepper:
+    """`runtime`: a name in `runtimes.registry`, or AUTO. Raises BadBundle where graphs and manifest do not fit, and
+    what `OnnxStepper` raises."""
+    stepper = OnnxStepper(bundle.encoder, bundle.decoder, threads, _chosen(bundle, threads, runtime))
+    if stepper.vocab_size != bundle.manifest.vocab_size:
+        raise BadBundle(
+            f"{bundle.decoder}: the network has {stepper.vocab_size} tokens, {MANIFEST} says "
+            f"{bundle.manifest.vocab_size}; export the model again"
+        )
+    return stepper
+
+
+def _chosen(bundle: Bundle, threads: int, name: str) -> str:
+    if name != AUTO:
+        return name
+    from platformdirs import user_cache_path
+
+    from showtell.core.runtimes.fastest import fastest
+
+    return fastest(bundle.encoder, threads, bundle.fingerprint, user_cache_path("showtell")).name
