@@ -223,9 +223,9 @@ def test_a_model_that_looks_nowhere_is_refused_before_any_photo(tmp_path: Path, 
         def __getattr__(self, name: str) -> object:
             return getattr(captioner.stepper, name)
 
-        def step(self, tokens: object, state: object) -> Step:
-            step = captioner.stepper.step(tokens, state)  # type: ignore[arg-type]
-            return Step(step.log_probs, step.state, None)
+        def step(self, tokens: object, state: object, best: int | None = None) -> Step:
+            step = captioner.stepper.step(tokens, state, best)  # type: ignore[arg-type]
+            return replace(step, attention=None)
 
     blind = Captioner(captioner.bundle, Blind())  # type: ignore[arg-type]
     with pytest.raises(BadConfig, match="found a model without attention maps"):

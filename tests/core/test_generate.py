@@ -57,7 +57,7 @@ class TorchStepper:
         return memory, np.zeros((len(memory), 1, 0), np.int64)
 
     @torch.no_grad()
-    def step(self, tokens: Ids, state: tuple[Floats, Ids]) -> Step:
+    def step(self, tokens: Ids, state: tuple[Floats, Ids], best: int | None = None) -> Step:
         memory, read = state[0], np.concatenate([state[1], tokens[:, :, None]], 2)
         batch, beams, length = read.shape
         logits = self.model.decoder(
@@ -65,7 +65,10 @@ class TorchStepper:
             encoder_hidden_states=torch.from_numpy(np.repeat(memory, beams, axis=0)),
         ).logits[:, -1]
         log_probs = logits.log_softmax(-1).reshape(batch, beams, VOCABULARY).numpy()
-        return Step(log_probs, (memory, read), None)
+        if best is None:
+            return Step(log_probs, (memory, read), None)
+        order = np.argsort(-log_probs, 2, "stable")[:, :, :best]
+        return Step(np.take_along_axis(log_probs, order, 2), (memory, read), None, order)
 
     def reorder(self, state: tuple[Floats, Ids], images: Ids, beams: Ids) -> tuple[Floats, Ids]:
         return state[0][images], state[1][images[:, None], beams]

@@ -8,7 +8,7 @@ from tests.tiny_decoders import DECODERS
 
 from showtell.core.stepper import Step
 from showtell.nets.captioning_model import CaptioningModel
-from showtell.nets.torch_stepper import TorchStepper
+from showtell.nets.torch_stepper import TorchStepper, _best
 from showtell.settings import EncoderSettings, ModelSettings, PixelOverrides
 
 VOCABULARY, WORDS, IMAGES = 13, 8, 5
@@ -104,3 +104,21 @@ def test_look_replaces_pixels(model: CaptioningModel, pixels: np.ndarray) -> Non
     direct = TorchStepper(model).encode(pixels)
     for name in direct:
         torch.testing.assert_close(cached[name], direct[name])
+
+
+@pytest.mark.parametrize("count", [1, 4, VOCABULARY, VOCABULARY + 3])
+def test_the_best_tokens_are_those_of_all(model: CaptioningModel, pixels: np.ndarray, count: int) -> None:
+    """Of equal ones the lower id comes first, as bfloat16 has many."""
+    stepper = TorchStepper(model)
+    state, tokens = stepper.init_state(stepper.encode(pixels)), np.ones((IMAGES, 1), np.int64)
+    every, best = stepper.step(tokens, state).log_probs, stepper.step(tokens, state, count)
+    expected = np.argsort(-every, 2, "stable")[:, :, :count]
+    np.testing.assert_array_equal(best.tokens, expected)
+    np.testing.assert_array_equal(best.log_probs, np.take_along_axis(every, expected, 2))
+
+
+def test_of_equally_good_tokens_the_lower_ids_are_the_best() -> None:
+    random = np.random.default_rng(0)
+    log_probs = random.choice(np.array([-3, -2, -1, -np.inf], np.float32), size=(3, 4, 40))
+    found = _best(torch.from_numpy(log_probs), 9)
+    np.testing.assert_array_equal(found.tokens, np.argsort(-log_probs, 2, "stable")[:, :, :9])

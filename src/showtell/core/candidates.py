@@ -91,5 +91,5 @@ def _may_be_best(rows: Floats, count: int) -> NDArray[np.bool_]:
     # A group is every `groups`-th token, not STRIDE neighbours: then the maxima are STRIDE vector operations.
     maxima = rows[:, : groups * STRIDE].reshape(len(rows), STRIDE, groups).max(1)
     bound = np.partition(maxima, groups - count, axis=1)[:, groups - count]
-    reaching: NDArray[np.bool_] = rows >= bound[:, None]
+    reaching: NDArray[np.bool_] = ~(rows < bound[:, None])  # NaN, of a network that broke, is among them
     return reaching

@@ -64,7 +64,7 @@ def _best(log_probs: Tensor, count: int) -> Best:
     many of them: those as good as the last one are looked for again, in the order of their ids."""
     values = log_probs.topk(count).values
     is_best = log_probs >= values[..., -1:]
-    width = int(is_best.sum(-1).max())
+    width = max(count, int(is_best.sum(-1).max()))  # of NaN, none is best
     tokens = torch.arange(log_probs.shape[2], 0, -1, device=log_probs.device).where(is_best, 0).topk(width).indices
     found, order = log_probs.gather(-1, tokens).sort(stable=True, dim=-1, descending=True)
     tokens = tokens.gather(-1, order)

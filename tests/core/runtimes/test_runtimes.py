@@ -44,9 +44,12 @@ def test_encodes_as_onnx_runtime_does(name: str, pixels: np.ndarray, expected: d
     found = OnnxStepper(ENCODER, DECODER, 1, name).encode(pixels)
     assert found.keys() == expected.keys()
     for key, array in expected.items():
-        # bfloat16 has 8 bits, float32 24; relative to the largest value, and with a margin for a deep network.
-        bound = np.abs(array).max() * (2**-17 if RUNTIMES[name].is_float32 else 2**-3)
-        assert found[key].shape == array.shape and np.abs(found[key] - array).max() < bound
+        # bfloat16 has 8 bits, float32 24; relative to the largest value, and with a margin for a deep network. Inputs
+        # of linear layers are rounded to 127 steps, a few of them the other way.
+        difference, largest = np.abs(found[key] - array), np.abs(array).max()
+        most, half = (2**-6, 2**-17) if RUNTIMES[name].is_float32 else (2**-3, 2**-5)
+        assert found[key].shape == array.shape
+        assert difference.max() < most * largest and np.median(difference) < half * largest
         assert RUNTIMES[name].is_float32 or not np.array_equal(found[key], array), "another precision"
 
 
