@@ -71,8 +71,8 @@ def draw(rows: dict[str, dict[str, float]], output: Path) -> None:
 
 
 def main() -> None:
-    from showtell.cli.bench_run import variants
     from showtell.core.machine import available_cores
+    from showtell.core.runtimes.registry import RUNTIMES
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=ROOT.parent / "shared" / "flickr8k" / "images")
@@ -86,8 +86,8 @@ def main() -> None:
         parser.error(f"--photos {arguments.photos}: found no .jpg; expected a folder of photos")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         sides = {"before": Side(side, str(checkout(RELEASE, Path(folder))), {}, photos, threads=arguments.threads)}
-        for name, options in variants().items():
-            sides[f"now, {name}"] = Side(side, None, options, photos, threads=arguments.threads)
+        for name in (name for name, runtime in RUNTIMES.items() if runtime.is_here()):
+            sides[f"now, {name}"] = Side(side, None, {"runtime": name}, photos, threads=arguments.threads)
         for each in sides.values():
             stack.enter_context(closing(each))
             each.run("run")

@@ -3,7 +3,7 @@
 # gives the command again until every input has a row. What is done stays done: the ledger is beside the output. Then,
 # where $UPLOAD names a place in object storage, copies the output there.
 #
-#   OUTPUT=/output/captions.parquet WORKERS=80 bash caption.sh 's3://bucket/shards/*.tar'
+#   OUTPUT=/output/captions.parquet WORKERS=80 bash caption.sh s3://bucket/photos/
 set -uo pipefail
 : "${OUTPUT:?expected the place of the captions, on a disk that outlives this machine}"
 : "${WORKERS:?expected the number of workers}"
@@ -32,9 +32,9 @@ for ((try = 1; try <= tries; try++)); do
   showtell caption "$@" --output "$OUTPUT" --engine ray --ray-address auto --workers "$WORKERS" \
     --threads "${THREADS:-2}"
   code=$?
-  # 1: some photos have no caption, but all have a row. The summary is written last; without it, Python has ended by an
-  # error that nobody foresaw.
-  if [ $code -eq 0 ] || { [ $code -eq 1 ] && [ -f "$OUTPUT.ledger/summary.json" ]; }; then
+  # 1: some photos have no caption, but all have a row: the ledger's last line says that the run is finished. Else Python
+  # has ended by an error that nobody foresaw.
+  if [ $code -eq 0 ] || { [ $code -eq 1 ] && tail -n 1 "$OUTPUT.ledger/ledger.jsonl" | grep -q '{"finished"'; }; then
     upload && exit 0
     code=4
   fi

@@ -108,6 +108,12 @@ class MissingExtra(ShowtellError):
         super().__init__(f"this needs {package}, which is not installed; {install_hint(extra)}")
 
 
+class StorageUnreachable(ShowtellError):
+    """A part of the inputs cannot be listed or read now. Nothing is lost: the same command goes on."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
 class OutputError(ShowtellError):
     """A result cannot be written, through no fault of the command line; what was written before is kept and named."""
 

@@ -28,7 +28,7 @@ from showtell.bulk.run import RunOptions
 from showtell.bulk.sources import count_inputs, find_inputs
 from showtell.core.load_ahead import load_ahead
 from showtell.core.sources import ImageInput
-from showtell.errors import BadConfig, BadImage
+from showtell.errors import BadConfig, BadImage, StorageUnreachable
 from showtell.folder_scan import PassedOver
 from showtell.records import Caption, CaptionRow
 
@@ -294,6 +294,22 @@ def test_faults_of_the_server_are_not_seen(server: ObjectServer) -> None:
     assert found(f"{S3}/many/") == [(f"{S3}/many/{n:03}.png", n) for n in range(40)]
     assert found(f"{S3}/many.tar") == [(f"{S3}/many.tar/{n:03}.png", n) for n in range(40)]
     assert min(server.faults.failed[fault] for fault in ("503", "500", "cut")) > 0
+
+
+@pytest.mark.parametrize("name", ["many/", "many/*.png", "many.tar"])
+def test_a_listing_or_shard_that_cannot_be_read_now_ends_the_run(server: ObjectServer, name: str) -> None:
+    """With a row in place of the rest, the run would be complete without it."""
+    server.put("many/1.png", png(1))
+    server.put("many.tar", shard({"1.png": png(1)}))
+    server.faults.reset(every=1)
+    with pytest.raises(StorageUnreachable, match="the same command goes on") as caught:
+        list(find_inputs([f"{S3}/{name}"]))
+    assert caught.value.exit_code == 75
+
+
+def test_what_is_no_url_is_a_row() -> None:
+    (image,) = find_inputs(["https://[bad/list.csv"])
+    assert image.path == "https://[bad/list.csv"
 
 
 def test_what_fails_all_the_time_is_a_row(server: ObjectServer) -> None:

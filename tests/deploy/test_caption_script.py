@@ -11,11 +11,15 @@ from tests import skips
 SCRIPT = Path(__file__).parents[2] / "deploy" / "caption.sh"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs bash")
 
-# Ends with the next code of the file `codes`; `1+` is 1 after a run that was completed.
+# Ends with the next code of the file `codes`; `1+` is 1 after a run that was completed, `1-` after one that goes on.
 STUB = """#!/bin/sh
 echo "$@" >> arguments
 code=$(head -1 codes); sed -i 1d codes
-if [ "$code" = 1+ ]; then mkdir -p out.jsonl.ledger; echo {} > out.jsonl.ledger/summary.json; code=1; fi
+mkdir -p out.jsonl.ledger
+case $code in
+  1+) echo 'x {"finished": {}}' >> out.jsonl.ledger/ledger.jsonl; code=1 ;;
+  1-) echo 'x {"finished": {}}' >> out.jsonl.ledger/ledger.jsonl; echo x >> out.jsonl.ledger/ledger.jsonl; code=1 ;;
+esac
 [ "$code" = 137 ] && kill -9 $$
 exit "$code"
 """
@@ -50,7 +54,8 @@ def run(folder: Path, codes: str, *arguments: str, **environment: str) -> tuple[
         ("0 9", 0, 1),
         ("1+ 9", 0, 1),  # some photos failed, and that is all
         ("137 134 0 9", 0, 3),  # killed for memory, died in native code, complete
-        ("1 0 9", 0, 2),  # a traceback: there is no summary
+        ("1 0 9", 0, 2),  # a traceback: there is no ledger
+        ("1- 0 9", 0, 2),  # an earlier run was complete, this one has ended in the middle
         ("2 0", 2, 1),
         ("3 0", 3, 1),
         ("143 0", 143, 1),

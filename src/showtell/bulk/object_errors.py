@@ -23,6 +23,7 @@ _TRANSIENT_NAMES: Final = frozenset(
         *("HTTPClientError", "ConnectionError", "ResponseParserError", "IncompleteRead"),  # botocore
         *("ClientPayloadError", "ClientConnectionError"),  # aiohttp
         *("TransportError", "RequestException"),  # google-auth, requests
+        *("TimeoutError", "CredentialRetrievalError"),  # asyncio's before Python 3.11; a busy metadata service
     ]
 )
 _CREDENTIAL_CODES: Final = frozenset(

@@ -26,7 +26,7 @@ from showtell.bulk.container_file import ContainerFile, LocalFile, RemoteFile, n
 from showtell.bulk.object_store import is_stored, scheme_of
 from showtell.bulk.remote_source import NamedObject, expand
 from showtell.core.sources import ImageInput, find_images, is_url
-from showtell.errors import BadImage
+from showtell.errors import BadImage, StorageUnreachable
 from showtell.folder_scan import PassedOver, unreadable
 from showtell.image_formats import SIGNATURE_BYTES, format_of_bytes, format_of_suffix
 
@@ -119,7 +119,10 @@ def without_signature(name: str) -> str:
 
 
 def _reader_of_suffix(name: str) -> Reader | None:
-    lower = (without_query(name) if scheme_of(name) in ("http", "https") else name).lower()
+    try:
+        lower = (without_query(name) if scheme_of(name) in ("http", "https") else name).lower()
+    except ValueError:  # no URL; as a photo it is reported
+        return None
     return next((reader for suffix, reader in CONTAINERS.items() if lower.endswith(suffix)), None)
 
 
@@ -143,7 +146,7 @@ def _stored(name: str, column: str | None, counter: PassedOver, *, is_listed: bo
             else:
                 yield from _contained(reader, RemoteFile(item.url), column)
     except BadImage as error:
-        yield ImageInput(name, error)
+        yield _in_place_of_the_rest(name, error)
 
 
 def _listed(image: ImageInput, counter: PassedOver) -> Iterator[ImageInput]:
@@ -157,9 +160,17 @@ def _contained(reader: Reader, file: ContainerFile, column: str | None) -> Itera
     try:
         yield from reader(file, column)
     except BadImage as error:
-        yield ImageInput(file.name, error)
+        yield _in_place_of_the_rest(file.name, error)
     except OSError as error:
         yield ImageInput(file.name, unreadable(error))
+
+
+def _in_place_of_the_rest(name: str, error: BadImage) -> ImageInput:
+    """Of a listing or container that broke. Raises StorageUnreachable where the rest may be there the next time: with a
+    row in place of it, a run would be complete without it."""
+    if error.code == "url_failed":
+        raise StorageUnreachable(f"{name}: {error.detail}; the same command goes on") from error
+    return ImageInput(name, error)
 
 
 def _is_file(path: str) -> bool:

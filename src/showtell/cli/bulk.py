@@ -91,7 +91,7 @@ def header_of(
         "attention": sink_options.pictures,
         "min_confidence": min_confidence,
         "max_pixels": captioner.max_pixels,
-        "runtime": list(captioner.runtimes),
+        "runtime": captioner.runtime,
         "prefix": sink_options.prefix,
         "suffix": sink_options.suffix,
         "column": column,

@@ -126,7 +126,7 @@ def caption(
         # The output first: an error in it must be reported before the model loads.
         place = stack.enter_context(open_output(output, run_options, sink_options, min_confidence))
         captioner = Captioner.load(model or None, threads, max_pixels, runtime)
-        say_runtime(captioner, runtime)
+        say_runtime(captioner)
         changes: dict[str, int | None] = {"beam_size": beam}
         if num > 1:
             wide = max(num, beam or captioner.settings().beam_size)

@@ -84,9 +84,14 @@ def _on_ray(
         from showtell.core.runtimes.registry import CUDA
 
         # Chosen here once: a faster one on some of the machines would write other words there.
-        runtime = captioner.runtimes[0]
+        runtime = captioner.runtime
         # A cluster whose machines come when they are asked for has none at first.
         cores = threads or min(DEFAULT_THREADS, max(cluster.cpus) or DEFAULT_THREADS)
+        if cluster.is_local and cores > max(cluster.cpus):
+            raise BadConfig(
+                f"--threads {cores}: this machine has {max(cluster.cpus)} cores for Ray; expected at most so many, or "
+                "--workers with the number of workers"
+            )
         models = [shipped(bundle, cluster.is_local) for bundle in captioner.bundles]
         yield RayEngine(
             CaptionerLoader(models, cores, captioner.max_pixels, runtime, dict(options)),

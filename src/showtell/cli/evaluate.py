@@ -54,7 +54,7 @@ def evaluate(
     check_diverse(diverse, num)
     check_outputs({"--output": output, "--report": report}, tables_of(data))
     captioner = Captioner.load(model or None, runtime=runtime)
-    say_runtime(captioner, runtime)
+    say_runtime(captioner)
     language = captioner.generation_options(lang, prompt=prompt).language
     check_metrics(language, java)
     all_samples = read_data(data, (language,))
@@ -89,6 +89,7 @@ def evaluate(
     failed = {s.name: str(row.error) for s, row in zip(samples, rows, strict=True) if not row.ok}
     provenance = {
         "model": _model_provenance(captioner, model or ["built-in"]),
+        "runtime": captioner.runtime,
         "decode": settings.model_dump(mode="json"),
         **({} if prompt is None else {"prompt": prompt}),
         "data": data,

@@ -1,4 +1,4 @@
-"""The option `--runtime` of all commands that run a model."""
+"""The option `--runtime` of commands that write captions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ RuntimeOption = Annotated[
 ]
 
 
-def say_runtime(captioner: Captioner, asked: str) -> None:
+def say_runtime(captioner: Captioner) -> None:
     """On stderr, what `auto` chose."""
-    from showtell.core.runtimes.registry import AUTO
+    from showtell.core.runtimes.registry import RUNTIMES
     from showtell.terminal import echo
 
-    if asked == AUTO:
-        echo(f"showtell: runtime {', '.join(dict.fromkeys(captioner.runtimes))}", err=True)
+    if captioner.runtime_choice:
+        changes = "" if RUNTIMES[captioner.runtime].is_float32 else "; a few words may differ from those of float32"
+        echo(f"showtell: {captioner.runtime_choice}{changes}", err=True)

@@ -188,8 +188,8 @@ def format_number(value: float | None) -> str:
 
 
 def _versions() -> dict[str, str]:
-    import platform
-    from importlib.metadata import version
+    from showtell.core.machine import describe_machine
 
-    packages = ("showtell", "numpy", "onnxruntime", "pillow", "tokenizers")
-    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+    packages = ("showtell", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "pillow", "tokenizers")
+    machine = describe_machine(packages)
+    return {"python": machine["python"], **machine["versions"]}

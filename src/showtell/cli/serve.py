@@ -89,7 +89,7 @@ def serve(
         page=page,
     )
     captioner = Captioner.load(model or None, threads, runtime=runtime)
-    say_runtime(captioner, runtime)
+    say_runtime(captioner)
     run(captioner, limits, config)
 
 

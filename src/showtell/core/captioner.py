@@ -32,14 +32,14 @@ from showtell.core.decode import decode
 from showtell.core.ensemble import Ensemble, check_together, has_common_grid
 from showtell.core.image import MAX_PIXELS, load_image
 from showtell.core.load_ahead import load_ahead
-from showtell.core.load_stepper import load_stepper
+from showtell.core.load_stepper import choose_runtime, load_stepper
 from showtell.core.photo_source import advised, photo_source
 from showtell.core.pixels import normalise, resize, resized_side
 from showtell.core.runtimes.registry import DEFAULT
 from showtell.core.stepper import Stepper
 from showtell.core.teacher_forced import TeacherForcedScore, score_captions
 from showtell.core.to_caption import to_caption
-from showtell.errors import BadBundle, BadConfig, BadImage
+from showtell.errors import BadBundle, BadConfig, BadImage, ShowtellError
 from showtell.languages.tags import lenient_tag
 from showtell.records import Caption, CaptionRow
 from showtell.settings import DecodeSettings
@@ -87,8 +87,8 @@ class Captioner:
         """Pixels of the largest photo, as `load_image` counts them."""
         # One model's calibration does not hold for the scores of an ensemble.
         self._calibration = {} if others else bundle.manifest.calibration
-        self.runtimes: tuple[str, ...] = ()
-        """What runs the networks of each member; of captioners that `load` made."""
+        self.runtime, self.runtime_choice = "", ""
+        """What runs the networks, and why where `load` chose it; of captioners that it made."""
         self._loaded_from: tuple[Any, ...] | None = None  # of the captioners that `load` made
 
     @classmethod
@@ -114,13 +114,14 @@ class Captioner:
         max_pixels = MAX_PIXELS if max_pixels is None else whole_number("max_pixels", max_pixels, 1)
         bundles = [load_bundle(folder) for folder in ([builtin()] if model is None else model_folders(model))]
         check_together(bundles)
+        runtime, why = choose_runtime(bundles[0], threads, runtime)
         steppers = [load_stepper(bundle, threads, runtime) for bundle in bundles]
         captioner = cls(bundles[0], steppers[0] if len(steppers) == 1 else Ensemble(steppers), bundles[1:])
         captioner.max_pixels = max_pixels
         # Another machine has the built-in model elsewhere, another process perhaps another current folder.
         paths = [None if bundle.path == builtin() else bundle.path.absolute() for bundle in bundles]
         fingerprints = [bundle.fingerprint for bundle in bundles]
-        captioner.runtimes = tuple(stepper.runtime for stepper in steppers)
+        captioner.runtime, captioner.runtime_choice = runtime, why
         captioner._loaded_from = threads, max_pixels, runtime, tuple(zip(paths, fingerprints, strict=True))
         return captioner
 
@@ -315,6 +316,11 @@ class Captioner:
             options.attention and self.has_common_grid,
             options.prompt,
         )
+        if not all(results):
+            raise ShowtellError(
+                "the network gave no caption: its log-probabilities are no numbers, or no caption can keep all decode "
+                "settings; try --runtime onnxruntime, or other settings"
+            )
         prompt, curve = tokenizer.prompt_ids(language, options.prompt), self._calibration.get(language)
         return [
             tuple(to_caption(hypothesis, self.bundle, language, prompt, curve) for hypothesis in each)

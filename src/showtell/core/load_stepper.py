@@ -9,9 +9,9 @@ from showtell.errors import BadBundle
 
 
 def load_stepper(bundle: Bundle, threads: int, runtime: str) -> OnnxStepper:
-    """`runtime`: a name in `runtimes.registry`, or AUTO. Raises BadBundle where graphs and manifest do not fit, and
-    what `OnnxStepper` raises."""
-    stepper = OnnxStepper(bundle.encoder, bundle.decoder, threads, _chosen(bundle, threads, runtime))
+    """`runtime`: a name in `runtimes.registry`. Raises BadBundle where graphs and manifest do not fit, and what
+    `OnnxStepper` raises."""
+    stepper = OnnxStepper(bundle.encoder, bundle.decoder, threads, runtime)
     if stepper.vocab_size != bundle.manifest.vocab_size:
         raise BadBundle(
             f"{bundle.decoder}: the network has {stepper.vocab_size} tokens, {MANIFEST} says "
@@ -20,11 +20,13 @@ def load_stepper(bundle: Bundle, threads: int, runtime: str) -> OnnxStepper:
     return stepper
 
 
-def _chosen(bundle: Bundle, threads: int, name: str) -> str:
+def choose_runtime(bundle: Bundle, threads: int, name: str) -> tuple[str, str]:
+    """The runtime that `name` stands for, and, where it is AUTO, why: a line for the user."""
     if name != AUTO:
-        return name
+        return name, ""
     from platformdirs import user_cache_path
 
     from showtell.core.runtimes.fastest import fastest
 
-    return fastest(bundle.encoder, threads, bundle.fingerprint, user_cache_path("showtell")).name
+    choice = fastest(bundle.encoder, threads, bundle.fingerprint, user_cache_path("showtell"))
+    return choice.name, str(choice)

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "pillow", "onnxruntime", "openvino")
+PACKAGES = ("numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "openvino")
 
 
 def describe_machine(packages: Iterable[str] = PACKAGES) -> dict[str, Any]:

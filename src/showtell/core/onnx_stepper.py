@@ -100,7 +100,7 @@ class OnnxStepper:
 
     def step(self, tokens: Ids, state: State, best: int | None = None) -> Step:
         runner, count = self._decoder, min(best or 1, self.vocab_size)
-        search = dict(zip(SEARCH, (tokens, state.rows, np.array([count])), strict=True))
+        search = dict(zip(SEARCH, (tokens, state.rows, np.array([count], np.int64)), strict=True))
         feed = {name: runner.tensor(array) for name, array in search.items()} | state.memory | state.states
         wanted = ["log_probs"] if best is None else ["best_log_probs", "best_tokens"]
         following = {name: name.replace("state.", "next.", 1) for name in self._states}
@@ -129,4 +129,4 @@ class OnnxStepper:
 
 def _grid(batch: int, beams: int) -> Ids:
     """`[B, K, 2]`: every row's own image and beam."""
-    return np.moveaxis(np.indices((batch, beams)), 0, -1)
+    return np.moveaxis(np.indices((batch, beams), np.int64), 0, -1)

@@ -70,7 +70,7 @@ def read_prompt(stepper: Stepper, memory: Any, prompt: Ids) -> tuple[Any, Ids]:
         raise ValueError(f"found a prompt {list(prompt.shape)}; expected [B, P] with P >= 1")
     state = stepper.init_state(memory)
     for t in range(prompt.shape[1] - 1):
-        state = stepper.step(prompt[:, t : t + 1], state).state
+        state = stepper.step(prompt[:, t : t + 1], state, 1).state
     return state, prompt[:, -1:]
 
 

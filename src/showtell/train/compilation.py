@@ -39,5 +39,5 @@ def compile_decoder(decoder: Decoder) -> None:
             raise BadConfig(f"torch.compile failed ({reason}); train.compile=false trains without it") from error
 
     setattr(decoder, name, in_training)
-    if name == "forward":  # slots together have as many lengths as batches, each of which would be compiled
-        decoder.forward_slots = MethodType(Decoder.forward_slots, decoder)  # type: ignore[method-assign]
+    # Slots together have as many lengths and numbers of rows as batches, each of which would be compiled.
+    decoder.forward_slots = MethodType(Decoder.forward_slots, decoder)  # type: ignore[method-assign]

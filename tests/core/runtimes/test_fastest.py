@@ -95,3 +95,24 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
 def test_the_real_ones_are_named_as_they_are_asked_for() -> None:
     assert list(RUNTIMES) == [runtime.name for runtime in RUNTIMES.values()]
     assert [name for name, found in RUNTIMES.items() if not found.is_float32] == ["openvino-bf16"]
+
+
+def test_where_none_can_load_the_encoder_the_first_reason_is_raised(tmp_path: Path) -> None:
+    def refuse(path: Path, threads: int) -> Any:
+        raise BadBundle("encoder.onnx: is damaged")
+
+    bad = replace(runtime("bad", Clock(), 1.0, []), load_encoder=refuse)
+    with pytest.raises(BadBundle, match="is damaged"):
+        fastest(Path("x"), 1, ["m"], tmp_path, [bad], Clock())
+
+
+def test_a_failure_is_not_remembered(tmp_path: Path) -> None:
+    """A card that is busy now is not so for ever."""
+    clock, loaded = Clock(), list[str]()
+
+    def refuse(path: Path, threads: int) -> Any:
+        raise BadBundle("busy")
+
+    good, bad = runtime("good", clock, 2.0, loaded), runtime("bad", clock, 1.0, loaded)
+    assert fastest(Path("x"), 1, ["m"], tmp_path, [good, replace(bad, load_encoder=refuse)], clock).name == "good"
+    assert fastest(Path("x"), 1, ["m"], tmp_path, [good, bad], clock).name == "bad"

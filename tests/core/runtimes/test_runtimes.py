@@ -1,4 +1,4 @@
-"""Every runtime of this machine computes the same captions."""
+"""Every runtime of this machine encodes photos as ONNX Runtime does; and what a user sees of `runtime`."""
 
 import os
 import pickle
@@ -104,8 +104,8 @@ def test_a_forked_process_loads_openvino_again() -> None:
 def test_a_captioner_is_pickled_with_its_runtime() -> None:
     skip_unless_here("openvino")
     captioner = Captioner.load(threads=1, runtime="openvino")
-    assert captioner.runtimes == ("openvino",)
-    assert pickle.loads(pickle.dumps(captioner)).runtimes == ("openvino",)  # noqa: S301 (of this test)
+    assert captioner.runtime == "openvino"
+    assert pickle.loads(pickle.dumps(captioner)).runtime == "openvino"  # noqa: S301 (of this test)
 
 
 def test_an_unknown_runtime() -> None:

@@ -50,7 +50,8 @@ def fastest(
     runtimes: Iterable[Runtime] = tuple(RUNTIMES.values()),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Choice:
-    """`fingerprint`: what tells the bundle from others. `cache`: the folder for what is known already."""
+    """`fingerprint`: what tells the bundle from others. `cache`: the folder for what is known already. Raises the first
+    runtime's error where none can load the encoder."""
     here = [runtime for runtime in runtimes if runtime.is_here()]
     libraries = describe_machine(("onnxruntime", "onnxruntime-gpu", "openvino"))["versions"]
     facts = [*fingerprint, threads, available_cores(), processor(), libraries]
@@ -61,6 +62,8 @@ def fastest(
     except (KeyError, TypeError):  # not known, or written by another version
         pass
     choice = _measure(here, encoder, threads, clock)
+    if choice.failed:  # a card that is busy now is not so for ever
+        return choice
     try:
         cache.mkdir(parents=True, exist_ok=True)
         write_text(cache / FILE, json.dumps({**known, key: choice.__dict__}, indent=2) + "\n")
@@ -71,13 +74,15 @@ def fastest(
 
 def _measure(runtimes: Iterable[Runtime], encoder: Path, threads: int, clock: Callable[[], float]) -> Choice:
     seconds: dict[str, float] = {}
-    failed: dict[str, str] = {}
+    failed: dict[str, ShowtellError] = {}
     for runtime in runtimes:
         try:
             seconds[runtime.name] = _time(runtime, encoder, threads, clock) / IMAGES
         except ShowtellError as error:
-            failed[runtime.name] = str(error)
-    return Choice(min(seconds, key=seconds.__getitem__), seconds, failed)
+            failed[runtime.name] = error
+    if not seconds:
+        raise next(iter(failed.values()))
+    return Choice(min(seconds, key=seconds.__getitem__), seconds, {name: str(error) for name, error in failed.items()})
 
 
 def _time(runtime: Runtime, encoder: Path, threads: int, clock: Callable[[], float]) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from showtell.core.bundle import EXTERNAL
 from showtell.core.runtimes.after_fork import Loaded
-from showtell.core.runtimes.runner import Shape
+from showtell.core.runtimes.runner import Shape, failed_run, first_line
 from showtell.errors import BadBundle, BadConfig
 
 Device = Literal["cpu", "cuda"]
@@ -44,7 +44,10 @@ class OnnxRuntimeGraph:
             binding.bind_ortvalue_input(name, tensor)
         for name in names:
             binding.bind_output(name, self._device, 0)
-        session.run_with_iobinding(binding)
+        try:
+            session.run_with_iobinding(binding)
+        except Exception as error:
+            raise failed_run("ONNX Runtime", error) from error
         return dict(zip(names, binding.get_outputs(), strict=True))
 
     def numpy(self, tensor: Any) -> NDArray[Any]:
@@ -72,15 +75,19 @@ def _session(path: Path, threads: int, device: Device) -> Any:
     # photo, and 3,990 in place of 2,970 for 16, at the same speed.
     options.enable_mem_pattern = False
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDERS[device]])
+        # Without a fallback, which ONNX Runtime announces on stdout, among the captions.
+        session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDERS[device]], enable_fallback=0)
     except Exception as error:
-        first = str(error).splitlines()[0]
+        first = first_line(error)
+        if device == "cuda":
+            raise BadConfig(f"runtime cuda: {first}; see that there are a card, CUDA 12 and cuDNN 9") from error
         # ONNX Runtime follows a link to weights only into the folder that the graph is in.
         has_link = any(path.with_name(name).is_symlink() for name in EXTERNAL)
         advice = "replace links to its weights by the files themselves" if has_link else "export the model again"
         raise BadBundle(f"{path}: ONNX Runtime cannot load it ({first}); {advice}") from error
     if PROVIDERS[device] not in session.get_providers():  # ONNX Runtime falls back to the processor
         raise BadConfig(
-            "runtime cuda: ONNX Runtime finds no NVIDIA card; see that nvidia-smi lists one, or leave it out"
+            "runtime cuda: ONNX Runtime finds no NVIDIA card, or lacks CUDA 12 or cuDNN 9; see that nvidia-smi lists a "
+            "card, and run: pip install 'onnxruntime-gpu[cuda,cudnn]'"
         )
     return session

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showtell.core.runtimes.after_fork import Loaded
-from showtell.core.runtimes.runner import Shape
+from showtell.core.runtimes.runner import Shape, failed_run, first_line
 from showtell.errors import BadBundle, MissingExtra
 
 Precision = Literal["f32", "bf16"]
@@ -40,7 +40,10 @@ class OpenVinoGraph:
         if getattr(self._requests, "compiled", None) is not compiled:  # a thread's first, or after a fork
             self._requests.compiled, self._requests.request = compiled, compiled.create_infer_request()
         request = self._requests.request
-        request.infer(dict(feed), share_inputs=True)
+        try:
+            request.infer(dict(feed), share_inputs=True)
+        except Exception as error:
+            raise failed_run("OpenVINO", error) from error
         # Copied: the next run writes into the same memory.
         return {name: request.get_tensor(name).data.copy() for name in names}
 
@@ -73,8 +76,7 @@ def _compile(path: Path, threads: int, precision: Precision) -> Any:
     try:
         return library.Core().compile_model(str(path), "CPU", options)
     except Exception as error:
-        first = str(error).strip().splitlines()[-1]
-        raise BadBundle(f"{path}: OpenVINO cannot load it ({first}); use --runtime onnxruntime") from error
+        raise BadBundle(f"{path}: OpenVINO cannot load it ({first_line(error)}); use --runtime onnxruntime") from error
 
 
 def _shape(port: Any) -> Shape:

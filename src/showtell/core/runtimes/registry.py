@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from showtell.core.runtimes.runner import GraphRunner
-from showtell.errors import BadConfig, MissingExtra
+from showtell.errors import BadConfig
 
 Load = Callable[[Path, int], GraphRunner]
 """From a graph's file and a number of threads (0: all cores)."""
@@ -35,7 +35,7 @@ def _cuda(path: Path, threads: int) -> GraphRunner:
     from showtell.core.runtimes.onnx_runtime import OnnxRuntimeGraph, has_cuda
 
     if not has_cuda():
-        raise MissingExtra("onnxruntime-gpu", "cuda")
+        raise BadConfig(f"runtime {CUDA}: this ONNX Runtime has no CUDA; {INSTALL_CUDA}")
     return OnnxRuntimeGraph(path, threads, "cuda")
 
 
@@ -74,6 +74,10 @@ def _has_openvino_bf16() -> bool:
 DEFAULT: Final = "onnxruntime"
 OPENVINO_BF16: Final = "openvino-bf16"
 CUDA: Final = "cuda"
+INSTALL_CUDA: Final = (
+    "run: pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]' (both have one "
+    "folder, and one hides the other)"
+)
 AUTO: Final = "auto"
 RUNTIMES: Final = {
     runtime.name: runtime
@@ -88,6 +92,6 @@ RUNTIMES: Final = {
 
 def find_runtime(name: str) -> Runtime:
     """Raises BadConfig for a name that there is none of."""
-    if name not in RUNTIMES:
+    if not isinstance(name, str) or name not in RUNTIMES:
         raise BadConfig(f"found runtime {name!r}; expected {', '.join(RUNTIMES)} or {AUTO}")
     return RUNTIMES[name]

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from showtell.errors import ShowtellError
+
 Shape = tuple[int | str | None, ...]
 """A name or None where a size is known only when the graph runs."""
 
@@ -34,3 +36,15 @@ class GraphRunner(Protocol):
     def gather(self, tensor: Any, indices: NDArray[np.int64]) -> Any:
         """Those parts `[B', ...]` of a tensor `[B, ...]`."""
         ...
+
+
+def first_line(error: Exception) -> str:
+    """Of a library's error, whose message may have many, or none."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def failed_run(library: str, error: Exception) -> ShowtellError:
+    """What a user is told where a graph that was loaded cannot run."""
+    return ShowtellError(
+        f"{library} failed ({first_line(error)}); use a smaller --batch-size, or --runtime onnxruntime"
+    )
