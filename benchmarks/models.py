@@ -120,17 +120,20 @@ def _today(name: str) -> str:
 
 
 def write_random_bundle(
-    folder: Path, model: Any, tokenizer: Any, grid: tuple[int, int], pixels: Any, **decode: Any
+    folder: Path, model: Any, tokenizer: Any, grid: tuple[int, int], pixels: Any, int8: bool = False, **decode: Any
 ) -> Path:
     """A bundle of a network with random weights, for times that do not depend on what it writes."""
     from showtell import __version__
     from showtell.core.bundle import write_bundle
     from showtell.export.graphs import export_graphs
+    from showtell.export.quantize import quantize
     from showtell.settings import DecodeSettings
 
     with tempfile.TemporaryDirectory() as name:
         parts = Path(name)
         export_graphs(model.eval(), pixels.size, parts)
+        if int8:
+            quantize(parts)
         tokenizer.save(parts / "tokenizer.json")
         (parts / "README.md").write_text("Random weights, for benchmarks.", encoding="utf-8")
         manifest = {
@@ -206,9 +209,11 @@ def numbered_words(count: int) -> Any:
     return Tokenizer.build((f"word{n}" for n in range(count - special)), ("en",), 1)
 
 
-def patch_bundle(folder: Path, decoder_settings: Any, grid: int, channels: int, vocab_size: int, **decode: Any) -> Path:
+def patch_bundle(
+    folder: Path, decoder_settings: Any, grid: int, channels: int, vocab_size: int, int8: bool = False, **decode: Any
+) -> Path:
     from showtell.settings import PixelSettings
 
     model = patch_network(decoder_settings, grid, channels, vocab_size)
     pixels = PixelSettings(size=grid * PATCH)
-    return write_random_bundle(folder, model, numbered_words(vocab_size), (grid, grid), pixels, **decode)
+    return write_random_bundle(folder, model, numbered_words(vocab_size), (grid, grid), pixels, int8, **decode)

@@ -141,10 +141,13 @@ def lstm_loop(comparison: Comparison) -> None:
 
     photos, settings = comparison.photos(BATCH), AttentionSettings.model_validate(LSTM)
     lengths = {"beam_size": 5, "min_length": LENGTH, "max_length": LENGTH}
-    bundle = comparison.folder / "attention"
-    if not bundle.exists():
-        patch_bundle(bundle, settings, GRID, CHANNELS, VOCABULARY, **lengths)
-    ours = comparison.add_ours(photos, lengths, bundle)
+    ours = []
+    for name in ("float32", "int8"):
+        bundle = comparison.folder / f"attention-{name}"
+        if not bundle.exists():
+            patch_bundle(bundle, settings, GRID, CHANNELS, VOCABULARY, name == "int8", **lengths)
+        ours.append(f"showtell, {name}")
+        comparison.add(ours[-1], sides.ours, None, str(bundle), {}, photos, lengths)
     loop = "attention LSTM, one image at a time"
     comparison.add(loop, sides.attention_lstm, settings, GRID, CHANNELS, VOCABULARY, LENGTH, photos, 5)
     # Ours projects the features in the encoder's graph, so that is measured with it.

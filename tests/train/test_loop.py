@@ -22,6 +22,9 @@ from showtell.config import apply_overrides, parse_recipe
 from showtell.data.spec import read_samples
 from showtell.errors import BadConfig, BadData
 from showtell.metrics.reward import CiderReward
+from showtell.nets.attention_decoder import AttentionDecoder
+from showtell.nets.decoder import Decoder
+from showtell.nets.transformer_decoder import TransformerDecoder
 from showtell.progress import ProgressReporter
 from showtell.recipes import find_recipe
 from showtell.records import Sample
@@ -392,6 +395,8 @@ def test_a_compiled_run_is_the_same_run(
 ) -> None:
     """With torch's tracer and no code made of it; resumed as well."""
     changes = [*SHORT, f"model.decoder.kind={kind}", f"train.ema_decay={average}", "train.optimizer=sgd"]
+    for decoder in (AttentionDecoder, TransformerDecoder):  # compiled, slots are not taken together
+        monkeypatch.setattr(decoder, "forward_slots", Decoder.forward_slots)
     trainer(tmp_path / "plain", recipe(*changes)).fit()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     settings = recipe(*changes, "train.compile=true")
@@ -400,7 +405,7 @@ def test_a_compiled_run_is_the_same_run(
     plain, compiled = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
     assert plain.keys() == compiled.keys()
     for name, tensor in plain.items():
-        # The tracer's tensors lie otherwise in memory, and other kernels add them up: 6e-6 was seen.
+        # The tracer's tensors lie otherwise in memory, and other kernels add them up: 5e-6 was seen.
         torch.testing.assert_close(compiled[name], tensor, rtol=1e-4, atol=5e-5)
 
 
