@@ -393,8 +393,10 @@ def test_teacher_forcing_falls_over_a_run(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_compiled_run_is_the_same_run(
     tmp_path: Path, kind: str, average: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With torch's tracer and no code made of it; resumed as well."""
+    """With torch's tracer and no code made of it; resumed as well. Compiled code has torch's dropout, whose random
+    numbers are others."""
     changes = [*SHORT, f"model.decoder.kind={kind}", f"train.ema_decay={average}", "train.optimizer=sgd"]
+    changes += ["model.decoder.dropout=0"]
     for decoder in (AttentionDecoder, TransformerDecoder):  # compiled, slots are not taken together
         monkeypatch.setattr(decoder, "forward_slots", Decoder.forward_slots)
     trainer(tmp_path / "plain", recipe(*changes)).fit()
@@ -405,8 +407,7 @@ def test_a_compiled_run_is_the_same_run(
     plain, compiled = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
     assert plain.keys() == compiled.keys()
     for name, tensor in plain.items():
-        # The tracer's tensors lie otherwise in memory, and other kernels add them up: 5e-6 was seen.
-        torch.testing.assert_close(compiled[name], tensor, rtol=1e-4, atol=5e-5)
+        torch.testing.assert_close(compiled[name], tensor, rtol=1e-5, atol=1e-6)
 
 
 # --- what the log says of dev
