@@ -237,7 +237,7 @@ def test_the_gradient_is_that_of_the_expected_reward() -> None:
     def first_word(references: object, end: int) -> object:
         return lambda ids, images: (ids[:, 0] == better).astype(float)
 
-    samples = 1000
+    samples = 4000
     one = [PHOTOS[1]]
     of = batches(one, TOKENIZER, 1, 1, 0, 0)[0]
     sampled = drawn(critic(samples, reward=first_word, of=one), of, model=model)
@@ -250,7 +250,7 @@ def test_the_gradient_is_that_of_the_expected_reward() -> None:
     allowed = table.clone()
     allowed[TOKENIZER.banned_ids] = -torch.inf
     allowed.log_softmax(-1)[better].exp().backward()
-    torch.testing.assert_close(found, table.grad, atol=0.04, rtol=0)
+    torch.testing.assert_close(found, table.grad, atol=0.02, rtol=0)
     assert table.grad.abs().max() > 0.2
 
 

@@ -44,7 +44,7 @@ _CREDENTIALS: Final = {
     "gs": "run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS; a public bucket needs "
     "FSSPEC_GS_TOKEN=anon",
 }
-_CREDENTIALS_OF: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+SAME_AS: Final = {"s3a": "s3", "gcs": "gs"}
 _ENDPOINTS: Final = {"s3": " and AWS_ENDPOINT_URL", "s3a": " and AWS_ENDPOINT_URL"}
 
 
@@ -61,9 +61,13 @@ def translated(error: Exception, scheme: str, place: str, attempts: int) -> Show
     """The error of a request. `place`: the bucket or host. BadConfig where no other request can succeed either, for
     lack of credentials, and so the command ends; else BadImage."""
     status, code, names = _status(error), _code(error), _names(error)
-    if code in _CREDENTIAL_CODES or names & _CREDENTIAL_NAMES or (status == 401 and scheme in _CREDENTIALS_OF):
+    if (
+        code in _CREDENTIAL_CODES
+        or names & _CREDENTIAL_NAMES
+        or (status == 401 and SAME_AS.get(scheme, scheme) in _CREDENTIALS)
+    ):
         found = f"credentials that were refused ({code or status})" if code or status else "no credentials"
-        advice = _CREDENTIALS.get(_CREDENTIALS_OF.get(scheme, ""), "give those of this storage")
+        advice = _CREDENTIALS.get(SAME_AS.get(scheme, scheme), "give those of this storage")
         return BadConfig(f"{scheme}://{place}: found {found}; {advice}, and run it again")
     if code == "NoSuchBucket":
         return BadImage("missing", f"no bucket {place}; check its name{_ENDPOINTS.get(scheme, '')}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from showtell.bulk.backoff import Backoff
-from showtell.bulk.object_errors import is_empty_range, is_transient, translated
+from showtell.bulk.object_errors import SAME_AS, is_empty_range, is_transient, translated
 from showtell.core.image import MAX_BYTES
 from showtell.core.sources import is_url
 from showtell.errors import BadConfig, BadImage, MissingExtra, ShowtellError
@@ -29,7 +29,6 @@ _OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "s3": {"max_concurrency": 1, "config_kwargs": {"retries": {"total_max_attempts": 1}, "max_pool_connections": 64}},
     "gs": {},
 }
-_SAME_AS: Final = {"s3a": "s3", "gcs": "gs"}
 STORAGE_SCHEMES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"})
 """Of object storage. Not `file` (a path does), nor all that fsspec knows: `github`, `ftp` or `reference` would be read
 with other rules than a user expects of a photo's address."""
@@ -68,7 +67,7 @@ def path_of_url(url: str) -> str:
 
 def filesystem(scheme: str) -> Any:
     """fsspec's client. Raises MissingExtra, and BadConfig where its settings are wrong."""
-    scheme = _SAME_AS.get(scheme, scheme)
+    scheme = SAME_AS.get(scheme, scheme)
     key = (scheme, os.getpid())  # connections do not survive a fork
     with _lock:
         if key not in _filesystems:
@@ -81,7 +80,7 @@ def call(url: str, request: Callable[[Any, str], T]) -> T:
     scheme, path = scheme_of(url), path_of_url(url)
     client = filesystem(scheme)
     # gcsfs repeats its requests itself, 6 times with backoff and jitter.
-    tries = backoff if _SAME_AS.get(scheme, scheme) != "gs" else Backoff(1)
+    tries = backoff if SAME_AS.get(scheme, scheme) != "gs" else Backoff(1)
     try:
         return tries.call(lambda: request(client, path), is_transient)
     except ShowtellError:

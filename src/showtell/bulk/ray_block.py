@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ray import cloudpickle
 
+from showtell.bulk.container_file import InMemory
 from showtell.bulk.ray_worker import Outcome
 from showtell.core.sources import ImageInput
 from showtell.errors import BadImage
@@ -18,16 +19,6 @@ from showtell.records import CaptionRow
 
 BLOCK_BYTES: Final = 16 * 1024 * 1024
 """A block of inputs that travel as bytes ends with the one that reaches this."""
-
-
-@dataclass(frozen=True)
-class ReadBytes:
-    """In place of what reads an input where that works in this process only."""
-
-    data: bytes
-
-    def __call__(self) -> bytes:
-        return self.data
 
 
 @dataclass(eq=False)
@@ -125,7 +116,7 @@ def _as_sent(image: ImageInput) -> tuple[ImageInput, int]:
     except Exception:  # noqa: BLE001 (each library has its own for what cannot be pickled)
         assert image.read is not None
         data = image.read()
-        return replace(image, read=ReadBytes(data)), len(data)
+        return replace(image, read=InMemory(data)), len(data)
 
 
 def _seen_from_here(image: ImageInput, outcome: Outcome) -> Outcome:

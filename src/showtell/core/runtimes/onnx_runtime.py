@@ -67,9 +67,8 @@ def _session(path: Path, threads: int, device: Device) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Threads that wait for work look for it without pause, on cores that other work needs; ONNX Runtime's own choice of
-    # the time made a photo three times as slow on a busy machine. Of 50, 200, 1000 and 5000 microseconds and none at
-    # all this was the fastest on an idle one.
+    # Threads that wait for work look for it without pause, on cores that other work needs; that is ONNX
+    # Runtime's default. Of 50, 200, 1000 and 5000 microseconds and none at all this was the fastest on an idle machine.
     options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
     # With a memory plan for each shape of the inputs, a model of BLIP's size takes 1,400 MB in place of 1,320 for one
     # photo, and 3,990 in place of 2,970 for 16, at the same speed.
