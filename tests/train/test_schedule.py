@@ -13,7 +13,7 @@ def factors(steps_per_epoch: int, drops: int = 0, **settings: object) -> list[fl
     """Of every step of a run."""
     train = TrainSettings(**settings)
     return [
-        learning_factor(train, step, steps_per_epoch, step // steps_per_epoch, drops)
+        learning_factor(train, step, steps_per_epoch * train.epochs, step // steps_per_epoch, drops)
         for step in range(steps_per_epoch * train.epochs)
     ]
 
@@ -26,7 +26,7 @@ def test_cosine_by_hand() -> None:
     assert found[:3] == [0.5, 1, 1]
     assert found[4] == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
     assert found[6] == pytest.approx(0.5)  # half of the eight steps that fall
-    assert learning_factor(TrainSettings(epochs=2, warmup_ratio=0.2), 10, 5, 2, 0) == pytest.approx(0)
+    assert learning_factor(TrainSettings(epochs=2, warmup_ratio=0.2), 10, 10, 2, 0) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("warmup", [0, 0.05, 0.5, 0.999])
@@ -117,7 +117,9 @@ def test_other_schedules_know_no_plateau(schedule: str) -> None:
 
 def forcing(steps_per_epoch: int, **settings: object) -> list[float]:
     train = TrainSettings(**settings)
-    return [teacher_forcing(train, step, steps_per_epoch) for step in range(steps_per_epoch * train.epochs)]
+    return [
+        teacher_forcing(train, step, steps_per_epoch * train.epochs) for step in range(steps_per_epoch * train.epochs)
+    ]
 
 
 def test_teacher_forcing_is_constant_without_an_end() -> None:

@@ -124,15 +124,29 @@ class Tokenizer:
 
     @classmethod
     def build(
-        cls, captions: Iterable[str], languages: Sequence[str], min_frequency: int, vocab_size: int | None = None
+        cls,
+        captions: Iterable[str],
+        languages: Sequence[str],
+        min_frequency: int,
+        vocab_size: int | None = None,
+        sentences: Iterable[str] = (),
+        sentence_frequency: int | None = None,
     ) -> Tokenizer:
-        """A word-level vocabulary of all words that occur at least `min_frequency` times, most frequent first, with at
-        most `vocab_size` entries, special tokens included. Any other word is `<unk>`.
+        """A word-level vocabulary of all words that occur at least `min_frequency` times in the captions, or
+        `sentence_frequency` times in captions and sentences together; most frequent first, with at most `vocab_size`
+        entries, special tokens included. Any other word is `<unk>`.
 
         Of captions in a language with `LanguageInfo.letters`, these must have been replaced."""
         rule = text_rule(languages)
-        counts = Counter(word for caption in captions for word in rule.split(caption) if word != UNK)
-        frequent = sorted((w for w, n in counts.items() if n >= min_frequency), key=lambda w: (-counts[w], w))
+        counts, all_counts = (Counter[str]() for _ in range(2))
+        for texts, counters in ((captions, (counts, all_counts)), (sentences, (all_counts,))):
+            for text in texts:
+                words = [word for word in rule.split(text) if word != UNK]
+                for counter in counters:
+                    counter.update(words)
+        enough = float("inf") if sentence_frequency is None else sentence_frequency
+        frequent = [word for word, count in all_counts.items() if counts[word] >= min_frequency or count >= enough]
+        frequent.sort(key=lambda word: (-all_counts[word], word))
         tokens = [*special_tokens(languages), *frequent][:vocab_size]
         model = models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=UNK)
         backend = tokenizers.Tokenizer(model)

@@ -23,7 +23,15 @@ def resolve(settings: EncoderSettings) -> EncoderSettings:
     Raises BadConfig for an unknown name, and for `timm_kwargs` that give an impossible image size.
     """
     check_name(settings)
-    return settings.model_copy(update={"pixels": PixelOverrides(**pixel_settings(settings).model_dump())})
+    pixels = pixel_settings(settings)
+    resolved = {"pixels": PixelOverrides(**pixels.model_dump())}
+    if settings.companion is None:
+        return settings.model_copy(update=resolved)
+    # All but mean and std are the encoder's own.
+    shared = pixels.model_dump(exclude={"mean", "std"})
+    own = pixel_settings(settings.companion).model_dump(include={"mean", "std"})
+    companion = settings.companion.model_copy(update={"pixels": PixelOverrides(**own, **shared)})
+    return settings.model_copy(update={**resolved, "companion": companion})
 
 
 def pixel_settings(settings: EncoderSettings) -> PixelSettings:

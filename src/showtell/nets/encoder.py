@@ -6,6 +6,7 @@ of EfficientNet-B4 take three quarters of its time and have a tenth of its weigh
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -16,7 +17,7 @@ from showtell.errors import BadConfig
 from showtell.nets.backbone import create_backbone, first_line, pixel_settings
 from showtell.nets.pca import PCA
 from showtell.nets.stages import split_into_stages
-from showtell.settings import EncoderSettings
+from showtell.settings import EncoderSettings, PixelSettings
 
 
 class Encoder(nn.Module):
@@ -75,6 +76,7 @@ class Encoder(nn.Module):
         """Shape of the output of `frozen` for one image."""
         self.grid = grid or _map_size(output, self.layout)
         """Height and width of the regions after the first `prefix_regions`."""
+        self.companion = None if settings.companion is None else self._add_companion(settings.companion, load)
         self.pca: PCA | None = None
         if settings.pca is not None:
             if trainable_stages:
@@ -88,24 +90,61 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, S, C]"""
-        return self._with_pca(self.forward_frozen(pixels))
+        regions = self._own_regions(self._run_frozen(pixels))
+        if self.companion is not None:
+            regions = torch.cat([regions, self.companion(pixels)], 2)
+        return regions if self.pca is None else self.pca(regions)
 
     def forward_frozen(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] -> the output of `frozen`, [B, *cached_shape]"""
-        features: Tensor = self.frozen(pixels.contiguous(memory_format=torch.channels_last))
-        return features
+        """[B, 3, H, W] -> the output of `frozen`, [B, *cached_shape]; with a companion, one vector with its regions
+        behind."""
+        features = self._run_frozen(pixels)
+        if self.companion is None:
+            return features
+        return torch.cat([features.flatten(1), self.companion(pixels).flatten(1)], 1)
 
     def forward_trainable(self, features: Tensor) -> Tensor:
-        """The output of `frozen` -> [B, S, C]"""
+        """The output of `forward_frozen` -> [B, S, C]"""
         if self.has_precomputed_features:
             return features
         return self._with_pca(features)
 
     def regions(self, features: Tensor) -> Tensor:
-        """The output of `frozen` -> [B, S, C], before the PCA."""
+        """The output of `forward_frozen` -> [B, S, C], before the PCA."""
+        if self.companion is None:
+            return self._own_regions(features)
+        others = self.num_regions * self.companion.channels
+        own, other = features.split([features.shape[1] - others, others], 1)
+        regions = self._own_regions(own.unflatten(1, self._frozen_shape))
+        return torch.cat([regions, other.unflatten(1, (self.num_regions, self.companion.channels))], 2)
+
+    def _run_frozen(self, pixels: Tensor) -> Tensor:
+        features: Tensor = self.frozen(pixels.contiguous(memory_format=torch.channels_last))
+        return features
+
+    def _own_regions(self, features: Tensor) -> Tensor:
+        """The output of `frozen` -> [B, S, C], without the companion's channels."""
         if features.ndim == 4:
             features = features.contiguous(memory_format=torch.channels_last)
         return self._flatten(self.trainable(features))
+
+    def _add_companion(self, settings: EncoderSettings, load: bool) -> Companion:
+        """Adds its channels to these; raises BadConfig where the two do not fit."""
+        if not len(self.frozen):
+            raise BadConfig(
+                "model.encoder.companion: found no frozen stage, so that features cannot be cached; expected fewer "
+                "train.trainable_encoder_stages"
+            )
+        companion = Companion(settings, self.pixels, load)
+        if companion.num_regions != self.num_regions:
+            raise BadConfig(
+                f"model.encoder.companion: {settings.name} has {companion.num_regions} regions; expected "
+                f"{self.num_regions}, as the encoder has"
+            )
+        self.channels += companion.channels
+        self._frozen_shape = self.cached_shape
+        self.cached_shape = (math.prod(self.cached_shape) + companion.num_regions * companion.channels,)
+        return companion
 
     def train(self, mode: bool = True) -> Encoder:
         super().train(mode)
@@ -116,7 +155,7 @@ class Encoder(nn.Module):
         return self
 
     def _with_pca(self, features: Tensor) -> Tensor:
-        """The output of `frozen` -> [B, S, C], after the PCA."""
+        """The output of `forward_frozen` -> [B, S, C], after the PCA."""
         regions = self.regions(features)
         return regions if self.pca is None else self.pca(regions)
 
@@ -125,6 +164,32 @@ class Encoder(nn.Module):
         if self.layout == "NCHW":
             return features.permute(0, 2, 3, 1).flatten(1, 2)
         return features.flatten(1, 2) if self.layout == "NHWC" else features
+
+
+class Companion(nn.Module):
+    """A frozen second encoder that is given the pixels of the first, and normalises them in its own way."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, settings: EncoderSettings, given: PixelSettings, load: bool) -> None:
+        """`given`: of the first encoder."""
+        super().__init__()
+        own = pixel_settings(settings)
+        same_size = settings.pixels.model_copy(update={"size": given.size})
+        self.encoder = Encoder(settings.model_copy(update={"pixels": same_size}), 0, load)
+        self.num_regions, self.channels = self.encoder.num_regions, self.encoder.channels
+        # (x * std + mean - own mean) / own std
+        mean, std, own_mean, own_std = (
+            torch.tensor(values).view(3, 1, 1) for values in (given.mean, given.std, own.mean, own.std)
+        )
+        self.register_buffer("scale", std / own_std, persistent=False)
+        self.register_buffer("shift", (mean - own_mean) / own_std, persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, S, C]"""
+        regions: Tensor = self.encoder(pixels * self.scale + self.shift)
+        return regions
 
 
 def _map_size(features: Tensor, layout: str) -> tuple[int, int]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from showtell.settings.pixels import CropMode, PixelOverrides, PixelSettings
     from showtell.settings.recipe import Recipe, max_positions
     from showtell.settings.text import ImportedText, Language, TextSettings
-    from showtell.settings.train import DistillationSettings, SelfCriticalSettings, TrainSettings
+    from showtell.settings.train import DistillationSettings, SelfCriticalSettings, TextOnlySettings, TrainSettings
 
 __all__ = [
     "DECODER_KINDS",
@@ -49,6 +49,7 @@ __all__ = [
     "RecurrentSettings",
     "SelfCriticalSettings",
     "Settings",
+    "TextOnlySettings",
     "TextSettings",
     "TrainSettings",
     "TransformerSettings",
@@ -67,7 +68,7 @@ _NAMES_OF_SECTION = {
     "pixels": ("CropMode", "PixelOverrides", "PixelSettings"),
     "recipe": ("Recipe", "max_positions"),
     "text": ("ImportedText", "Language", "TextSettings"),
-    "train": ("DistillationSettings", "SelfCriticalSettings", "TrainSettings"),
+    "train": ("DistillationSettings", "SelfCriticalSettings", "TextOnlySettings", "TrainSettings"),
 }
 _SECTION_OF_NAME = {name: section for section, names in _NAMES_OF_SECTION.items() for name in names}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from showtell.settings.base import Number, Settings
 from showtell.settings.pixels import PixelOverrides
@@ -40,3 +40,26 @@ class EncoderSettings(Settings):
         {}, description="further arguments of timm.create_model, e.g. pad_type: same"
     )
     pixels: PixelOverrides = PixelOverrides()
+    companion: EncoderSettings | None = Field(
+        None,
+        description="a second encoder, always frozen, with as many regions; its channels are put behind those of the "
+        "first, region by region",
+    )
+
+    @model_validator(mode="after")
+    def _companion_is_a_plain_encoder(self) -> EncoderSettings:
+        companion = self.companion
+        if companion is None:
+            return self
+        if PRECOMPUTED in (self.name, companion.name) or companion.companion is not None or companion.pca is not None:
+            raise ValueError(
+                "companion: found features, a companion or a pca in it; expected a timm model, for a photo"
+            )
+        own, other = self.pixels, companion.pixels
+        for name in ("size", "crop_mode", "resize_size", "interpolation"):
+            if getattr(other, name) not in (None, getattr(own, name)):
+                raise ValueError(
+                    f"companion.pixels.{name}: found {getattr(other, name)}; expected none, both see the same pixels: "
+                    "only mean and std are its own"
+                )
+        return self

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from showtell.settings.base import Rate, Settings
+
+
+def _language_and_file(spec: str) -> str:
+    language, equals, file = spec.partition("=")
+    if not (language and equals and file):
+        raise ValueError(f"found {spec!r}; expected LANGUAGE=FILE, such as en=sentences.txt")
+    return spec
+
+
+SentenceFile = Annotated[str, AfterValidator(_language_and_file)]
 
 
 class DistillationSettings(Settings):
@@ -23,6 +33,22 @@ class SelfCriticalSettings(Settings):
     start_epoch: int | None = Field(None, ge=0, description="cross-entropy alone before this epoch; null: always")
     weight: float = Field(0.5, gt=0, le=1, description="of the REINFORCE loss; cross-entropy has the rest")
     num_samples: int = Field(5, ge=2, description="captions sampled per image and language")
+
+
+class TextOnlySettings(Settings):
+    """Batches of sentences without photos between those of photos; off without files."""
+
+    files: tuple[SentenceFile, ...] = Field(
+        (), description="LANGUAGE=FILE: a sentence per line, or NAME#i<TAB>sentence for several of one image; .gz too"
+    )
+    ratio: float = Field(1.0, gt=0, description="batches of sentences per batch of photos in the first epoch")
+    epochs: int = Field(8, ge=1, description="the ratio falls linearly, and is 0 from this epoch on")
+    min_frequency: int | None = Field(
+        None,
+        ge=1,
+        description="words this frequent in captions and sentences together are in the vocabulary as well; null: only "
+        "words of captions are",
+    )
 
 
 class TrainSettings(Settings):
@@ -73,6 +99,7 @@ class TrainSettings(Settings):
     )
     distillation: DistillationSettings = DistillationSettings()
     self_critical: SelfCriticalSettings = SelfCriticalSettings()
+    text: TextOnlySettings = TextOnlySettings()
     views: int = Field(1, ge=1, description="cached views of each training photo; the first is the photo itself")
     randaugment_num_ops: int = Field(0, ge=0, description="RandAugment operations per view; 0: off")
     randaugment_magnitude: float = Field(5.0, ge=0, le=10, description="RandAugment magnitude; 10 is the strongest")

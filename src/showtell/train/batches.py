@@ -70,7 +70,7 @@ def prompt_length(tokenizer: AnyTokenizer) -> int:
 @dataclass(frozen=True)
 class Batch:
     images: np.ndarray
-    """`[B]` indices of photos."""
+    """`[B]` indices of photos; empty for a batch of sentences without photos."""
     views: np.ndarray
     """`[B]`"""
     slots: list[Tensor]
@@ -107,12 +107,14 @@ def _batch(
     rows = [
         photos[i].mirrored if mirror and is_mirrored(seed, int(i), int(views[i])) else photos[i].tokens for i in images
     ]
-    slots = [
-        [row[n] if n < len(row) else [] for row in (sorted(row, key=len) for row in rows)]
-        for n in range(max(map(len, rows)))
-    ]
     tokens = sum(len(ids) - prompt for row in rows for ids in row)
-    return Batch(images, views[images], [_padded(slot) for slot in slots], tokens)
+    return Batch(images, views[images], pad_slots(rows), tokens)
+
+
+def pad_slots(rows: Sequence[list[list[int]]]) -> list[Tensor]:
+    """The slots of a `Batch`, from the token ids of each image's captions."""
+    by_length = [sorted(row, key=len) for row in rows]
+    return [_padded([row[n] if n < len(row) else [] for row in by_length]) for n in range(max(map(len, by_length)))]
 
 
 def _padded(captions: list[list[int]]) -> Tensor:

@@ -33,6 +33,7 @@ from showtell.nets.encoder import Encoder
 from showtell.records import FeatureRow, Sample
 from showtell.settings import EncoderSettings, PixelSettings
 from showtell.train.augment import OFF, RandAugment, augment
+from showtell.train.frozen_graph import RunFrozen, frozen_stages
 
 BATCH = 32
 Advance = Callable[[int], None]
@@ -91,18 +92,24 @@ def extract_features(
     rand: RandAugment = OFF,
     say: Callable[[str], None] = lambda message: None,
     mirror: bool = True,
+    bfloat16: bool = False,
 ) -> Features:
     """The features of `samples`, from the cache or computed now; `advance(n)` is called for every n photos, `say` when
-    another process is computing them and this one waits. Without `mirror` no view is mirrored.
+    another process is computing them and this one waits. Without `mirror` no view is mirrored. `bfloat16`: see
+    `frozen_graph.uses_bfloat16`.
 
     Raises BadData, naming the photo, for one that cannot be read.
     """
     if views == 1:  # the photo itself: nothing is drawn, and runs with any seed share it
         seed, rand, mirror = 0, OFF, True
-    cache = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed, rand, mirror)
+    cache = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed, rand, mirror, bfloat16)
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache, say):
-        maps = [_view(cache, encoder, samples, view, seed, rand, mirror, advance) for view in range(views)]
+        missing = sum(not (cache / f"view-{view}.npy").exists() for view in range(views))
+        with frozen_stages(encoder, missing * len(samples), bfloat16) as run_frozen:
+            maps = [
+                _view(cache, encoder, samples, view, seed, rand, mirror, advance, run_frozen) for view in range(views)
+            ]
     return Features(maps, encoder.pixels)
 
 
@@ -128,22 +135,33 @@ def _key(
     seed: int,
     rand: RandAugment,
     mirror: bool,
+    bfloat16: bool,
 ) -> str:
+    companion = encoder.companion
+    description = {
+        "format": 2,
+        **_describe(encoder, settings),
+        **({} if companion is None else {"companion": _describe(companion.encoder, settings.companion)}),
+        "seed": seed,
+        **({"rand augment": rand} if rand.num_ops else {}),
+        **({} if mirror else {"mirror": False}),
+        **({"precision": "bf16"} if bfloat16 else {}),
+        "photos": [[s.name, *_stamp(s)] for s in samples],
+    }
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _describe(encoder: Encoder, settings: EncoderSettings | None) -> dict[str, object]:
+    assert settings is not None
     own = settings.model_dump(mode="json", include={"name", "pretrained", "remove_blocks", "timm_kwargs"})
     # Left out where they are the defaults: caches from before these settings remain valid.
     later = settings.model_dump(mode="json", include={"layer", "norm_eps", "prefix_regions"}, exclude_defaults=True)
-    description = {
-        "format": 2,
+    return {
         "encoder": {**own, **later, "pixels": encoder.pixels.model_dump(mode="json", exclude_none=True)},
         "weights": None if settings.weights is None or not settings.pretrained else sha256(settings.weights),
         "frozen stages": len(encoder.frozen),
         "random weights": None if settings.pretrained else fingerprint(encoder),
-        "seed": seed,
-        **({"rand augment": rand} if rand.num_ops else {}),
-        **({} if mirror else {"mirror": False}),
-        "photos": [[s.name, *_stamp(s)] for s in samples],
     }
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def _stamp(sample: Sample) -> list[object]:
@@ -170,6 +188,7 @@ def _view(
     rand: RandAugment,
     mirror: bool,
     advance: Advance,
+    run_frozen: RunFrozen,
 ) -> NDArray[Any]:
     """One view's memory map. Until it is complete it is called `.part`, with the number of finished photos in a file
     beside it."""
@@ -197,14 +216,12 @@ def _view(
             raise BadData(samples[i].name, problem, "an image; `showtell data check` lists all that are not") from error
         return resize(augment(photo, seed, i, view, rand, mirror), encoder.pixels)
 
-    device = next(encoder.parameters()).device
-    with ThreadPoolExecutor(LOADER_THREADS) as pool, torch.inference_mode():
+    with ThreadPoolExecutor(LOADER_THREADS) as pool:
         for begin in range(done, len(samples), BATCH):
             stop = min(begin + BATCH, len(samples))
             images = np.stack(list(pool.map(pixels, range(begin, stop))))
             if has_frozen_stages:
-                tensor = torch.from_numpy(normalise(images, encoder.pixels)).to(device)
-                store[begin:stop] = encoder.forward_frozen(tensor).half().cpu().numpy()
+                store[begin:stop] = run_frozen(normalise(images, encoder.pixels))
             else:
                 store[begin:stop] = images
             store.flush()

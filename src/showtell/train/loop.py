@@ -29,6 +29,7 @@ from showtell.train.optimizer import build_optimizer
 from showtell.train.run_folder import RunFolder
 from showtell.train.schedule import learning_factor, teacher_forcing
 from showtell.train.self_critical import SampledCaptions, SelfCritic
+from showtell.train.sentences import batches_of_epoch, with_sentences
 from showtell.train.stop_signal import Interrupted, catch_stop_signal
 from showtell.train.validate import Validator
 
@@ -47,6 +48,8 @@ class TrainingSet:
     """For distillation."""
     critic: SelfCritic | None = None
     """For self-critical training."""
+    sentences: Sequence[list[list[int]]] = ()
+    """Token ids of sentences without photos, those about one image together."""
 
 
 class Trainer:
@@ -77,21 +80,34 @@ class Trainer:
         self.rewards: list[tuple[float, float]] = []
         """Mean reward and length of sampled captions, per batch since the last line of the log."""
         self.progress = self.checkpoints.resume(fabric, model, self.optimizer, self.ema)
-        self.steps_per_epoch = -(-len(train_set.photos) // (settings.batch_size * settings.accumulate_grad_batches))
+        self.total_steps = self._count_steps()
+
+    def _count_steps(self) -> int:
+        """Optimiser steps of the whole run, if it is not stopped early."""
+        settings = self.recipe.train
+        photo_batches = -(-len(self.train_set.photos) // settings.batch_size)
+        counts = (
+            photo_batches + batches_of_epoch(settings.text, photo_batches, epoch) for epoch in range(settings.epochs)
+        )
+        return sum(-(-count // settings.accumulate_grad_batches) for count in counts)
+
+    def _plan(self) -> list[Batch]:
+        """All batches of the current epoch."""
+        settings, train_set, epoch = self.recipe.train, self.train_set, self.progress.epoch
+        of_epoch = settings.batch_size, settings.views, settings.seed, epoch
+        plan = batches(train_set.photos, train_set.tokenizer, *of_epoch)
+        count = batches_of_epoch(settings.text, len(plan), epoch)
+        if not count:
+            return plan
+        sentences = train_set.sentences, train_set.tokenizer, count
+        return with_sentences(plan, *sentences, settings.batch_size, settings.seed, epoch)
 
     def fit(self) -> None:
         """Raises Interrupted on Ctrl-C or SIGTERM, with the state saved."""
         settings, progress = self.recipe.train, self.progress
         with catch_stop_signal() as should_stop:
             while progress.epoch < settings.epochs and not progress.stopped:
-                plan = batches(
-                    self.train_set.photos,
-                    self.train_set.tokenizer,
-                    settings.batch_size,
-                    settings.views,
-                    settings.seed,
-                    progress.epoch,
-                )
+                plan = self._plan()
                 title = f"epoch {progress.epoch + 1}/{settings.epochs}"
                 with self.reporter.stage(title, len(plan), progress.batch) as advance:
                     self._train_epoch(plan[progress.batch :], advance, should_stop)
@@ -131,7 +147,7 @@ class Trainer:
     def _step(self, group: Sequence[Batch]) -> float:
         """One optimiser step on a group of accumulated batches; the cross-entropy per token in nats."""
         settings, progress = self.recipe.train, self.progress
-        factor = learning_factor(settings, progress.step, self.steps_per_epoch, progress.epoch, progress.drops)
+        factor = learning_factor(settings, progress.step, self.total_steps, progress.epoch, progress.drops)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = parameters["base_lr"] * factor
         self.loss.train()
@@ -162,14 +178,14 @@ class Trainer:
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         settings, progress, train_set = self.recipe.train, self.progress, self.train_set
         train_encoder = settings.trainable_encoder_stages > 0 and progress.epoch >= settings.unfreeze_encoder_at_epoch
-        features = self.fabric.to_device(train_set.features.batch(batch.images, batch.views))
-        inputs = LossInputs(
-            features,
-            self.fabric.to_device(batch.slots),
-            None if train_set.teachers is None else train_set.teachers.log_probs(batch),
-            self._sample_captions(features, batch),
-        )
-        probability = teacher_forcing(settings, progress.step, self.steps_per_epoch)
+        slots = self.fabric.to_device(batch.slots)
+        if len(batch.images):
+            features = self.fabric.to_device(train_set.features.batch(batch.images, batch.views))
+            teachers = None if train_set.teachers is None else train_set.teachers.log_probs(batch)
+            inputs = LossInputs(features, slots, teachers, self._sample_captions(features, batch))
+        else:  # a teacher's sentences about no image, and a reward of theirs, would teach nothing
+            inputs = LossInputs(None, slots)
+        probability = teacher_forcing(settings, progress.step, self.total_steps)
         loss: tuple[Tensor, Tensor] = self.loss(lambda: inputs, train_encoder, probability)
         return loss
 

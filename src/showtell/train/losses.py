@@ -63,8 +63,8 @@ def forward_packed(
 class LossInputs(NamedTuple):
     """The inputs of one forward pass."""
 
-    features: Tensor
-    """The encoder's cached features [B, ...]"""
+    features: Tensor | None
+    """The encoder's cached features [B, ...]; None for sentences without photos."""
     slots: list[Tensor]
     """Captions [B, N, T] in slots of similar length (see `Batch`)."""
     teacher_log_probs: Tensor | None = None
@@ -103,10 +103,7 @@ class CaptionLoss(nn.Module):
         images.
         """
         features, slots, teacher_log_probs, sampled = get_inputs()
-        # On a CPU the backward pass of depthwise convolutions is slower in bfloat16 than in float32.
-        precision = contextlib.nullcontext() if features.is_cuda else torch.autocast("cpu", enabled=False)
-        with precision, torch.set_grad_enabled(train_encoder and torch.is_grad_enabled()):
-            regions = self.model.encoder.forward_trainable(features)
+        regions = self._no_regions(slots[0]) if features is None else self._regions(features, train_encoder)
         memory = self.model.decoder.encode_memory(regions)
         draw = self._forcing_sampler(teacher_forcing)
         output = forward_packed(
@@ -122,6 +119,18 @@ class CaptionLoss(nn.Module):
         if sampled is not None:
             loss = (1 - self.reward_weight) * loss + self.reward_weight * self._self_critical_loss(sampled, memory)
         return loss, token_losses.mean()
+
+    def _regions(self, features: Tensor, train_encoder: bool) -> Tensor:
+        """[B, S, C]"""
+        # On a CPU the backward pass of depthwise convolutions is slower in bfloat16 than in float32.
+        precision = contextlib.nullcontext() if features.is_cuda else torch.autocast("cpu", enabled=False)
+        with precision, torch.set_grad_enabled(train_encoder and torch.is_grad_enabled()):
+            return self.model.encoder.forward_trainable(features)
+
+    def _no_regions(self, tokens: Tensor) -> Tensor:
+        """[B, S, C] zeros, in place of an image, for captions [B, N, T]."""
+        encoder = self.model.encoder
+        return torch.zeros(len(tokens), encoder.num_regions, encoder.channels, device=tokens.device)
 
     def _distillation_loss(self, logits: Tensor, targets: Tensor, teacher_log_probs: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy mixed with that on the teachers' probabilities, and the plain one of each token [W]."""

@@ -7,12 +7,11 @@ import math
 from showtell.settings import TrainSettings
 
 
-def learning_factor(settings: TrainSettings, step: int, steps_per_epoch: int, epoch: int, drops: int) -> float:
-    """The factor on every learning rate at a step: linear warm-up to 1, then `train.schedule`.
+def learning_factor(settings: TrainSettings, step: int, total: int, epoch: int, drops: int) -> float:
+    """The factor on every learning rate at one of `total` steps: linear warm-up to 1, then `train.schedule`.
 
     `epoch` counts from 0, `drops` the plateaus so far (`meets_plateau`).
     """
-    total = steps_per_epoch * settings.epochs
     warmup_steps = max(1, round(settings.warmup_ratio * total))
     if step < warmup_steps:
         return (step + 1) / warmup_steps
@@ -30,9 +29,10 @@ def meets_plateau(settings: TrainSettings, epochs: int, without_improvement: int
     return without_improvement % settings.plateau_patience == 0
 
 
-def teacher_forcing(settings: TrainSettings, step: int, steps_per_epoch: int) -> float:
-    """The probability that a reference token is the input: from `teacher_forcing` linearly to `teacher_forcing_end`."""
+def teacher_forcing(settings: TrainSettings, step: int, total: int) -> float:
+    """The probability that a reference token is the input at one of `total` steps: from `teacher_forcing` linearly to
+    `teacher_forcing_end`."""
     if settings.teacher_forcing_end is None:
         return settings.teacher_forcing
-    fraction = step / max(1, steps_per_epoch * settings.epochs - 1)
+    fraction = step / max(1, total - 1)
     return settings.teacher_forcing + (settings.teacher_forcing_end - settings.teacher_forcing) * fraction

@@ -22,12 +22,14 @@ from showtell.train.distillation import Teachers, load_teachers
 from showtell.train.feature_file import are_precomputed, load_features, precomputed_width
 from showtell.train.features import Features, extract_features, unique_photos
 from showtell.train.fit_pca import fit_pca
+from showtell.train.frozen_graph import uses_bfloat16
 from showtell.train.language_notes import language_notes
 from showtell.train.loop import Trainer, TrainingSet
 from showtell.train.lora import add_adapters, check_lora
 from showtell.train.other_runs import check_other_runs
 from showtell.train.run_folder import RunFolder
 from showtell.train.self_critical import MakeReward, SelfCritic
+from showtell.train.sentences import Sentences, encode_sentences, read_sentences
 from showtell.train.start_from import is_bundle
 from showtell.train.start_weights import load_start
 from showtell.train.state import load_encoder_state
@@ -49,7 +51,8 @@ def build_trainer(
     settings, max_length = recipe.train, recipe.text.max_length
     train, dev = _split(recipe, samples)
     seed_everything(settings.seed, verbose=False)
-    tokenizer = _tokenizer(run, recipe, samples if recipe.text.splits == "all" else train)
+    sentences = read_sentences(settings.text, recipe.text.languages)
+    tokenizer = _tokenizer(run, recipe, samples if recipe.text.splits == "all" else train, sentences)
     fabric = Fabric(devices=1, precision=settings.precision)
     _check_tokenizer(recipe, tokenizer)
     vocab_size = network_vocab_size(recipe, tokenizer)
@@ -79,7 +82,9 @@ def build_trainer(
     validator = Validator(
         recipe, tokenizer, dev, group_photos(dev, tokenizer, max_length), dev_features, score, reporter
     )
-    train_set = TrainingSet(tokenizer, photos, features, teachers, critic)
+    train_set = TrainingSet(
+        tokenizer, photos, features, teachers, critic, encode_sentences(sentences, tokenizer, max_length)
+    )
     return Trainer(fabric, recipe, run, model, train_set, validator, reporter, after_epoch)
 
 
@@ -202,7 +207,9 @@ def _teachers(
     return load_teachers(settings.distillation.teachers, run.tokenizer, tokenizer, features)
 
 
-def _tokenizer(run: RunFolder, recipe: Recipe, samples: Sequence[Sample]) -> AnyTokenizer:
+def _tokenizer(
+    run: RunFolder, recipe: Recipe, samples: Sequence[Sample], sentences: Sequence[Sentences]
+) -> AnyTokenizer:
     start_from = recipe.train.start_from
     if not run.tokenizer.exists() and start_from is not None:
         with replacing(run.tokenizer) as temporary:  # bundle and run have it under the same name
@@ -212,7 +219,8 @@ def _tokenizer(run: RunFolder, recipe: Recipe, samples: Sequence[Sample]) -> Any
             language: [caption for s in samples if s.language == language for caption in s.captions]
             for language in recipe.text.languages
         }
-        build_tokenizer(captions, recipe.text).save(run.tokenizer)
+        texts = ((language, text) for of in sentences for language, text in of.texts)
+        build_tokenizer(captions, recipe.text, texts, recipe.train.text.min_frequency).save(run.tokenizer)
     return run.load_tokenizer()
 
 
@@ -242,4 +250,5 @@ def _features(
             advance,
             rand=rand,
             mirror=not without_mirrored_words(recipe.text.languages),
+            bfloat16=uses_bfloat16(recipe.train.precision),
         )

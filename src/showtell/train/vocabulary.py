@@ -36,25 +36,40 @@ SPACY_WITHOUT_PIPELINE = frozenset({"ja", "ko", "th", "vi", "zh"})
 already, and spaCy's pipeline for any language does the rest."""
 
 
-def build_tokenizer(captions: Mapping[str, Iterable[str]], settings: TextSettings) -> Tokenizer:
+def build_tokenizer(
+    captions: Mapping[str, Iterable[str]],
+    settings: TextSettings,
+    sentences: Iterable[tuple[str, str]] = (),
+    sentence_frequency: int | None = None,
+) -> Tokenizer:
     """The tokenizer of these captions, by language. The same captions give the same vocabulary, in any order.
+
+    Of the kind `words`, those that captions and `sentences` (language and text) together have at least
+    `sentence_frequency` times are in it as well; None: those of captions alone.
 
     Raises BadConfig when `vocab_size` is too small for the letters, and MissingExtra when spaCy is needed and absent.
     """
     rule = text_rule(settings.languages)
     if settings.kind == "words":
-        all_captions = (
-            language_info(language).replace_letters(caption)
-            for language, of_language in captions.items()
-            for caption in of_language
+        pairs = ((language, caption) for language, of_language in captions.items() for caption in of_language)
+        return Tokenizer.build(
+            _with_replaced_letters(pairs),
+            settings.languages,
+            settings.min_frequency,
+            settings.vocab_size,
+            _with_replaced_letters(sentences),
+            sentence_frequency,
         )
-        return Tokenizer.build(all_captions, settings.languages, settings.min_frequency, settings.vocab_size)
     split = rule.split if settings.kind == "letters" else rule.split_runs
     counts = {
         language: Counter(word for caption in of_language for word in split(caption, language) if word != UNK)
         for language, of_language in captions.items()
     }
     return (_letter_fallback if settings.kind == "letters" else _bpe)(counts, settings, rule)
+
+
+def _with_replaced_letters(texts: Iterable[tuple[str, str]]) -> Iterable[str]:
+    return (language_info(language).replace_letters(text) for language, text in texts)
 
 
 def network_vocab_size(recipe: Recipe, tokenizer: AnyTokenizer) -> int:

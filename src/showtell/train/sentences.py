@@ -1,0 +1,112 @@
+"""Sentences without photos: a decoder learns to write from them, and words that no caption of the data has.
+
+Their batches come between those of photos, and the regions of an image that is not there are zeros. Rejected: a first
+phase of sentences alone. Its last epochs would teach a language in which no image is described, and the first captions
+would have to teach that images matter.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from showtell.core.tokenizer import AnyTokenizer
+from showtell.data.text_files import collapse_whitespace, decode_text, numbered_lines
+from showtell.errors import BadConfig, BadData
+from showtell.settings import TextOnlySettings
+from showtell.train.batches import Batch, pad_slots, prompt_length
+from showtell.train.vocabulary import pretokenize
+
+GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Sentences about one image, in any languages."""
+
+    texts: tuple[tuple[str, str], ...]
+    """Language and sentence."""
+
+
+def read_sentences(settings: TextOnlySettings, languages: Sequence[str]) -> list[Sentences]:
+    """The sentences of all files; those with the same NAME belong together, whatever their file.
+
+    Raises BadConfig for a language that the recipe does not have, BadData for a file that cannot be read.
+    """
+    by_name: dict[str, list[tuple[str, str]]] = {}
+    for spec in settings.files:
+        language, _, name = spec.partition("=")
+        if language not in languages:
+            raise BadConfig(f"train.text.files: found {spec!r}; expected one of text.languages, {', '.join(languages)}")
+        for key, sentence in _lines(Path(name)):
+            by_name.setdefault(key, []).append((language, sentence))
+    return [Sentences(tuple(texts)) for texts in by_name.values()]
+
+
+def _lines(path: Path) -> list[tuple[str, str]]:
+    """The name that a sentence belongs to and the sentence; without a name, the line is one of its own."""
+    try:
+        raw = path.read_bytes()
+        raw = gzip.decompress(raw) if raw.startswith(GZIP) else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadData(path, f"no way to read it ({error})", "a text file, or one compressed by gzip") from error
+    rows = []
+    for number, line in numbered_lines(decode_text(path, raw)):
+        name, tab, sentence = line.rpartition("\t")
+        key = name.split("#")[0] if tab else f"{path}:{number}"
+        if text := collapse_whitespace(sentence):
+            rows.append((key, text))
+    if not rows:
+        raise BadData(path, "no sentence", "a sentence per line, or NAME#i<TAB>sentence")
+    return rows
+
+
+def encode_sentences(sentences: Sequence[Sentences], tokenizer: AnyTokenizer, max_length: int) -> list[list[list[int]]]:
+    """The token ids of every sentence, as those of a caption."""
+    return [
+        [tokenizer.encode(pretokenize(text, language, tokenizer), language, max_length) for language, text in of.texts]
+        for of in sentences
+    ]
+
+
+def batches_of_epoch(settings: TextOnlySettings, photo_batches: int, epoch: int) -> int:
+    """The number of batches of sentences in an epoch (from 0) with so many batches of photos."""
+    if not settings.files:
+        return 0
+    return round(settings.ratio * photo_batches * max(0.0, 1 - epoch / settings.epochs))
+
+
+def with_sentences(
+    plan: Sequence[Batch],
+    tokens: Sequence[list[list[int]]],
+    tokenizer: AnyTokenizer,
+    count: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+) -> list[Batch]:
+    """The batches of photos and `count` batches of sentences in a random order, a function of seed and epoch alone.
+
+    An epoch has no sentence twice before it has had all.
+    """
+    rng = np.random.default_rng([seed, epoch, 1])
+    needed = count * batch_size
+    order = np.concatenate([rng.permutation(len(tokens)) for _ in range(-(-needed // len(tokens)))] or [np.zeros(0)])
+    chosen = order[:needed].astype(int)
+    # Sorted by length in one piece: the batches are shuffled below, and padding is what costs.
+    lengths = np.array([sum(map(len, tokens[i])) for i in chosen])
+    chosen = chosen[np.argsort(lengths, kind="stable")]
+    prompt = prompt_length(tokenizer)
+    texts = [_batch([tokens[i] for i in chosen[n : n + batch_size]], prompt) for n in range(0, needed, batch_size)]
+    both = [*plan, *texts]
+    return [both[i] for i in rng.permutation(len(both))]
+
+
+def _batch(rows: list[list[list[int]]], prompt: int) -> Batch:
+    nothing = np.zeros(0, np.int64)
+    return Batch(nothing, nothing, pad_slots(rows), sum(len(ids) - prompt for row in rows for ids in row))
