@@ -24,6 +24,7 @@ from showtell.nets.encoder import Encoder
 from showtell.records import Sample
 from showtell.settings import EncoderSettings, PixelOverrides
 from showtell.train import features as room
+from showtell.train import frozen_graph
 from showtell.train.augment import RandAugment, augment
 from showtell.train.features import Features, cache_folder, extract_features
 
@@ -125,6 +126,23 @@ def test_with_all_frozen_it_is_what_the_decoder_sees(extracted: Extract, samples
     with torch.no_grad():
         regions = encoder.forward_trainable(extracted(encoder).batch(np.array([4])))
         close(regions, encoder(torch.from_numpy(photo(samples[4]))[None]))
+
+
+def test_a_runtime_computes_what_torch_does(
+    extracted: Extract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    companion = SETTINGS.model_copy(update={"name": "test_efficientnet"})
+    pair = resolve(SETTINGS.model_copy(update={"companion": companion}))
+    for settings in (SETTINGS, pair):
+        torch.manual_seed(0)
+        encoder = Encoder(settings, trainable_stages=2)
+        by_torch = extracted(encoder, settings, folder=tmp_path / "torch").batch(np.arange(PHOTOS))
+        monkeypatch.setattr(frozen_graph, "WORTH_IT", 2 * PHOTOS)
+        monkeypatch.setattr(frozen_graph, "_by_torch", None)
+        by_graph = extracted(encoder, settings, folder=tmp_path / "graph").batch(np.arange(PHOTOS))
+        assert by_graph.std() > 0.01
+        close(by_graph, by_torch)
+        monkeypatch.undo()
 
 
 def test_the_second_time_nothing_is_computed(extracted: Extract) -> None:

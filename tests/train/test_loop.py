@@ -154,6 +154,29 @@ def stop_after(run: Trainer, steps: int, monkeypatch: pytest.MonkeyPatch) -> Non
         run.fit()
 
 
+def test_a_run_with_sentences_that_was_stopped_ends_as_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three batches of photos an epoch; with as many of sentences in the first, with one or two in the second."""
+    (tmp_path / "sentences.txt").write_text("a zebra\nthe red circle is a wheel\nred\n", encoding="utf-8")
+    settings = recipe(
+        *SHORT,
+        DROPOUT,
+        f"train.text.files=[en={tmp_path}/sentences.txt]",
+        "train.text.min_frequency=1",
+        "train.text.epochs=2",
+    )
+    uninterrupted = trainer(tmp_path / "whole", settings)
+    uninterrupted.fit()
+    assert uninterrupted.progress.step == uninterrupted.total_steps == 6 + 5
+    stop_after(trainer(tmp_path / "parts", settings), 8, monkeypatch)
+    trainer(tmp_path / "parts", settings).fit()
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert [name for name in whole if not torch.equal(whole[name], parts[name])] == []
+    tokenizer = RunFolder(tmp_path / "whole").load_tokenizer()
+    assert tokenizer.decode(tokenizer.encode("a zebra wheel", "en")[1:-1]) == "a zebra wheel"
+
+
 @pytest.mark.parametrize("choice, steps_before_the_stop", STOPS)
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     tmp_path: Path, choice: str, steps_before_the_stop: int, monkeypatch: pytest.MonkeyPatch

@@ -579,3 +579,16 @@ def test_hard_attention_learns_from_its_own_words_too(regions: Tensor, slots: li
     loss(lambda: LossInputs(regions, slots), False, teacher_forcing=0.0)[0].backward()
     assert loss.model.decoder.reward_baseline < 0
     assert all(p.grad is not None and p.grad.isfinite().all() for p in loss.model.decoder.parameters())
+
+
+def test_sentences_without_photos_are_told_of_regions_of_zeros() -> None:
+    loss = loss_of(TRANSFORMER)
+    tokens = torch.tensor([[[LANGUAGE, 5, 6, 2]], [[LANGUAGE, 7, 2, PAD]]])
+    found, _ = loss(lambda: LossInputs(None, [tokens]), train_encoder=True)
+    decoder, encoder = loss.model.decoder, loss.model.encoder
+    memory = decoder.encode_memory(torch.zeros(2, encoder.num_regions, encoder.channels, dtype=torch.float64))
+    log_probs = decoder.logits(decoder(tokens[:, :, :-1].clamp(min=0), memory).hidden).log_softmax(-1)
+    words = [log_probs[0, 0, 0, 5], log_probs[0, 0, 1, 6], log_probs[0, 0, 2, 2], log_probs[1, 0, 0, 7]]
+    words.append(log_probs[1, 0, 1, 2])
+    smoothed = torch.stack([log_probs[0, 0, :3].mean(), log_probs[1, 0, :2].mean()]) @ torch.tensor([3.0, 2]).double()
+    close(found.double(), -(0.9 * torch.stack(words).sum() + 0.1 * smoothed) / 5)

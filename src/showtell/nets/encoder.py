@@ -114,7 +114,7 @@ class Encoder(nn.Module):
         if self.companion is None:
             return self._own_regions(features)
         others = self.num_regions * self.companion.channels
-        own, other = features.split([features.shape[1] - others, others], 1)
+        own, other = torch.split(features, [features.shape[1] - others, others], 1)
         regions = self._own_regions(own.unflatten(1, self._frozen_shape))
         return torch.cat([regions, other.unflatten(1, (self.num_regions, self.companion.channels))], 2)
 

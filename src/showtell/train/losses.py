@@ -129,8 +129,9 @@ class CaptionLoss(nn.Module):
 
     def _no_regions(self, tokens: Tensor) -> Tensor:
         """[B, S, C] zeros, in place of an image, for captions [B, N, T]."""
-        encoder = self.model.encoder
-        return torch.zeros(len(tokens), encoder.num_regions, encoder.channels, device=tokens.device)
+        encoder, weight = self.model.encoder, next(self.model.decoder.parameters())
+        shape = len(tokens), encoder.num_regions, encoder.channels
+        return torch.zeros(shape, dtype=weight.dtype, device=tokens.device)
 
     def _distillation_loss(self, logits: Tensor, targets: Tensor, teacher_log_probs: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy mixed with that on the teachers' probabilities, and the plain one of each token [W]."""

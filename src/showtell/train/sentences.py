@@ -90,14 +90,13 @@ def with_sentences(
     seed: int,
     epoch: int,
 ) -> list[Batch]:
-    """The batches of photos and `count` batches of sentences in a random order, a function of seed and epoch alone.
+    """The batches of photos and `count` of sentences, one at least, in a random order: a function of seed and epoch.
 
     An epoch has no sentence twice before it has had all.
     """
     rng = np.random.default_rng([seed, epoch, 1])
     needed = count * batch_size
-    order = np.concatenate([rng.permutation(len(tokens)) for _ in range(-(-needed // len(tokens)))] or [np.zeros(0)])
-    chosen = order[:needed].astype(int)
+    chosen = np.concatenate([rng.permutation(len(tokens)) for _ in range(-(-needed // len(tokens)))])[:needed]
     # Sorted by length in one piece: the batches are shuffled below, and padding is what costs.
     lengths = np.array([sum(map(len, tokens[i])) for i in chosen])
     chosen = chosen[np.argsort(lengths, kind="stable")]
