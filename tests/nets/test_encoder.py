@@ -97,61 +97,6 @@ def test_a_swin_gives_channels_last(trained: int) -> None:
     torch.testing.assert_close(encoder(pixels), expected.flatten(2).transpose(1, 2), rtol=1e-9, atol=1e-12)
 
 
-@torch.no_grad()
-def test_a_companions_channels_come_behind_region_by_region(weights: Callable[..., Path]) -> None:
-    """Its pixels are those of the first encoder, normalised in its own way."""
-    files = weights("test_efficientnet"), weights("test_resnet")
-    own, others = ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)), ((0.5, 0.5, 0.5), (0.5, 0.25, 0.5))
-    companion = settings("test_resnet", weights=files[1]).model_copy(
-        update={"pixels": PixelOverrides(mean=others[0], std=others[1])}
-    )
-    pair = EncoderSettings(
-        name="test_efficientnet",
-        weights=files[0],
-        pixels=PixelOverrides(size=SIZE, mean=own[0], std=own[1]),
-        companion=companion,
-    )
-    encoder = Encoder(resolve(pair), trainable_stages=2).double().eval()
-    photo = torch.rand(2, 3, SIZE, SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    pixels = [
-        (photo - torch.tensor(mean).double().view(3, 1, 1)) / torch.tensor(std).double().view(3, 1, 1)
-        for mean, std in (own, others)
-    ]
-    expected = [
-        timms_features(name, file, seen).flatten(2).transpose(1, 2)
-        for name, file, seen in zip(("test_efficientnet", "test_resnet"), files, pixels, strict=True)
-    ]
-    assert encoder.channels == sum(regions.shape[2] for regions in expected)
-    # The factors between the two normalisations are float32.
-    torch.testing.assert_close(encoder(pixels[0]), torch.cat(expected, 2), rtol=1e-4, atol=1e-4)
-    cached = encoder.forward_frozen(pixels[0])
-    assert cached.shape == (2, *encoder.cached_shape)
-    torch.testing.assert_close(encoder.forward_trainable(cached), encoder(pixels[0]), rtol=1e-9, atol=1e-12)
-    assert not any(parameter.requires_grad for parameter in encoder.companion.parameters())
-
-
-def test_a_companion_with_another_number_of_regions(weights: Callable[..., Path]) -> None:
-    file = weights("test_resnet")
-    finer = settings("test_resnet", weights=file, timm_kwargs={"output_stride": 16})
-    pair = settings("test_resnet", weights=file).model_copy(update={"companion": finer})
-    with pytest.raises(BadConfig, match=r"companion: test_resnet has 100 regions; expected 25, as the encoder has"):
-        Encoder(pair)
-
-
-def test_a_companion_needs_a_frozen_stage(weights: Callable[..., Path]) -> None:
-    plain = settings("test_resnet", weights=weights("test_resnet"))
-    with pytest.raises(BadConfig, match=r"expected fewer train\.trainable_encoder_stages"):
-        Encoder(plain.model_copy(update={"companion": plain}), trainable_stages=5)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"name": "features"}, {"pca": 4}, {"companion": {"name": "test_vit"}}, {"pixels": {"size": 32}}]
-)
-def test_a_companion_is_a_plain_encoder(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="companion"):
-        EncoderSettings(name="test_resnet", companion={"name": "test_resnet", **wrong})
-
-
 def copied(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in named}
 

@@ -22,7 +22,7 @@ from showtell.errors import BadData, BadImage
 from showtell.nets.backbone import pixel_settings, resolve
 from showtell.nets.encoder import Encoder
 from showtell.records import Sample
-from showtell.settings import EncoderSettings, PixelOverrides
+from showtell.settings import CompanionSettings, EncoderSettings, PixelOverrides
 from showtell.train import features as room
 from showtell.train import frozen_graph
 from showtell.train.augment import RandAugment, augment
@@ -131,7 +131,7 @@ def test_with_all_frozen_it_is_what_the_decoder_sees(extracted: Extract, samples
 def test_a_runtime_computes_what_torch_does(
     extracted: Extract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    companion = SETTINGS.model_copy(update={"name": "test_efficientnet"})
+    companion = CompanionSettings(name="test_efficientnet", pretrained=False)
     pair = resolve(SETTINGS.model_copy(update={"companion": companion}))
     for settings in (SETTINGS, pair):
         torch.manual_seed(0)

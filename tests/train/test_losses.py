@@ -592,3 +592,14 @@ def test_sentences_without_photos_are_told_of_regions_of_zeros() -> None:
     words.append(log_probs[1, 0, 1, 2])
     smoothed = torch.stack([log_probs[0, 0, :3].mean(), log_probs[1, 0, :2].mean()]) @ torch.tensor([3.0, 2]).double()
     close(found.double(), -(0.9 * torch.stack(words).sum() + 0.1 * smoothed) / 5)
+
+
+def test_sentences_with_tags_are_told_of_them_before_the_zeros() -> None:
+    loss = loss_of(TRANSFORMER)
+    encoder = loss.model.encoder
+    encoder.num_tags, encoder.num_regions = 2, encoder.num_regions + 2
+    nouns = torch.tensor([[0.0, 0.25, 0.04, 0.64]])
+    found = loss._no_regions(torch.zeros(1, 1, 3, dtype=torch.long), nouns)
+    expected = torch.zeros(1, encoder.num_regions, encoder.channels, dtype=torch.float64)
+    expected[0, 0, 3], expected[0, 1, 1] = 0.8, 0.5
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)

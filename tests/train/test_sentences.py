@@ -9,7 +9,14 @@ from showtell.core.tokenizer import Tokenizer
 from showtell.errors import BadConfig, BadData
 from showtell.settings import TextOnlySettings
 from showtell.train.batches import PAD, Batch
-from showtell.train.sentences import batches_of_epoch, encode_sentences, read_sentences, with_sentences
+from showtell.train.sentences import (
+    EncodedSentences,
+    Sentences,
+    batches_of_epoch,
+    encode_sentences,
+    read_sentences,
+    with_sentences,
+)
 
 LANGUAGES = ["en", "de"]
 
@@ -79,7 +86,7 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.fixture
-def tokens(tmp_path: Path, tokenizer: Tokenizer) -> list[list[list[int]]]:
+def sentences(tmp_path: Path, tokenizer: Tokenizer) -> list[EncodedSentences]:
     """Thirteen images; the n-th has sentences of word n, in two languages."""
     english = "".join(f"{n}#{i}\t{' '.join([f'w{n}'] * (1 + (n + i) % 4))}\n" for n in range(13) for i in range(2))
     settings = TextOnlySettings(files=[f"{language}={tmp_path}/{language}.txt" for language in LANGUAGES])
@@ -91,32 +98,40 @@ def tokens(tmp_path: Path, tokenizer: Tokenizer) -> list[list[list[int]]]:
 PHOTOS = [Batch(np.array([n]), np.array([0]), [torch.full((1, 1, 3), n)], 2) for n in range(6)]
 
 
-def mixed(tokens: list[list[list[int]]], tokenizer: Tokenizer, count: int = 5, **changes: int) -> list[Batch]:
-    return with_sentences(PHOTOS, tokens, tokenizer, count, **{"batch_size": 3, "seed": 1, "epoch": 2, **changes})
+def mixed(sentences: list[EncodedSentences], tokenizer: Tokenizer, count: int = 5, **changes: int) -> list[Batch]:
+    more = {"batch_size": 3, "seed": 1, "epoch": 2, **changes}
+    return with_sentences(PHOTOS, sentences, 9, tokenizer, count, **more)
 
 
-def test_photos_and_sentences_come_in_one_random_order(tokens: list[list[list[int]]], tokenizer: Tokenizer) -> None:
-    plan = mixed(tokens, tokenizer)
+def test_photos_and_sentences_come_in_one_random_order(sentences: list[EncodedSentences], tokenizer: Tokenizer) -> None:
+    plan = mixed(sentences, tokenizer)
     is_photo = [bool(len(batch.images)) for batch in plan]
     assert sum(is_photo) == len(PHOTOS) and len(plan) == 11 and is_photo not in ([True] * 6 + [False] * 5, [])
     assert sorted(int(batch.images[0]) for batch in plan if len(batch.images)) == list(range(6))
 
     def order(**changes: int) -> list[list[int]]:
-        return [batch.slots[-1].flatten().tolist() for batch in mixed(tokens, tokenizer, **changes)]
+        return [batch.slots[-1].flatten().tolist() for batch in mixed(sentences, tokenizer, **changes)]
 
     assert order() == order() and order() != order(seed=2) and order() != order(epoch=3)
 
 
-def test_no_sentence_comes_twice_before_all_have_come(tokens: list[list[list[int]]], tokenizer: Tokenizer) -> None:
+def test_no_sentence_comes_twice_before_all_have_come(sentences: list[EncodedSentences], tokenizer: Tokenizer) -> None:
     """15 of 13 images: all once, two of them twice. All sentences of an image are in one row of the slots."""
-    texts = [batch for batch in mixed(tokens, tokenizer) if not len(batch.images)]
+    texts = [batch for batch in mixed(sentences, tokenizer) if not len(batch.images)]
     rows = [
         [[token for token in slot[row, 0].tolist() if token != PAD] for slot in batch.slots]
         for batch in texts
         for row in range(3)
     ]
     seen = [
-        next(n for n, known in enumerate(tokens) if sorted(known) == sorted(ids for ids in row if ids)) for row in rows
+        next(n for n, known in enumerate(sentences) if sorted(known.tokens) == sorted(ids for ids in row if ids))
+        for row in rows
     ]
     assert set(seen) == set(range(13)) and len(seen) == 15
-    assert sum(batch.tokens for batch in texts) == sum(len(ids) - 1 for n in seen for ids in tokens[n])
+    assert sum(batch.tokens for batch in texts) == sum(len(ids) - 1 for n in seen for ids in sentences[n].tokens)
+    assert all(batch.nouns.shape == (3, 9) and (batch.nouns.sum(1) > 0).all() for batch in texts)
+
+
+def test_tags_are_found_in_the_english_sentences(tokenizer: Tokenizer) -> None:
+    of = Sentences((("en", "Two dogs"), ("de", "a cat")))
+    assert encode_sentences([of], tokenizer, 8, ["cat", "dog"])[0].nouns.tolist() == [1]

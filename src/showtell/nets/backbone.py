@@ -13,7 +13,7 @@ from torch import nn
 
 from showtell.config import nearest
 from showtell.errors import BadConfig, BadWeights
-from showtell.settings import EncoderSettings, PixelOverrides, PixelSettings
+from showtell.settings import BackboneSettings, EncoderSettings, PixelOverrides, PixelSettings
 
 
 def resolve(settings: EncoderSettings) -> EncoderSettings:
@@ -34,7 +34,7 @@ def resolve(settings: EncoderSettings) -> EncoderSettings:
     return settings.model_copy(update={**resolved, "companion": companion})
 
 
-def pixel_settings(settings: EncoderSettings) -> PixelSettings:
+def pixel_settings(settings: BackboneSettings) -> PixelSettings:
     """The recipe's pixel settings, with defaults from timm's configuration of the encoder."""
     cfg = timm.get_pretrained_cfg(settings.name) if timm.is_model(settings.name) else None
     values = settings.pixels.model_dump(exclude_none=True)
@@ -51,7 +51,7 @@ def pixel_settings(settings: EncoderSettings) -> PixelSettings:
         raise BadConfig(f"model.encoder: pixels of {where} {problem['input']!r}: {problem['msg']}") from error
 
 
-def check_name(settings: EncoderSettings) -> None:
+def check_name(settings: BackboneSettings) -> None:
     """Raises BadConfig for a name unknown to timm."""
     if not timm.is_model(settings.name):
         raise BadConfig(
@@ -59,7 +59,7 @@ def check_name(settings: EncoderSettings) -> None:
         )
 
 
-def published_weights(settings: EncoderSettings) -> str | None:
+def published_weights(settings: BackboneSettings) -> str | None:
     """timm's tag of the weights it would load: without a tag, a name can mean other weights in another timm version."""
     if (
         not settings.pretrained
@@ -70,8 +70,9 @@ def published_weights(settings: EncoderSettings) -> str | None:
     return str(cfg.tag)
 
 
-def create_backbone(settings: EncoderSettings, load: bool) -> Any:
-    """timm's model without its classifier and without `remove_blocks`, with `norm_eps`.
+def create_backbone(settings: BackboneSettings, load: bool) -> Any:
+    """timm's model, without `remove_blocks`, with `norm_eps`, and without its classifier unless `timm_kwargs` have
+    `num_classes`.
 
     Raises BadConfig for an unknown name, block or argument, BadWeights for weights that cannot be loaded.
     """
@@ -83,7 +84,7 @@ def create_backbone(settings: EncoderSettings, load: bool) -> Any:
     return backbone
 
 
-def _create_with_weights(settings: EncoderSettings, load: bool) -> Any:
+def _create_with_weights(settings: BackboneSettings, load: bool) -> Any:
     check_name(settings)
     if not load or not settings.pretrained:
         return _create(settings)
@@ -102,10 +103,10 @@ def _create_with_weights(settings: EncoderSettings, load: bool) -> Any:
         ) from error
 
 
-def _create(settings: EncoderSettings, pretrained: bool = False) -> Any:
+def _create(settings: BackboneSettings, pretrained: bool = False) -> Any:
     kwargs: dict[str, Any] = dict(settings.timm_kwargs)
     try:
-        return timm.create_model(settings.name, pretrained=pretrained, num_classes=0, **kwargs)
+        return timm.create_model(settings.name, pretrained=pretrained, **{"num_classes": 0, **kwargs})
     except TypeError as error:
         raise BadConfig(f"model.encoder.timm_kwargs: not for {settings.name} ({first_line(error)})") from error
 

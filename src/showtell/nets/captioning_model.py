@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from showtell.errors import BadConfig
 from showtell.nets.attention_decoder import AttentionDecoder
 from showtell.nets.decoder import Decoder, Sizes, Tensors
 from showtell.nets.encoder import Encoder
@@ -40,7 +41,7 @@ class CaptioningModel(nn.Module):
         super().__init__()
         self.encoder = build_encoder(settings.encoder, trainable_stages, load)
         max_length = None if max_positions is None else max_positions + 1  # the start token has a position, too
-        sizes = Sizes(self.encoder.channels, self.encoder.num_regions, vocab_size, max_length)
+        sizes = Sizes(self.encoder.channels, self.encoder.num_regions, vocab_size, max_length, self.encoder.num_tags)
         self.decoder = build_decoder(settings.decoder, sizes)
 
     def encode(self, pixels: Tensor) -> Tensors:
@@ -56,6 +57,8 @@ def build_encoder(settings: EncoderSettings, trainable_stages: int = 0, load: bo
 
 
 def build_decoder(settings: DecoderSettings, sizes: Sizes) -> Decoder:
-    """The decoder of these settings for features `[B, S, C]`."""
+    """The decoder of these settings for features `[B, S, C]`. Raises BadConfig for tags that it cannot take."""
+    if sizes.tags and not settings.takes_tags:
+        raise BadConfig(f"model.encoder.companion.tags: no decoder of kind {settings.kind!r} takes any; expected null")
     decoder: Decoder = DECODERS[settings.kind].from_settings(settings, sizes)
     return decoder

@@ -52,6 +52,8 @@ class Sizes(NamedTuple):
     """V"""
     max_length: int | None
     """Longest sequence of tokens, start token included; None: no limit."""
+    tags: int = 0
+    """How many of the regions are tags, before all others; see `companion.tag_regions`."""
 
 
 class Decoder(nn.Module):

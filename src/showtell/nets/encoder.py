@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from showtell.errors import BadConfig
 from showtell.nets.backbone import create_backbone, first_line, pixel_settings
+from showtell.nets.companion import Companion, Seen, tag_regions
 from showtell.nets.pca import PCA
 from showtell.nets.stages import split_into_stages
-from showtell.settings import EncoderSettings, PixelSettings
+from showtell.settings import CompanionSettings, EncoderSettings
 
 
 class Encoder(nn.Module):
@@ -76,6 +77,8 @@ class Encoder(nn.Module):
         """Shape of the output of `frozen` for one image."""
         self.grid = grid or _map_size(output, self.layout)
         """Height and width of the regions after the first `prefix_regions`."""
+        self.num_tags = 0
+        """How many regions are tags, before all others."""
         self.companion = None if settings.companion is None else self._add_companion(settings.companion, load)
         self.pca: PCA | None = None
         if settings.pca is not None:
@@ -90,18 +93,18 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, S, C]"""
-        regions = self._own_regions(self._run_frozen(pixels))
-        if self.companion is not None:
-            regions = torch.cat([regions, self.companion(pixels)], 2)
+        seen = None if self.companion is None else self.companion(pixels)
+        regions = self._with_companion(self._own_regions(self._run_frozen(pixels)), seen)
         return regions if self.pca is None else self.pca(regions)
 
     def forward_frozen(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] -> the output of `frozen`, [B, *cached_shape]; with a companion, one vector with its regions
-        behind."""
+        """[B, 3, H, W] -> the output of `frozen`, [B, *cached_shape]; with a companion, one vector with what it has
+        seen behind."""
         features = self._run_frozen(pixels)
         if self.companion is None:
             return features
-        return torch.cat([features.flatten(1), self.companion(pixels).flatten(1)], 1)
+        seen = self.companion(pixels)
+        return torch.cat([features.flatten(1), seen.regions.flatten(1), seen.nouns], 1)
 
     def forward_trainable(self, features: Tensor) -> Tensor:
         """The output of `forward_frozen` -> [B, S, C]"""
@@ -111,12 +114,21 @@ class Encoder(nn.Module):
 
     def regions(self, features: Tensor) -> Tensor:
         """The output of `forward_frozen` -> [B, S, C], before the PCA."""
-        if self.companion is None:
+        if (companion := self.companion) is None:
             return self._own_regions(features)
-        others = self.num_regions * self.companion.channels
-        own, other = torch.split(features, [features.shape[1] - others, others], 1)
-        regions = self._own_regions(own.unflatten(1, self._frozen_shape))
-        return torch.cat([regions, other.unflatten(1, (self.num_regions, self.companion.channels))], 2)
+        sizes = math.prod(self._frozen_shape), companion.num_regions * companion.channels, companion.num_nouns
+        own, others, nouns = torch.split(features, sizes, 1)
+        others = others.unflatten(1, (companion.num_regions, companion.channels))
+        return self._with_companion(self._own_regions(own.unflatten(1, self._frozen_shape)), Seen(others, nouns))
+
+    def _with_companion(self, regions: Tensor, seen: Seen | None) -> Tensor:
+        """[B, S, C] of the first encoder alone -> of both, tags first; before the PCA."""
+        if seen is None:
+            return regions
+        both = torch.cat([regions, seen.regions], 2)
+        return (
+            both if not self.num_tags else torch.cat([tag_regions(seen.nouns, self.num_tags, self.channels), both], 1)
+        )
 
     def _run_frozen(self, pixels: Tensor) -> Tensor:
         features: Tensor = self.frozen(pixels.contiguous(memory_format=torch.channels_last))
@@ -128,8 +140,8 @@ class Encoder(nn.Module):
             features = features.contiguous(memory_format=torch.channels_last)
         return self._flatten(self.trainable(features))
 
-    def _add_companion(self, settings: EncoderSettings, load: bool) -> Companion:
-        """Adds its channels to these; raises BadConfig where the two do not fit."""
+    def _add_companion(self, settings: CompanionSettings, load: bool) -> Companion:
+        """Adds its channels and tags to these; raises BadConfig where the two do not fit."""
         if not len(self.frozen):
             raise BadConfig(
                 "model.encoder.companion: found no frozen stage, so that features cannot be cached; expected fewer "
@@ -143,7 +155,16 @@ class Encoder(nn.Module):
             )
         self.channels += companion.channels
         self._frozen_shape = self.cached_shape
-        self.cached_shape = (math.prod(self.cached_shape) + companion.num_regions * companion.channels,)
+        others = companion.num_regions * companion.channels + companion.num_nouns
+        self.cached_shape = (math.prod(self.cached_shape) + others,)
+        self.num_tags = 0 if settings.tags is None else settings.tags.count
+        self.num_regions += self.num_tags
+        self.prefix_regions += self.num_tags
+        if self.num_tags > companion.num_nouns or companion.num_nouns > self.channels:
+            raise BadConfig(
+                f"model.encoder.companion.tags: found {companion.num_nouns} nouns; expected at least tags.count, "
+                f"{self.num_tags}, and at most the number of channels, {self.channels}"
+            )
         return companion
 
     def train(self, mode: bool = True) -> Encoder:
@@ -164,32 +185,6 @@ class Encoder(nn.Module):
         if self.layout == "NCHW":
             return features.permute(0, 2, 3, 1).flatten(1, 2)
         return features.flatten(1, 2) if self.layout == "NHWC" else features
-
-
-class Companion(nn.Module):
-    """A frozen second encoder that is given the pixels of the first, and normalises them in its own way."""
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, settings: EncoderSettings, given: PixelSettings, load: bool) -> None:
-        """`given`: of the first encoder."""
-        super().__init__()
-        own = pixel_settings(settings)
-        same_size = settings.pixels.model_copy(update={"size": given.size})
-        self.encoder = Encoder(settings.model_copy(update={"pixels": same_size}), 0, load)
-        self.num_regions, self.channels = self.encoder.num_regions, self.encoder.channels
-        # (x * std + mean - own mean) / own std
-        mean, std, own_mean, own_std = (
-            torch.tensor(values).view(3, 1, 1) for values in (given.mean, given.std, own.mean, own.std)
-        )
-        self.register_buffer("scale", std / own_std, persistent=False)
-        self.register_buffer("shift", (mean - own_mean) / own_std, persistent=False)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, S, C]"""
-        regions: Tensor = self.encoder(pixels * self.scale + self.shift)
-        return regions
 
 
 def _map_size(features: Tensor, layout: str) -> tuple[int, int]:

@@ -19,9 +19,9 @@ class PrecomputedFeatures(nn.Module):
                 "model.encoder.channels is missing; expected the width of the precomputed features, such as 512"
             )
         self.channels = settings.channels
-        self.grid, self.num_regions, self.prefix_regions = (1, 1), 1, 0
+        self.grid, self.num_regions, self.prefix_regions, self.num_tags = (1, 1), 1, 0, 0
         self.trainable = nn.Sequential()
-        self.pca = None
+        self.pca, self.companion = None, None
         self.has_precomputed_features = True
 
     def forward_trainable(self, features: Tensor) -> Tensor:

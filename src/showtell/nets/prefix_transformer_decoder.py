@@ -27,10 +27,16 @@ class PrefixTransformerDecoder(TransformerBase):
     """
 
     def __init__(
-        self, settings: PrefixTransformerSettings, channels: int, regions: int, vocab_size: int, max_length: int
+        self,
+        settings: PrefixTransformerSettings,
+        channels: int,
+        regions: int,
+        vocab_size: int,
+        max_length: int,
+        tags: int = 0,
     ):
         super().__init__(settings, channels, max_length)
-        self._add_regions(channels, regions)
+        self._add_regions(channels, regions, tags)
         self._add_tokens(vocab_size)
         self.layers = nn.ModuleList(EncoderLayer(settings) for _ in range(settings.layers))
         self._add_output(vocab_size)
@@ -38,7 +44,7 @@ class PrefixTransformerDecoder(TransformerBase):
     @classmethod
     def from_settings(cls, settings: PrefixTransformerSettings, sizes: Sizes) -> PrefixTransformerDecoder:
         assert sizes.max_length is not None, "PrefixTransformerSettings limit the number of positions"
-        return cls(settings, sizes.channels, sizes.regions, sizes.vocab_size, sizes.max_length)
+        return cls(settings, sizes.channels, sizes.regions, sizes.vocab_size, sizes.max_length, sizes.tags)
 
     def encode_memory(self, regions: Tensor) -> Tensors:
         """[B, S, C] -> for each layer its keys and values [B, heads, S, d]."""

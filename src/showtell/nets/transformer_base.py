@@ -43,7 +43,10 @@ class TransformerBase(Decoder):
 
     def embed_regions(self, regions: Tensor) -> Tensor:
         """[B, S, C] -> [B, S, D], or [B, S, C] without a projection."""
-        embedded: Tensor = self.dropout(self.region_projection(regions))
+        embedded: Tensor = self.region_projection(regions[:, self.tags :] if self.tags else regions)
+        if self.tags:
+            embedded = torch.cat([self.tag_projection(regions[:, : self.tags]), embedded], 1)
+        embedded = self.dropout(embedded)
         if self.settings.region_position_embedding == "none":
             return embedded
         return embedded + self.region_position_embedding
@@ -66,9 +69,9 @@ class TransformerBase(Decoder):
             return logits
         return functional.linear(hidden, self.token_embedding.weight, self.output_bias)
 
-    def _add_regions(self, channels: int, regions: int) -> int:
-        """Returns the width of the embedded regions."""
-        settings = self.settings
+    def _add_regions(self, channels: int, regions: int, tags: int) -> int:
+        """Returns the width of the embedded regions, the first `tags` of which are tags."""
+        settings, self.tags = self.settings, tags
         parts = [layer_norm(settings.input_norm, channels, settings.input_norm_eps or settings.norm_eps)]
         if settings.region_projection:
             parts.append(nn.Linear(channels, settings.width))
@@ -76,6 +79,8 @@ class TransformerBase(Decoder):
             parts.append(nn.LayerNorm(settings.width, settings.projection_norm_eps or settings.norm_eps))
         self.region_projection = nn.Sequential(*parts)
         width = settings.width if settings.region_projection else channels
+        if tags:  # no norm: a tag's length is how sure the classifier is of it
+            self.tag_projection = nn.Linear(channels, width)
         self._add_positions("region_position_embedding", settings.region_position_embedding, regions, width)
         return width
 

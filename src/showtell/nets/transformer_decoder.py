@@ -23,9 +23,17 @@ class TransformerDecoder(TransformerBase):
     returned.
     """
 
-    def __init__(self, settings: TransformerSettings, channels: int, regions: int, vocab_size: int, max_length: int):
+    def __init__(
+        self,
+        settings: TransformerSettings,
+        channels: int,
+        regions: int,
+        vocab_size: int,
+        max_length: int,
+        tags: int = 0,
+    ):
         super().__init__(settings, channels, max_length)
-        image_width = self._add_regions(channels, regions)
+        image_width = self._add_regions(channels, regions, tags)
         self.encoder_layers = nn.ModuleList(EncoderLayer(settings) for _ in range(settings.encoder_layers))
         has_norm = settings.final_norm if settings.encoder_norm is None else settings.encoder_norm
         self.encoder_norm = layer_norm(has_norm, image_width, settings.norm_eps)
@@ -36,7 +44,7 @@ class TransformerDecoder(TransformerBase):
     @classmethod
     def from_settings(cls, settings: TransformerSettings, sizes: Sizes) -> TransformerDecoder:
         assert sizes.max_length is not None, "TransformerSettings limit the number of positions"
-        return cls(settings, sizes.channels, sizes.regions, sizes.vocab_size, sizes.max_length)
+        return cls(settings, sizes.channels, sizes.regions, sizes.vocab_size, sizes.max_length, sizes.tags)
 
     def encode_memory(self, regions: Tensor) -> Tensors:
         """[B, S, C] -> for each layer its keys and values [B, heads, S, d].

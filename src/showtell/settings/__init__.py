@@ -22,7 +22,13 @@ if TYPE_CHECKING:
         RecurrentSettings,
         TransformerSettings,
     )
-    from showtell.settings.encoder import PRECOMPUTED, EncoderSettings
+    from showtell.settings.encoder import (
+        PRECOMPUTED,
+        BackboneSettings,
+        CompanionSettings,
+        EncoderSettings,
+        TagSettings,
+    )
     from showtell.settings.model import ModelSettings
     from showtell.settings.pixels import CropMode, PixelOverrides, PixelSettings
     from showtell.settings.recipe import Recipe, max_positions
@@ -34,6 +40,8 @@ __all__ = [
     "DEFAULT_KIND",
     "PRECOMPUTED",
     "AttentionSettings",
+    "BackboneSettings",
+    "CompanionSettings",
     "CropMode",
     "DecodeSettings",
     "DecoderSettings",
@@ -49,6 +57,7 @@ __all__ = [
     "RecurrentSettings",
     "SelfCriticalSettings",
     "Settings",
+    "TagSettings",
     "TextOnlySettings",
     "TextSettings",
     "TrainSettings",
@@ -63,7 +72,7 @@ _NAMES_OF_SECTION = {
         *("DECODER_KINDS", "DEFAULT_KIND", "AttentionSettings", "DecoderSettings"),
         *("PrefixTransformerSettings", "RecurrentSettings", "TransformerSettings"),
     ),
-    "encoder": ("PRECOMPUTED", "EncoderSettings"),
+    "encoder": ("PRECOMPUTED", "BackboneSettings", "CompanionSettings", "EncoderSettings", "TagSettings"),
     "model": ("ModelSettings",),
     "pixels": ("CropMode", "PixelOverrides", "PixelSettings"),
     "recipe": ("Recipe", "max_positions"),

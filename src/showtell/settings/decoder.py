@@ -18,6 +18,7 @@ class _TransformerBase(Settings):
     """What both kinds of Transformer decoder have."""
 
     has_position_embeddings: ClassVar[bool] = True
+    takes_tags: ClassVar[bool] = True
     width: Width = 384
     layers: int = Field(2, ge=1)
     heads: int = Field(6, ge=1)
@@ -65,6 +66,7 @@ class RecurrentSettings(Settings):
     """RNN, LSTM or GRU that receives the image once (Vinyals et al. 2015, Show and Tell; Karpathy & Fei-Fei 2015)."""
 
     has_position_embeddings: ClassVar[bool] = False
+    takes_tags: ClassVar[bool] = False
     kind: Literal["recurrent"] = "recurrent"
     cell: Cell = "lstm"
     image: Literal["first_input", "initial_state"] = Field("first_input", description="where the image vector goes")
@@ -81,6 +83,7 @@ class AttentionSettings(Settings):
     """RNN, LSTM or GRU that attends to the regions at every step (Xu et al. 2015, Show, Attend and Tell)."""
 
     has_position_embeddings: ClassVar[bool] = False
+    takes_tags: ClassVar[bool] = False
     kind: Literal["attention"] = "attention"
     cell: Cell = "lstm"
     width: Width = 512

@@ -79,6 +79,8 @@ class Batch:
     one block `[B, N, T]`, two fifths of which would be padding on Flickr8k."""
     tokens: int
     """To be predicted: after the prompt, ends included."""
+    nouns: Tensor | None = None
+    """`[B, n]`, of a batch of sentences: the made-up probabilities of the encoder's tags."""
 
 
 def batches(

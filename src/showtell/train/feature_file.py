@@ -39,7 +39,7 @@ def describe(encoder: Encoder, settings: EncoderSettings) -> dict[str, Any]:
         "pixels": resolved.pixels.model_dump(mode="json", exclude_none=True),
         "weights": None if settings.weights is None or not settings.pretrained else sha256(settings.weights),
         "timm's weights": published_weights(settings),
-        "random weights": None if settings.pretrained else fingerprint(encoder),
+        "random weights": None if settings.pretrained else fingerprint(encoder.frozen),
     }
 
 

@@ -22,16 +22,17 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from showtell.core.image import load_image
 from showtell.core.pixels import normalise, resize
 from showtell.errors import BadData, BadImage
 from showtell.files import allocate, sha256, write_text
 from showtell.loading import LOADER_THREADS
+from showtell.nets.companion import Companion, read_nouns
 from showtell.nets.encoder import Encoder
 from showtell.records import FeatureRow, Sample
-from showtell.settings import EncoderSettings, PixelSettings
+from showtell.settings import CompanionSettings, EncoderSettings, PixelSettings
 from showtell.train.augment import OFF, RandAugment, augment
 from showtell.train.frozen_graph import RunFrozen, frozen_stages
 
@@ -141,7 +142,7 @@ def _key(
     description = {
         "format": 2,
         **_describe(encoder, settings),
-        **({} if companion is None else {"companion": _describe(companion.encoder, settings.companion)}),
+        **({} if companion is None else {"companion": _describe_companion(companion, settings.companion)}),
         "seed": seed,
         **({"rand augment": rand} if rand.num_ops else {}),
         **({} if mirror else {"mirror": False}),
@@ -151,8 +152,7 @@ def _key(
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _describe(encoder: Encoder, settings: EncoderSettings | None) -> dict[str, object]:
-    assert settings is not None
+def _describe(encoder: Encoder, settings: EncoderSettings) -> dict[str, object]:
     own = settings.model_dump(mode="json", include={"name", "pretrained", "remove_blocks", "timm_kwargs"})
     # Left out where they are the defaults: caches from before these settings remain valid.
     later = settings.model_dump(mode="json", include={"layer", "norm_eps", "prefix_regions"}, exclude_defaults=True)
@@ -160,7 +160,17 @@ def _describe(encoder: Encoder, settings: EncoderSettings | None) -> dict[str, o
         "encoder": {**own, **later, "pixels": encoder.pixels.model_dump(mode="json", exclude_none=True)},
         "weights": None if settings.weights is None or not settings.pretrained else sha256(settings.weights),
         "frozen stages": len(encoder.frozen),
-        "random weights": None if settings.pretrained else fingerprint(encoder),
+        "random weights": None if settings.pretrained else fingerprint(encoder.frozen),
+    }
+
+
+def _describe_companion(companion: Companion, settings: CompanionSettings | None) -> dict[str, object]:
+    assert settings is not None
+    return {
+        "settings": settings.model_dump(mode="json", exclude={"weights", "tags"}),
+        "weights": None if settings.weights is None or not settings.pretrained else sha256(settings.weights),
+        "random weights": None if settings.pretrained else fingerprint(companion.backbone),
+        "nouns": None if settings.tags is None else read_nouns(settings.tags),
     }
 
 
@@ -171,10 +181,10 @@ def _stamp(sample: Sample) -> list[object]:
     return [repr(sample.image)]
 
 
-def fingerprint(encoder: Encoder) -> str:
-    """A hash of the frozen weights."""
+def fingerprint(module: nn.Module) -> str:
+    """A hash of its weights."""
     digest = hashlib.sha256()
-    for tensor in encoder.frozen.state_dict().values():
+    for tensor in module.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()
 

@@ -29,7 +29,7 @@ from showtell.train.optimizer import build_optimizer
 from showtell.train.run_folder import RunFolder
 from showtell.train.schedule import learning_factor, teacher_forcing
 from showtell.train.self_critical import SampledCaptions, SelfCritic
-from showtell.train.sentences import batches_of_epoch, with_sentences
+from showtell.train.sentences import EncodedSentences, batches_of_epoch, with_sentences
 from showtell.train.stop_signal import Interrupted, catch_stop_signal
 from showtell.train.validate import Validator
 
@@ -48,8 +48,8 @@ class TrainingSet:
     """For distillation."""
     critic: SelfCritic | None = None
     """For self-critical training."""
-    sentences: Sequence[list[list[int]]] = ()
-    """Token ids of sentences without photos, those about one image together."""
+    sentences: Sequence[EncodedSentences] = ()
+    """Those without photos."""
 
 
 class Trainer:
@@ -99,7 +99,9 @@ class Trainer:
         count = batches_of_epoch(settings.text, len(plan), epoch)
         if not count:
             return plan
-        sentences = train_set.sentences, train_set.tokenizer, count
+        companion = self.model.encoder.companion
+        num_nouns = 0 if companion is None else companion.num_nouns
+        sentences = train_set.sentences, num_nouns, train_set.tokenizer, count
         return with_sentences(plan, *sentences, settings.batch_size, settings.seed, epoch)
 
     def fit(self) -> None:
@@ -184,7 +186,7 @@ class Trainer:
             teachers = None if train_set.teachers is None else train_set.teachers.log_probs(batch)
             inputs = LossInputs(features, slots, teachers, self._sample_captions(features, batch))
         else:  # a teacher's sentences about no image, and a reward of theirs, would teach nothing
-            inputs = LossInputs(None, slots)
+            inputs = LossInputs(None, slots, nouns=self.fabric.to_device(batch.nouns))
         probability = teacher_forcing(settings, progress.step, self.total_steps)
         loss: tuple[Tensor, Tensor] = self.loss(lambda: inputs, train_encoder, probability)
         return loss

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from showtell.nets.captioning_model import CaptioningModel
+from showtell.nets.companion import tag_regions
 from showtell.nets.decoder import DecoderOutput, Tensors
 from showtell.settings import AttentionSettings, TrainSettings
 from showtell.train.batches import PAD
@@ -70,6 +71,8 @@ class LossInputs(NamedTuple):
     teacher_log_probs: Tensor | None = None
     """[W, V], of the distillation teachers."""
     sampled: SampledCaptions | None = None
+    nouns: Tensor | None = None
+    """[B, n]: of sentences without photos, the probabilities of the encoder's tags."""
 
 
 class CaptionLoss(nn.Module):
@@ -102,8 +105,8 @@ class CaptionLoss(nn.Module):
         The inputs come from a function because Fabric casts tensor arguments to bfloat16, while inference does not cast
         images.
         """
-        features, slots, teacher_log_probs, sampled = get_inputs()
-        regions = self._no_regions(slots[0]) if features is None else self._regions(features, train_encoder)
+        features, slots, teacher_log_probs, sampled, nouns = get_inputs()
+        regions = self._no_regions(slots[0], nouns) if features is None else self._regions(features, train_encoder)
         memory = self.model.decoder.encode_memory(regions)
         draw = self._forcing_sampler(teacher_forcing)
         output = forward_packed(
@@ -127,11 +130,14 @@ class CaptionLoss(nn.Module):
         with precision, torch.set_grad_enabled(train_encoder and torch.is_grad_enabled()):
             return self.model.encoder.forward_trainable(features)
 
-    def _no_regions(self, tokens: Tensor) -> Tensor:
-        """[B, S, C] zeros, in place of an image, for captions [B, N, T]."""
+    def _no_regions(self, tokens: Tensor, nouns: Tensor | None) -> Tensor:
+        """[B, S, C] zeros in place of an image, after its tags, for captions [B, N, T]."""
         encoder, weight = self.model.encoder, next(self.model.decoder.parameters())
         shape = len(tokens), encoder.num_regions, encoder.channels
-        return torch.zeros(shape, dtype=weight.dtype, device=tokens.device)
+        regions = torch.zeros(shape, dtype=weight.dtype, device=tokens.device)
+        if encoder.num_tags and nouns is not None:
+            regions[:, : encoder.num_tags] = tag_regions(nouns, encoder.num_tags, encoder.channels)
+        return regions
 
     def _distillation_loss(self, logits: Tensor, targets: Tensor, teacher_log_probs: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy mixed with that on the teachers' probabilities, and the plain one of each token [W]."""

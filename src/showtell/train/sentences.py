@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from showtell.core.tokenizer import AnyTokenizer
 from showtell.data.text_files import collapse_whitespace, decode_text, numbered_lines
 from showtell.errors import BadConfig, BadData
 from showtell.settings import TextOnlySettings
 from showtell.train.batches import Batch, pad_slots, prompt_length
+from showtell.train.sentence_tags import imagine, nouns_of, word_forms
 from showtell.train.vocabulary import pretokenize
 
 GZIP = b"\x1f\x8b"
@@ -66,10 +69,29 @@ def _lines(path: Path) -> list[tuple[str, str]]:
     return rows
 
 
-def encode_sentences(sentences: Sequence[Sentences], tokenizer: AnyTokenizer, max_length: int) -> list[list[list[int]]]:
-    """The token ids of every sentence, as those of a caption."""
+@dataclass(frozen=True)
+class EncodedSentences:
+    """Sentences about one image."""
+
+    tokens: list[list[int]]
+    """The ids of every sentence, as those of a caption."""
+    nouns: NDArray[np.int64]
+    """The columns of their nouns that are tags."""
+
+
+def encode_sentences(
+    sentences: Sequence[Sentences], tokenizer: AnyTokenizer, max_length: int, nouns: Sequence[str] = ()
+) -> list[EncodedSentences]:
+    """`nouns`: those of the encoder's tags."""
+    forms = word_forms(nouns)
     return [
-        [tokenizer.encode(pretokenize(text, language, tokenizer), language, max_length) for language, text in of.texts]
+        EncodedSentences(
+            [
+                tokenizer.encode(pretokenize(text, language, tokenizer), language, max_length)
+                for language, text in of.texts
+            ],
+            nouns_of(of.texts, forms),
+        )
         for of in sentences
     ]
 
@@ -83,7 +105,8 @@ def batches_of_epoch(settings: TextOnlySettings, photo_batches: int, epoch: int)
 
 def with_sentences(
     plan: Sequence[Batch],
-    tokens: Sequence[list[list[int]]],
+    sentences: Sequence[EncodedSentences],
+    num_nouns: int,
     tokenizer: AnyTokenizer,
     count: int,
     batch_size: int,
@@ -92,20 +115,22 @@ def with_sentences(
 ) -> list[Batch]:
     """The batches of photos and `count` of sentences, one at least, in a random order: a function of seed and epoch.
 
-    An epoch has no sentence twice before it has had all.
+    An epoch has no sentence twice before it has had all. `num_nouns`: of the encoder's tags.
     """
     rng = np.random.default_rng([seed, epoch, 1])
     needed = count * batch_size
-    chosen = np.concatenate([rng.permutation(len(tokens)) for _ in range(-(-needed // len(tokens)))])[:needed]
+    chosen = np.concatenate([rng.permutation(len(sentences)) for _ in range(-(-needed // len(sentences)))])[:needed]
     # Sorted by length in one piece: the batches are shuffled below, and padding is what costs.
-    lengths = np.array([sum(map(len, tokens[i])) for i in chosen])
+    lengths = np.array([sum(map(len, sentences[i].tokens)) for i in chosen])
     chosen = chosen[np.argsort(lengths, kind="stable")]
     prompt = prompt_length(tokenizer)
-    texts = [_batch([tokens[i] for i in chosen[n : n + batch_size]], prompt) for n in range(0, needed, batch_size)]
+    groups = [[sentences[i] for i in chosen[n : n + batch_size]] for n in range(0, needed, batch_size)]
+    texts = [_batch(group, prompt, imagine([of.nouns for of in group], num_nouns, rng)) for group in groups]
     both = [*plan, *texts]
     return [both[i] for i in rng.permutation(len(both))]
 
 
-def _batch(rows: list[list[list[int]]], prompt: int) -> Batch:
-    nothing = np.zeros(0, np.int64)
-    return Batch(nothing, nothing, pad_slots(rows), sum(len(ids) - prompt for row in rows for ids in row))
+def _batch(group: list[EncodedSentences], prompt: int, nouns: NDArray[np.float32]) -> Batch:
+    nothing, rows = np.zeros(0, np.int64), [of.tokens for of in group]
+    tokens = sum(len(ids) - prompt for row in rows for ids in row)
+    return Batch(nothing, nothing, pad_slots(rows), tokens, torch.from_numpy(nouns))

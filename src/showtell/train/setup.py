@@ -13,6 +13,7 @@ from showtell.errors import BadConfig, BadData
 from showtell.files import replacing
 from showtell.nets.backbone import resolve
 from showtell.nets.captioning_model import CaptioningModel
+from showtell.nets.companion import read_nouns
 from showtell.progress import ProgressReporter
 from showtell.records import Sample
 from showtell.settings import PRECOMPUTED, EncoderSettings, Recipe, max_positions
@@ -82,9 +83,10 @@ def build_trainer(
     validator = Validator(
         recipe, tokenizer, dev, group_photos(dev, tokenizer, max_length), dev_features, score, reporter
     )
-    train_set = TrainingSet(
-        tokenizer, photos, features, teachers, critic, encode_sentences(sentences, tokenizer, max_length)
-    )
+    companion = recipe.model.encoder.companion
+    nouns = read_nouns(companion.tags) if companion is not None and companion.tags is not None else []
+    encoded = encode_sentences(sentences, tokenizer, max_length, nouns)
+    train_set = TrainingSet(tokenizer, photos, features, teachers, critic, encoded)
     return Trainer(fabric, recipe, run, model, train_set, validator, reporter, after_epoch)
 
 
