@@ -116,10 +116,10 @@ class Encoder(nn.Module):
         """The output of `forward_frozen` -> [B, S, C], before the PCA."""
         if (companion := self.companion) is None:
             return self._own_regions(features)
-        sizes = math.prod(self._frozen_shape), companion.num_regions * companion.channels, companion.num_nouns
+        sizes = [math.prod(self._frozen_shape), companion.num_regions * companion.channels, companion.num_nouns]
         own, others, nouns = torch.split(features, sizes, 1)
-        others = others.unflatten(1, (companion.num_regions, companion.channels))
-        return self._with_companion(self._own_regions(own.unflatten(1, self._frozen_shape)), Seen(others, nouns))
+        others = others.reshape(-1, companion.num_regions, companion.channels)
+        return self._with_companion(self._own_regions(own.reshape(-1, *self._frozen_shape)), Seen(others, nouns))
 
     def _with_companion(self, regions: Tensor, seen: Seen | None) -> Tensor:
         """[B, S, C] of the first encoder alone -> of both, tags first; before the PCA."""
