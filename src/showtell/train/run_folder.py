@@ -82,7 +82,7 @@ class RunFolder:
         """
         is_known = self.data.exists()
         before = read_records(self.data) if is_known else []
-        now = record_samples(samples, before)
+        now = record_samples(samples, before, self.recipe().train.text.files)
         changed = changes(before, now) if is_known else []
         if changed and not allow_changes:
             held, otherwise = "an unfinished run", "restore the data to resume, or add --allow-changed-data to go on"
