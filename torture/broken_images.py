@@ -1,4 +1,4 @@
-"""What is no image, no whole one, or one that is not decoded: refused, or damaged so that either verdict may be right."""
+"""No image, no whole one, or one that is not decoded; and images so damaged that both verdicts may be right."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What the parts share: chunks of cases in a process of their own, progress that survives an interruption, and a table.
+"""What the parts share: cases in chunks, in a process of their own; progress that survives an interruption; a table.
 
-A chunk runs in another process, which says what it is about to do. If that process ends, the case is a crash; if it says
-nothing for HANG_SECONDS, it is a hang. Either way the next chunk runs in a new one. A result depends on the code alone:
-the folder of progress has a hash of all sources in its name, so that no result outlives a change.
+A chunk runs in another process, which says what it is about to do. If that process ends, the case is a crash; if it
+says nothing for HANG_SECONDS, it is a hang. Either way the next chunk runs in a new one. A result depends on the code
+alone: the folder of progress has a hash of all sources in its name, so that no result outlives a change.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Images that are odd and whole: each must be accepted, with the pixels that it was made from.
 
-Where the coding is lossless, the reference is the array that was written; where it loses something, the plain decoder of
-Pillow or pillow-heif, without showtell's guards and parsers, on the same file.
+Where the coding is lossless, the reference is the array that was written; where it loses something, the plain decoder
+of Pillow or pillow-heif, without showtell's guards and parsers, on the same file.
 """
 
 from __future__ import annotations

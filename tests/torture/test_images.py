@@ -11,11 +11,12 @@ pytest.importorskip("fastapi")
 pytest.importorskip("tifffile")
 pytest.importorskip("pillow_heif")
 
-from PIL import Image  # noqa: E402
-from tests import bad_images  # noqa: E402
-from torture import image_ways, images  # noqa: E402
-from torture.harness import Tally  # noqa: E402
-from torture.image_case import accepted, refused  # noqa: E402
+from PIL import Image
+from tests import bad_images
+from torture.harness import Tally
+from torture.image_case import accepted, refused
+
+from torture import image_ways, images
 
 PHOTO = bad_images.photo()
 PIXELS = np.asarray(PHOTO)

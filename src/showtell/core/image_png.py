@@ -1,8 +1,8 @@
 """PNG: guard and parser.
 
 Pillow is given only the chunks that pixels and orientation depend on. So a wrong checksum, a broken or a huge text or
-colour profile in any other chunk costs nothing and loses no photo. Pillow reads pixels without looking at their checksum:
-a download that stopped, in a file that was given its final size before, would be a photo with noise in its place.
+colour profile in any other chunk costs nothing and loses no photo. Pillow does not look at the checksum of pixels: a
+download that stopped, in a file that had been given its final size, would be a photo that ends in noise.
 
 Rejected: Pillow's LOAD_TRUNCATED_IMAGES, a global that also accepts cut-off pixels; and changing its limits for texts,
 which are globals as well.
