@@ -169,7 +169,7 @@ def test_a_manifest_with_an_unknown_key_is_refused(bundle: Path) -> None:
 def test_any_flipped_bit_of_the_manifest_is_found(bundle: Path) -> None:
     """Also where it makes another number, or the name of another key that may be absent."""
     write_calibration(bundle, {"en": Calibration(slope=1.0, intercept=0.5)})
-    whole, undamaged = (bundle / MANIFEST).read_bytes(), load_bundle(bundle)
+    whole, undamaged = (bundle / MANIFEST).read_bytes(), load_bundle(bundle).manifest
     for at in range(0, len(whole), 7):
         damaged = bytearray(whole)
         damaged[at] ^= 1 << at % 8
@@ -178,7 +178,7 @@ def test_any_flipped_bit_of_the_manifest_is_found(bundle: Path) -> None:
             load_bundle(bundle)
         assert "\n" not in str(caught.value)
     (bundle / MANIFEST).write_bytes(whole)
-    assert load_bundle(bundle) == undamaged
+    assert load_bundle(bundle).manifest == undamaged
 
 
 def test_a_changed_manifest_says_how_to_keep_the_change(bundle: Path) -> None:
@@ -187,9 +187,7 @@ def test_a_changed_manifest_says_how_to_keep_the_change(bundle: Path) -> None:
     raw = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
     raw["decode"]["beam_size"] = 3
     (bundle / MANIFEST).write_text(json.dumps(raw), encoding="utf-8")
-    with pytest.raises(
-        BadBundle, match=r"not as it was written: .*; copy or export the bundle again, or remove checksum"
-    ):
+    with pytest.raises(BadBundle, match=r"not as it was written: .* or remove checksum from it if"):
         load_bundle(bundle)
     write_manifest(bundle, raw)
     assert load_bundle(bundle).manifest.decode.beam_size == 3
@@ -215,9 +213,10 @@ def test_a_huge_manifest_is_not_read(bundle: Path) -> None:
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "[" * 100_000, "\ud800".encode("utf-16", "surrogatepass").decode("latin-1")]
-)
+SURROGATE = "\ud800".encode("utf-16", "surrogatepass").decode("latin-1")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, SURROGATE], ids=lambda text: text[:4])
 def test_a_broken_manifest_is_one_line(bundle: Path, text: str) -> None:
     (bundle / MANIFEST).write_text(text, encoding="utf-8")
     with pytest.raises(BadBundle) as raised:

@@ -1,6 +1,6 @@
 """A model as a folder of files: what `export` writes and the captioner reads.
 
-    bundle.json      format version, settings, languages, grid, sha256 and size of every other file, and its own checksum
+    bundle.json      format version, settings, languages, grid, sha256 and size of every other file, and a checksum
     tokenizer.json   encoder.onnx   decoder.onnx   README.md (the model card)
     model.safetensors   weights to which both graphs refer; without it they hold their own
 
@@ -289,8 +289,8 @@ def _manifest(path: Path) -> Manifest:
         )
     if CHECKSUM in raw and raw.pop(CHECKSUM) != manifest_checksum(raw):
         raise BadBundle(
-            f"{file}: is not as it was written: damaged, or changed by hand; copy or export the bundle again, or remove "
-            f"{CHECKSUM} from it if the change is meant"
+            f"{file}: is not as it was written: damaged, or changed by hand; copy or export the bundle again, or "
+            f"remove {CHECKSUM} from it if the change is meant"
         )
     try:
         return Manifest.model_validate(raw)
