@@ -16,8 +16,9 @@ from pathlib import Path
 from tests.cli.in_process import showtell
 
 from torture.data_sets import FORMATS, photos
-from torture.defects import DEFECTS, Planting
+from torture.defects import DEFECTS
 from torture.harness import Note, Tally, number_of_cases, report, run_chunks, temporary_folder
+from torture.planting import Planting
 
 
 def check_defect(name: str, seed: int, folder: Path, tally: Tally) -> None:

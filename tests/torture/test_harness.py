@@ -56,9 +56,6 @@ def test_a_line_stays_with_date_and_machine(tmp_path: Path, capsys: pytest.Captu
     lines = [json.loads(line) for line in (tmp_path / "part.jsonl").read_text(encoding="utf-8").splitlines()]
     found = [(line["cases"], line["failures"], line["failed"]) for line in lines]
     assert found == [(3, 0, []), (4, 1, ["case 1: wrong"])]
-        (3, 0, []),
-        (4, 1, ["case 1: wrong"]),
-    ]
     assert all(line["date"] and line["machine"]["cores"] for line in lines)
     printed = capsys.readouterr()
     assert "| cases | 3 |" in printed.out and "FAILED case 1: wrong" in printed.err
