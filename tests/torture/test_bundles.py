@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from tests import skips
 
-pytest.importorskip("torch")
-pytest.importorskip("onnx")
+pytest.importorskip("torch", reason=skips.PACKAGES)
+pytest.importorskip("onnx", reason=skips.PACKAGES)
 
 from tests.manifests import write_manifest
 from torture.harness import Tally

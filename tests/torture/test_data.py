@@ -4,8 +4,9 @@ import random
 from pathlib import Path
 
 import pytest
+from tests import skips
 
-pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow", reason=skips.PACKAGES)
 
 from torture.data_sets import FORMATS, photos
 from torture.defects import DEFECTS

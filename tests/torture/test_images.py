@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests import skips
 
-pytest.importorskip("torch")
-pytest.importorskip("fastapi")
-pytest.importorskip("tifffile")
-pytest.importorskip("pillow_heif")
+pytest.importorskip("torch", reason=skips.PACKAGES)
+pytest.importorskip("fastapi", reason=skips.PACKAGES)
+pytest.importorskip("tifffile", reason=skips.PACKAGES)
+pytest.importorskip("pillow_heif", reason=skips.PACKAGES)
 
 from PIL import Image
 from tests import bad_images

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests import skips
 
-pytest.importorskip("fastapi")
+pytest.importorskip("fastapi", reason=skips.PACKAGES)
 
 from tests.serve.conftest import run  # noqa: F401 (a fixture)
 from tests.serve.running import OTHER_ADDRESSES
@@ -28,7 +29,7 @@ server.serve(QuickCaptioner(), Limits(), server.ServerConfig(port=0, page=False)
 
 @pytest.fixture
 def target(run: Callable[..., Any]) -> Any:  # noqa: F811
-    running = run(header_timeout=0.2, body_timeout=0.2)
+    running = run()
     running.memory = lambda: 100.0
     return running
 
@@ -42,9 +43,9 @@ def test_overload(target: Any) -> None:
 
 
 @OTHER_ADDRESSES
-def test_slow_senders(target: Any) -> None:
+def test_slow_senders(run: Callable[..., Any]) -> None:  # noqa: F811
     tally = Tally()
-    asyncio.run(server.slow_senders(target.url, 10, tally))
+    asyncio.run(server.slow_senders(run(header_timeout=5, body_timeout=5).url, 10, tally))
     assert tally.failures == []
     assert tally.counts["slow: cut off"] == 10 and tally.counts["slow: good requests"] >= 1
 
