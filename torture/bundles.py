@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,10 @@ SECRET: Final = b"nothing of this may be read" * 100
 
 @functools.cache
 def originals() -> Originals:
-    return Originals(Path(tempfile.mkdtemp(prefix="torture-originals-")))
+    folder = tempfile.mkdtemp(prefix="torture-originals-")
+    # Not `atexit`, which a process of multiprocessing does not call.
+    Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=0)
+    return Originals(Path(folder))
 
 
 def damaged(kind: str, number: int, data: bytes) -> bytes:
