@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from showtell import files
 from showtell.config import dump_recipe, parse_recipe, read_recipe
 from showtell.core.tokenizer import AnyTokenizer, load_tokenizer
 from showtell.errors import BadConfig
-from showtell import files
 from showtell.files import append_line, remove_leftovers, write_text
 from showtell.locks import Locked, locked
 from showtell.records import Sample

@@ -18,7 +18,6 @@ from showtell.errors import BadConfig
 from showtell.train.checked_file import Damaged, load_checked, save_checked
 from showtell.train.lora import merged_state
 
-
 KEYS: Final = ("progress", "scaler")
 """Of a state's metadata."""
 WEIGHTS_KEYS: Final = ("about",)
