@@ -12,8 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,17 +23,20 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
+from showtell import files
 from showtell.core.image import load_image
+from showtell.core.load_ahead import LoadingHangs, load_ahead
 from showtell.core.pixels import normalise, resize
-from showtell.errors import BadData, BadImage
+from showtell.errors import BadData, BadImage, StorageUnreachable
 from showtell.files import allocate, sha256, write_text
-from showtell.loading import LOADER_THREADS
 from showtell.nets.encoder import Encoder
 from showtell.records import FeatureRow, Sample
 from showtell.settings import EncoderSettings, PixelSettings
 from showtell.train.augment import OFF, RandAugment, augment
 
 BATCH = 32
+PATIENCE = 25.0
+"""Seconds after which a photo that does not arrive is an error. Decoding the largest one takes two."""
 Advance = Callable[[int], None]
 
 
@@ -95,7 +97,8 @@ def extract_features(
     """The features of `samples`, from the cache or computed now; `advance(n)` is called for every n photos, `say` when
     another process is computing them and this one waits. Without `mirror` no view is mirrored.
 
-    Raises BadData, naming the photo, for one that cannot be read.
+    Raises BadData, naming the photo, for one that cannot be read, StorageUnreachable for one that does not arrive, and
+    OutputError when the disk is full or fails.
     """
     if views == 1:  # the photo itself: nothing is drawn, and runs with any seed share it
         seed, rand, mirror = 0, OFF, True
@@ -198,10 +201,10 @@ def _view(
         return resize(augment(photo, seed, i, view, rand, mirror), encoder.pixels)
 
     device = next(encoder.parameters()).device
-    with ThreadPoolExecutor(LOADER_THREADS) as pool, torch.inference_mode():
-        for begin in range(done, len(samples), BATCH):
-            stop = min(begin + BATCH, len(samples))
-            images = np.stack(list(pool.map(pixels, range(begin, stop))))
+    batches = _loaded(samples, pixels, done)
+    with contextlib.closing(batches), torch.inference_mode():
+        for begin, images in batches:
+            stop = begin + len(images)
             if has_frozen_stages:
                 tensor = torch.from_numpy(normalise(images, encoder.pixels)).to(device)
                 store[begin:stop] = encoder.forward_frozen(tensor).half().cpu().numpy()
@@ -211,9 +214,29 @@ def _view(
             write_text(progress, str(stop))
             advance(stop - begin)
     del store
-    part.replace(path)
+    files.disk.rename(part, path)
+    files.disk.sync_folder(cache)
     progress.unlink(missing_ok=True)
     return _open(path)
+
+
+def _loaded(
+    samples: Sequence[Sample], pixels: Callable[[int], np.ndarray], done: int
+) -> Generator[tuple[int, np.ndarray], None, None]:
+    """The pixels of the samples from number `done` on, `[B, H, W, 3]` at a time, with the number of the first one."""
+    begin = done
+    try:
+        for batch in load_ahead(iter(range(done, len(samples))), pixels, BATCH, PATIENCE):
+            for _, outcome in batch:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            yield begin, np.stack([outcome for _, outcome in batch])
+            begin += len(batch)
+    except LoadingHangs as hang:
+        raise StorageUnreachable(
+            f"{samples[hang.image].name}: the photo was not read within {PATIENCE:.0f} s; check its disk or network; "
+            "the same command goes on from there"
+        ) from hang
 
 
 def _open(path: Path) -> NDArray[Any]:
