@@ -48,10 +48,10 @@ class FiniteCheck:
         self.run.log(kind="diverged", epoch=epoch, step=step, what=what, photos=names)
         photos = f", photos {first_names(names)} (log.jsonl has all names)" if names else ""
         look = "look at these photos and their captions, and " if names else ""
+        best = f"; train.start_from={self.run.path} there goes on from the best epoch" if self.run.best.exists() else ""
         raise Diverged(
             f"{what} in epoch {epoch}, step {step}{photos}; the state before it is kept, and the same command tries "
-            f"again from there; {look}lower train.lr ({self.lr:g} now) in another folder "
-            f"(train.start_from={self.run.path} goes on from the best epoch)"
+            f"again from there; {look}lower train.lr ({self.lr:g} now) in another folder{best}"
         )
 
     def _names(self, group: Sequence[Batch]) -> list[str]:
