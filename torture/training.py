@@ -253,15 +253,16 @@ def main() -> int:
     parser.add_argument("--n", type=int, default=FULL, help="random kills")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "showtell-torture" / "training")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="a line for this run is appended")
     options = parser.parse_args()
     rows = table(torture(options.n, options.seed, options.work, partial(print, flush=True)))
     print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     for row in rows:
         print("| " + " | ".join(map(str, row.values())) + " |")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    RESULTS.parent.mkdir(exist_ok=True)
+    options.results.parent.mkdir(exist_ok=True)
     append_line(
-        RESULTS,
+        options.results,
         json.dumps(
             {"date": time.strftime("%F"), "commit": commit, "n": options.n, "seed": options.seed, "parts": rows}
         ),

@@ -227,10 +227,12 @@ def _loaded(
     begin = done
     try:
         for batch in load_ahead(iter(range(done, len(samples))), pixels, BATCH, PATIENCE):
+            loaded: list[np.ndarray] = []
             for _, outcome in batch:
                 if isinstance(outcome, BaseException):
                     raise outcome
-            yield begin, np.stack([outcome for _, outcome in batch])
+                loaded.append(outcome)
+            yield begin, np.stack(loaded)
             begin += len(batch)
     except LoadingHangs as hang:
         raise StorageUnreachable(
