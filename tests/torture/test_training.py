@@ -14,8 +14,9 @@ from tests import skips
 pytest.importorskip("torch", reason=skips.PACKAGES)
 pytest.importorskip("tensorboard", reason=skips.PACKAGES)
 
-from torture import training  # noqa: E402
-from torture.trainee import STEPS  # noqa: E402
+from torture.trainee import STEPS
+
+from torture import training
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
