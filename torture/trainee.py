@@ -1,11 +1,12 @@
 """`showtell train` in a forked process that may be killed at any moment.
 
 It tells through a pipe how far it is, a line each: `step N` after a step, `saving N` and `saved N` around a save of the
-state, `operations N` at its end. Forked, since the imports take longer than the run.
+state. Forked, since the imports take longer than the run.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -49,8 +50,10 @@ class End(NamedTuple):
     hung: bool
     lines: list[tuple[float, str, int]]
     """Seconds since it began, what it told, and the number."""
-    errors: str
+    errors: str = ""
     """What it wrote to stderr."""
+    cpu: float = 0.0
+    """Seconds of the processor."""
 
     def last(self, what: str) -> int:
         return max((number for _, name, number in self.lines if name == what), default=0)
@@ -67,7 +70,7 @@ def run(folder: Path, kill_at: Callable[[End], float | None], disk: FailingDisk 
         os.close(told)
         _child(folder, tell, errors, disk or FailingDisk(NEVER, "before", lambda: None))
     os.close(tell)
-    end = End(0, False, [], "")
+    end = End(0, False, [])
     rest = b""
     limit = HANG_SECONDS
     while True:
@@ -88,14 +91,18 @@ def run(folder: Path, kill_at: Callable[[End], float | None], disk: FailingDisk 
         now = time.monotonic() - begun
         end.lines.extend((now, line.split()[0].decode(), int(line.split()[1])) for line in lines)
     os.close(told)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return end._replace(
-        code=code, errors=errors.read_text(encoding="utf-8", errors="replace") if errors.exists() else ""
-    )
+    _, status, usage = os.wait4(pid, 0)
+    said = errors.read_text(encoding="utf-8", errors="replace") if errors.exists() else ""
+    return end._replace(code=os.waitstatus_to_exitcode(status), errors=said, cpu=usage.ru_utime + usage.ru_stime)
 
 
 def _never(end: End) -> None:
     return None
+
+
+def operations_file(folder: Path) -> Path:
+    """Where a process that was not killed writes which operations it did."""
+    return folder.with_suffix(".operations")
 
 
 def die() -> None:
@@ -119,7 +126,7 @@ def _child(folder: Path, tell: int, errors: Path, disk: FailingDisk) -> None:
             main.main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 70
-        os.write(tell, f"operations {len(disk.done)}\n".encode())
+        operations_file(folder).write_text(json.dumps(disk.done))
     finally:
         os._exit(code)
 

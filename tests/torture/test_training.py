@@ -50,16 +50,16 @@ def test_a_sample(tmp_path: Path) -> None:
 
 def test_a_kill_that_loses_more_than_a_step_is_seen(tmp_path: Path) -> None:
     told = [(0.1, "step", 1), (0.2, "saved", 1), (0.3, "step", STEPS)]
-    end = training.End(-signal.SIGKILL, False, told, "")
+    end = training.End(-signal.SIGKILL, False, told)
     assert training.check_state(tmp_path, end, 0) == (f"{STEPS} steps lost", STEPS, False)
-    assert training.check_state(tmp_path, training.End(0, False, told[:1], ""), 0) == (None, 1, False)
+    assert training.check_state(tmp_path, training.End(0, False, told[:1]), 0) == (None, 1, False)
 
 
 def test_what_was_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
 
     class Quick:
-        operations, seconds, seconds_of = 4, 1.0, {"saving": 0.1}
+        operations, seconds, seconds_of = ["write", "sync", "rename to x", "append"], 1.0, {"saving": 0.1}
 
         def __init__(self, work: Path) -> None: ...
 
@@ -72,7 +72,7 @@ def test_what_was_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(training, "kills", trial)
     monkeypatch.setattr(training, "operation", trial)
     first = training.torture(1000, 0, tmp_path, lambda line: None)
-    assert len(calls) == len(first) == 500 + 4 * 3 + 4 * 2
+    assert len(calls) == len(first) == 500 + 4 * 2 + 2 + 4 + 2
     assert training.torture(1000, 0, tmp_path, lambda line: None) == first and len(calls) == len(first)
     training.torture(2, 1, tmp_path, lambda line: None)  # another seed, but the same operations
     assert len(calls) == len(first) + 1
