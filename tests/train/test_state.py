@@ -162,19 +162,19 @@ def rewrite(path: Path, metadata: dict[str, str] | None, without: str | None = N
     save_file(kept, path, metadata)
 
 
-PROGRESS_TEXT = {"position": '{"epoch": 1}', "scaler": "{}"}
+PROGRESS_TEXT = {"progress": '{"epoch": 1}', "scaler": "{}"}
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "gone": Path.unlink,
     "empty": lambda path: path.write_bytes(b""),
     "cut off": lambda path: os.truncate(path, path.stat().st_size - 10),
     "text": lambda path: path.write_text("no tensors" * 50),
     "no metadata": lambda path: rewrite(path, None),
-    "no position": lambda path: rewrite(path, {"scaler": "{}"}),
-    "position no JSON": lambda path: rewrite(path, PROGRESS_TEXT | {"position": "{"}),
-    "another version's position": lambda path: rewrite(
-        path, PROGRESS_TEXT | {"position": '{"epoch": 1, "phase": "moon"}'}
+    "no progress": lambda path: rewrite(path, {"scaler": "{}"}),
+    "progress no JSON": lambda path: rewrite(path, PROGRESS_TEXT | {"progress": "{"}),
+    "another version's progress": lambda path: rewrite(
+        path, PROGRESS_TEXT | {"progress": '{"epoch": 1, "phase": "moon"}'}
     ),
-    "no scaler": lambda path: rewrite(path, {"position": '{"epoch": 1}'}),
+    "no scaler": lambda path: rewrite(path, {"progress": '{"epoch": 1}'}),
     "a weight missing": lambda path: rewrite(path, PROGRESS_TEXT, without="model.0.weight"),
     "the average missing": lambda path: rewrite(path, PROGRESS_TEXT, without="ema.module.0.weight"),
     "the generator missing": lambda path: rewrite(path, PROGRESS_TEXT, without="random.cpu"),

@@ -99,7 +99,7 @@ def read_progress(path: Path) -> TrainProgress:
     try:
         with safe_open(str(path), "pt") as file:
             return TrainProgress(**json.loads(file.metadata()["progress"]))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise _bad_state(path, error) from error
 
 
