@@ -11,7 +11,7 @@ ENCODER ?= ../shared/weights/tf_efficientnet_b4.in1k_trunk.safetensors
 # sources anew, for 8 seconds of the processor's time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-busy test-kernels lint model clean
+.PHONY: demo test test-long test-busy test-kernels torture lint model clean
 
 demo: $(LIGHT)/installed
 	$(LIGHT)/bin/showtell caption examples
@@ -31,6 +31,13 @@ test-busy: $(FULL)/installed
 # Numeric tests with the kernels of other CPUs and with 1, 2 and 4 threads; takes five times as long as one run.
 test-kernels: $(FULL)/installed
 	tests/kernels.sh $(FULL)/bin/python
+
+# Attempts to break it; docs/reliability.md has the results. Goes on after an interruption; a part that fails does not
+# keep the others from running.
+torture: $(FULL)/installed
+	@failed=0; for part in images bundles data server guards training; do \
+		$(FULL)/bin/python -m torture.$$part || failed=1; \
+	done; exit $$failed
 
 lint: $(FULL)/installed
 	$(FULL)/bin/ruff format --check .

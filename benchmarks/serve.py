@@ -137,7 +137,7 @@ async def overload(target: Server, photos: list[bytes], rate: float, seconds: fl
         tally.outcomes[str(answer.status_code)] += 1
         if answer.status_code == 200:
             tally.served.append(latency)
-        else:
+        elif answer.status_code == 503:
             assert int(answer.headers["retry-after"]) >= 1
             tally.refused.append(latency)
 

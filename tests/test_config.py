@@ -33,6 +33,13 @@ def refusal(text: str) -> str:
     return message.removeprefix("own.yaml: ")
 
 
+def test_a_value_of_a_thousand_million_items_is_shown_in_part() -> None:
+    """YAML's aliases need a few lines for that."""
+    laughs = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+    assert len(refusal(f"a0: &a0 [x]\n{laughs}train: {{epochs: *a11}}")) < 4000
+    assert "'x" + 100 * "y" in refusal(f"train: {{epochs: x{100 * 'y'}}}")
+
+
 def test_what_is_not_said_has_its_default() -> None:
     assert parse("{}") == Recipe()
     assert parse("train: {epochs: 3}").train == Recipe().train.model_copy(update={"epochs": 3})
@@ -143,6 +150,7 @@ def test_short_forms_of_the_encoder() -> None:
         (b"train: {epochs: 3", "no valid YAML"),
         (b"a: b: c", "no valid YAML"),
         (b"\x00", "no valid YAML"),
+        (b"a: " + b"[" * 100_000, "no valid YAML"),
         (b"\xff\xfe\xfa", "no valid YAML"),
         (b"description: 2020-13-45", "no valid YAML"),  # a date to YAML, whose parser raises a bare ValueError
         (b"!!python/object/apply:os.system ['true']", "no valid YAML"),

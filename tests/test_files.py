@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -11,9 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests import skips
+from tests.failing_disk import FailingDisk, Moment, fail
 
+from showtell import files
 from showtell.errors import OutputError
-from showtell.files import allocate, beside, is_stream, replacing, sha256, write_text
+from showtell.files import (
+    allocate,
+    append_line,
+    beside,
+    is_stream,
+    read_lines,
+    remove_leftovers,
+    replacing,
+    sha256,
+    write_text,
+)
 
 
 def test_writes_a_new_file_and_replaces_an_old_one(tmp_path: Path) -> None:
@@ -119,6 +132,80 @@ def test_a_pipe_and_a_device_are_written_and_stay(tmp_path: Path) -> None:
     write_text(Path("/dev/null"), "a report")
     assert Path("/dev/null").is_char_device()
     assert not list(Path(tempfile.gettempdir()).glob(".null.*.part"))
+
+
+def test_a_new_name_is_on_the_disk_before_the_block_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut loses neither the content nor the name: both are synced, in this order."""
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    write_text(tmp_path / "result", "x")
+    assert synced == [(tmp_path / "result").stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_a_check_sees_the_whole_file_and_may_refuse_it(tmp_path: Path) -> None:
+    path, seen = tmp_path / "state", []
+
+    def check(file: Path) -> None:
+        seen.append(file.read_text())
+        if seen[-1] == "bad":
+            raise ValueError("bad")
+
+    for text in ("one", "two"):
+        with replacing(path, check, tmp_path / "previous") as temporary:
+            temporary.write_text(text)
+    with pytest.raises(ValueError), replacing(path, check, tmp_path / "previous") as temporary:
+        temporary.write_text("bad")
+    assert (path.read_text(), (tmp_path / "previous").read_text()) == ("two", "one") and seen == ["one", "two", "bad"]
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = [tmp_path / name for name in ("state", "notes.part", ".hidden")]
+    for file in kept:
+        file.touch()
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "state") as temporary:
+        left = temporary.with_name(temporary.name.replace("state", "other"))
+        left.touch()
+        raise KeyboardInterrupt
+    remove_leftovers(tmp_path)
+    assert not left.exists() and sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+# --- a file that grows by lines
+
+
+@pytest.mark.parametrize("torn", ["", '{"half', "é" * 9000])
+def test_lines_are_appended_after_what_a_killed_process_left(tmp_path: Path, torn: str) -> None:
+    path = tmp_path / "log.jsonl"
+    append_line(path, "first\u2028line")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(torn)
+    assert read_lines(path) == ["first\u2028line"]
+    append_line(path, "ثان")
+    assert path.read_text(encoding="utf-8") == "first\u2028line\nثان\n" and read_lines(path)[1] == "ثان"
+
+
+def test_a_line_that_is_all_that_a_killed_process_wrote(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("half")
+    assert read_lines(tmp_path / "log") == []
+    append_line(tmp_path / "log", "whole")
+    assert read_lines(tmp_path / "log") == ["whole"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+@pytest.mark.parametrize("moment", ["before", "half"])
+def test_a_line_that_does_not_fit_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: Moment, number: int
+) -> None:
+    append_line(tmp_path / "log", "first")
+    with monkeypatch.context() as patch, pytest.raises(OutputError, match="log: cannot be written"):
+        patch.setattr(files, "disk", FailingDisk(1, moment, fail(number)))
+        append_line(tmp_path / "log", "second")
+    assert (tmp_path / "log").read_text() == "first\n"
+
+
+def test_a_log_that_may_not_be_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        append_line(tmp_path / "absent" / "log", "x")
 
 
 def _text(path: Path) -> None:

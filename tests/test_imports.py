@@ -24,7 +24,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "nets": ({"core"}, {"numpy", "torch", "timm", "safetensors"}),
     "train": (
         {"data", "core", "nets"},
-        {"numpy", "torch", "lightning_fabric", "safetensors", "sklearn", "tokenizers", "spacy", "PIL", "filelock"},
+        {
+            *("numpy", "torch", "lightning_fabric", "safetensors", "sklearn", "tokenizers", "spacy", "PIL", "filelock"),
+            "tensorboard",
+        },
     ),
     "export": ({"core", "nets", "train"}, {"numpy", "torch", "onnx", "onnxscript", "safetensors", "PIL"}),
     "hub": (

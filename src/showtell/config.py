@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadConfig(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, and dates such as 2020-13-45
+    # ValueError: bytes that are no UTF-8, and dates such as 2020-13-45; RecursionError: nested a thousand times.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadConfig(f"{path}: no valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(raw, dict):
         raise BadConfig(f"{path}: found {type(raw).__name__}; expected a mapping of sections")
@@ -68,8 +70,8 @@ def apply_overrides(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, 
             raise BadConfig(f"found {override!r}; expected key=value, such as train.epochs=3")
         try:
             value = yaml.safe_load(text) if text else ""
-        except (yaml.YAMLError, ValueError) as error:
-            raise BadConfig(f"{key}: {text!r} is no YAML value ({' '.join(str(error).split())})") from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise BadConfig(f"{key}: {_shown(text)} is no YAML value ({' '.join(str(error).split())})") from error
         *sections, name = key.split(".")
         parent = changed
         for section in sections:
@@ -121,7 +123,16 @@ def _describe(error: Any) -> str:
         if renamed := new_name(where):
             return f"{where} is now {renamed}"
         return f"{where} is no setting" + nearest(where.rpartition(".")[2], _fields(error["loc"][:-1]))
-    return f"{where}: {error['msg']}, found {error['input']!r}" if error["type"] != "missing" else f"{where} is missing"
+    if error["type"] == "missing":
+        return f"{where} is missing"
+    return f"{where}: {error['msg']}, found {_shown(error['input'])}"
+
+
+def _shown(value: object) -> str:
+    """Its beginning: YAML's aliases make a thousand million items of a few lines."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 3, 200, 200
+    return short.repr(value)
 
 
 def _fields(location: Sequence[str | int]) -> Iterable[str]:

@@ -8,6 +8,7 @@
     ├── BadBundle       a model folder is missing, damaged or does not fit together
     ├── BadWeights      encoder weights are not available or do not fit
     ├── ExportMismatch  ONNX and torch disagree; the bundle was not written
+    ├── Diverged        training gives loss, gradients or weights that are not finite
     ├── MissingExtra    an optional package is not installed; names the extra
     └── OutputError     a result cannot be written: full disk, quota, I/O error, closed stdout
         └── OutputClosed    whoever read the output has gone, as `head` does
@@ -99,6 +100,12 @@ class BadWeights(ShowtellError):
 
 class ExportMismatch(ShowtellError):
     """The exported network does not compute what the trained one computes."""
+
+
+class Diverged(ShowtellError):
+    """Training gives numbers that are not finite. The state from before is kept."""
+
+    exit_code = 4
 
 
 class MissingExtra(ShowtellError):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.in_process import showtell
+from tests.manifests import write_manifest
 
 from showtell import Captioner
 from showtell.cli import attention
@@ -237,7 +238,7 @@ def test_models_that_look_at_different_parts_are_refused(tmp_path: Path) -> None
     centre = Path(shutil.copytree(builtin(), tmp_path / "centre"))
     manifest = json.loads((centre / MANIFEST).read_text(encoding="utf-8"))
     manifest["pixels"]["crop_mode"] = "center"
-    (centre / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(centre, manifest)
     done = showtell("caption", DOG, "--model", builtin(), "--model", centre, "--attention", tmp_path / "out")
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     assert "found models without common attention maps" in done.stderr and not (tmp_path / "out").exists()

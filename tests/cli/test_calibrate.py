@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 from tests import skips
 from tests.cli.in_process import showtell
+from tests.manifests import write_manifest
 
 from showtell import Captioner
 from showtell.cli import calibrate
-from showtell.core.bundle import MANIFEST, builtin, write_calibration
+from showtell.core.bundle import CHECKSUM, MANIFEST, builtin, write_calibration
 from showtell.core.confidence import Calibration
 from showtell.data.spec import read_samples, select_split
 from showtell.metrics.calibration import fit_logistic
@@ -28,7 +29,7 @@ def bundle(tmp_path: Path) -> Path:
     copy = Path(shutil.copytree(builtin(), tmp_path / "model"))
     manifest = read(copy)
     manifest.pop("calibration", None)
-    (copy / MANIFEST).write_text(json.dumps({**manifest, "languages": ["en"]}), encoding="utf-8")
+    write_manifest(copy, {**manifest, "languages": ["en"]})
     return copy
 
 
@@ -67,6 +68,7 @@ def test_a_bundle_is_calibrated(bundle: Path, tmp_path: Path, monkeypatch: pytes
     assert done.returncode == 0, done.stderr
     after = read(bundle)
     curve = after.pop("calibration")["en"]
+    assert after.pop(CHECKSUM)
     assert after == before and plot.stat().st_size > 0
 
     correct = judge_correctness({name: c.text for name, c in captions.items()}, references, "en").correct

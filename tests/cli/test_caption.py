@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests import bad_images
 from tests.cli.in_process import showtell
+from tests.manifests import write_manifest
 from tests.tiny_bundle import write
 
 from showtell.core.bundle import MANIFEST, builtin
@@ -211,7 +212,7 @@ def test_several_models_write_together(tmp_path: Path) -> None:
     centre = Path(shutil.copytree(builtin(), tmp_path / "centre"))
     manifest = json.loads((centre / MANIFEST).read_text(encoding="utf-8"))
     manifest["pixels"]["crop_mode"] = "center"
-    (centre / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(centre, manifest)
 
     def row(*models: Path) -> dict[str, object]:
         output = tmp_path / "out.jsonl"
@@ -245,7 +246,7 @@ def test_models_of_other_words_are_one_line(tmp_path: Path) -> None:
     file.write_text(file.read_text(encoding="utf-8").replace('"dog"', '"gnu"'), encoding="utf-8")
     manifest = json.loads((other / MANIFEST).read_text(encoding="utf-8"))
     manifest["files"][file.name] = {"sha256": sha256(file), "size": file.stat().st_size}
-    (other / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(other, manifest)
     done = showtell("caption", DOG, "--model", builtin(), "--model", other)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     assert f"{other} has another vocabulary than {builtin()}" in done.stderr

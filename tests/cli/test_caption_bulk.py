@@ -15,6 +15,7 @@ import pytest
 from tests.bulk.stub import tree
 from tests.cli.in_process import showtell
 from tests.clocks import until
+from tests.manifests import write_manifest
 
 from showtell.core.bundle import MANIFEST, builtin
 
@@ -58,7 +59,7 @@ def test_a_model_that_sees_photos_otherwise_is_another_one() -> None:
     assert showtell("caption", DOG, "--model", model, "--output", "rows.csv").returncode == 0
     manifest = json.loads((model / MANIFEST).read_text(encoding="utf-8"))
     manifest["pixels"]["crop_mode"] = "center"
-    (model / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(model, manifest)
     done = showtell("caption", DOG, "--model", model, "--output", "rows.csv")
     assert done.returncode == 2 and "its rows are of another run: another model;" in done.stderr
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.manifests import write_manifest
 
 from showtell import Captioner
 from showtell.core.bundle import (
     CARD,
     CHECKED,
     MANIFEST,
+    MAX_MANIFEST_BYTES,
     builtin,
     check_destination,
     is_card_edited,
@@ -36,7 +38,7 @@ def bundle(tmp_path: Path) -> Path:
 
 def change_manifest(bundle: Path, **changes: Any) -> None:
     manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-    (bundle / MANIFEST).write_text(json.dumps({**manifest, **changes}), encoding="utf-8")
+    write_manifest(bundle, {**manifest, **changes})
 
 
 def rehash(bundle: Path, name: str) -> None:
@@ -164,7 +166,57 @@ def test_a_manifest_with_an_unknown_key_is_refused(bundle: Path) -> None:
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\ud800".encode("utf-16", "surrogatepass").decode("latin-1")])
+def test_any_flipped_bit_of_the_manifest_is_found(bundle: Path) -> None:
+    """Also where it makes another number, or the name of another key that may be absent."""
+    write_calibration(bundle, {"en": Calibration(slope=1.0, intercept=0.5)})
+    whole, undamaged = (bundle / MANIFEST).read_bytes(), load_bundle(bundle).manifest
+    for at in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << at % 8
+        (bundle / MANIFEST).write_bytes(damaged)
+        with pytest.raises(BadBundle) as caught:
+            load_bundle(bundle)
+        assert "\n" not in str(caught.value)
+    (bundle / MANIFEST).write_bytes(whole)
+    assert load_bundle(bundle).manifest == undamaged
+
+
+def test_a_changed_manifest_says_how_to_keep_the_change(bundle: Path) -> None:
+    parts, manifest = parts_and_manifest()
+    write_bundle(bundle, manifest, parts)
+    raw = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    raw["decode"]["beam_size"] = 3
+    (bundle / MANIFEST).write_text(json.dumps(raw), encoding="utf-8")
+    with pytest.raises(BadBundle, match=r"not as it was written: .* or remove checksum from it if"):
+        load_bundle(bundle)
+    write_manifest(bundle, raw)
+    assert load_bundle(bundle).manifest.decode.beam_size == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+@pytest.mark.parametrize("name", [MANIFEST, *CHECKED])
+def test_a_pipe_or_device_is_not_read(bundle: Path, name: str) -> None:
+    """It would never end."""
+    (bundle / name).unlink()
+    os.mkfifo(bundle / name)
+    with pytest.raises(BadBundle, match=rf"{name}: found a device or pipe, expected a file"):
+        load_bundle(bundle)
+    (bundle / name).unlink()
+    (bundle / name).symlink_to("/dev/zero")
+    with pytest.raises(BadBundle, match=rf"{name}: found a device or pipe, expected a file"):
+        load_bundle(bundle)
+
+
+def test_a_huge_manifest_is_not_read(bundle: Path) -> None:
+    os.truncate(bundle / MANIFEST, MAX_MANIFEST_BYTES + 1)
+    with pytest.raises(BadBundle, match=rf"{MANIFEST}: found {MAX_MANIFEST_BYTES + 1} bytes, expected"):
+        load_bundle(bundle)
+
+
+SURROGATE = "\ud800".encode("utf-16", "surrogatepass").decode("latin-1")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, SURROGATE], ids=lambda text: text[:4])
 def test_a_broken_manifest_is_one_line(bundle: Path, text: str) -> None:
     (bundle / MANIFEST).write_text(text, encoding="utf-8")
     with pytest.raises(BadBundle) as raised:

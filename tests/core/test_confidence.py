@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.manifests import write_manifest
 
 from showtell import Captioner
-from showtell.core.bundle import MANIFEST, builtin, load_bundle, write_calibration
+from showtell.core.bundle import CHECKSUM, MANIFEST, builtin, load_bundle, manifest_checksum, write_calibration
 from showtell.core.confidence import Calibration, confidence
 from showtell.errors import BadBundle
 
@@ -28,7 +29,7 @@ def change(bundle: Path, calibration: Any) -> None:
     manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
     manifest.pop("calibration", None)
     more = {} if calibration is None else {"calibration": calibration}
-    (bundle / MANIFEST).write_text(json.dumps({**manifest, **more}), encoding="utf-8")
+    write_manifest(bundle, {**manifest, **more})
 
 
 def test_the_logistic_by_hand() -> None:
@@ -65,11 +66,14 @@ def test_a_calibrated_bundle_says_how_likely_its_captions_are_right(bundle: Path
 
 def test_a_second_calibration_replaces_its_own_language_only(bundle: Path) -> None:
     manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-    (bundle / MANIFEST).write_text(json.dumps({**manifest, "languages": ["en", "ar"]}), encoding="utf-8")
+    manifest.pop(CHECKSUM, None)
+    write_manifest(bundle, {**manifest, "languages": ["en", "ar"]})
     for language, slope in (("en", 1), ("ar", 2), ("en", 3)):
         write_calibration(bundle, {language: Calibration(slope=slope, intercept=0)})
     found = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-    assert {name: curve["slope"] for name, curve in found.pop("calibration").items()} == {"en": 3, "ar": 2}
+    curves = found.pop("calibration")
+    assert {name: curve["slope"] for name, curve in curves.items()} == {"en": 3, "ar": 2}
+    assert found.pop(CHECKSUM) == manifest_checksum(found | {"calibration": curves})
     assert found == {**manifest, "languages": ["en", "ar"]}
     assert sorted(p.name for p in bundle.iterdir()) == sorted(p.name for p in builtin().iterdir())  # no litter
 

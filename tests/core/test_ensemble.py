@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests import skips
 from tests.fake_stepper import FakeStepper, NextWord, history, random_ngram, script
+from tests.manifests import write_manifest
 from tests.rounding import EXP_LOG, SCORE_BOUND, gamma
 
 from showtell import Captioner
@@ -142,7 +143,7 @@ def changed(folder: Path, **changes: Any) -> Path:
     """A copy of the built-in model whose manifest says something else."""
     shutil.copytree(builtin(), folder)
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    (folder / MANIFEST).write_text(json.dumps({**manifest, **changes}), encoding="utf-8")
+    write_manifest(folder, {**manifest, **changes})
     return folder
 
 
@@ -221,7 +222,7 @@ def test_members_that_write_other_words_are_refused(tmp_path: Path) -> None:
     file.write_text(words, encoding="utf-8")
     manifest = json.loads((other / MANIFEST).read_text(encoding="utf-8"))
     manifest["files"][file.name] = {"sha256": sha256(file), "size": file.stat().st_size}
-    (other / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(other, manifest)
     with pytest.raises(BadBundle) as raised:
         Captioner.load([builtin(), builtin(), other])
     assert str(other) in str(raised.value) and str(builtin()) in str(raised.value)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tests import bad_images
+from tests.counting import count_calls
 
 from showtell.core import image as image_module
 from showtell.core.image import load_image
@@ -178,6 +179,17 @@ def test_result_is_independent_of_the_source() -> None:
     loaded = load_image(photo)
     loaded.paste("black", (0, 0, 64, 48))
     assert photo == bad_images.photo()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "WEBP"])
+def test_the_pixels_of_a_file_are_not_copied_and_the_file_is_let_go(kind: str, tmp_path: Path) -> None:
+    """A photo of 80 million pixels takes 320 MB, and not twice that."""
+    path = tmp_path / "photo"
+    path.write_bytes(bad_images.encode(bad_images.photo(), kind))
+    calls = count_calls(lambda: load_image(path))
+    assert calls["convert"] == calls["copy"] == 0
+    loaded = load_image(path)
+    assert type(loaded) is Image.Image and loaded.info == {}
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,6 +96,19 @@ def test_a_png_from_which_pixels_are_missing_is_truncated() -> None:
     assert code_of(SIGNATURE + HEADER + END) == "truncated"
     assert code_of(SIGNATURE + wrong(HEADER) + PNG[33:]) == "truncated", "the header carries the size"
     assert code_of(SIGNATURE + chunk(b"IHDR", HEADER[8:20]) + PNG[33:]) == "truncated"
+
+
+def test_pixels_of_another_checksum_are_damaged(tmp_path: Path) -> None:
+    """As of a download that stopped, in a file of the final size: zeros may still be decoded, to noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    png = bad_images.encode(Image.fromarray(noise), "PNG")
+    (tmp_path / "zeros.png").write_bytes(png[: len(png) // 2] + bytes(len(png) // 2))
+    for source in ((tmp_path / "zeros.png"), png[: len(png) // 2] + bytes(len(png) // 2)):
+        with pytest.raises(BadImage, match="its pixels have another checksum than their own"):
+            load_image(source)
+    assert code_of(SIGNATURE + HEADER + wrong(chunk(b"IDAT", COMPRESSED)) + END) == "truncated"
+    large = np.random.default_rng(0).integers(0, 256, (700, 800, 3), np.uint8)  # more than a block in one IDAT
+    assert np.array_equal(np.asarray(load_image(bad_images.encode(Image.fromarray(large), "PNG"))), large)
 
 
 def test_apples_own_png_is_named() -> None:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from tests import tiny_bundle
 from tests.fake_stepper import REGIONS, FakeStepper, script
+from tests.manifests import write_manifest
 from tests.tiny_bundle import END, START, VOCABULARY, ids, table, write
 
 from showtell import Captioner
@@ -52,7 +53,7 @@ def test_missing_and_surplus_weights_are_named(model: Path) -> None:
         load_bundle(model)
     raw = json.loads((model / MANIFEST).read_text(encoding="utf-8"))
     del raw["files"][WEIGHTS]
-    (model / MANIFEST).write_text(json.dumps(raw), encoding="utf-8")
+    write_manifest(model, raw)
     with pytest.raises(BadBundle, match="ONNX Runtime cannot load it"):
         Captioner.load(model)
     (model / "elsewhere").rename(model / WEIGHTS)

@@ -9,7 +9,7 @@ import pytest
 from tests.clocks import HANG_SECONDS, until
 
 from showtell.core import load_ahead as module
-from showtell.core.load_ahead import load_ahead
+from showtell.core.load_ahead import LoadingHangs, load_ahead
 from showtell.errors import BadImage
 
 
@@ -162,3 +162,44 @@ def test_a_program_that_waits_for_each_answer_gets_it() -> None:
     for batch in load_ahead(questions(), double, 1):
         assert batch == [(taken[-1], 2 * taken[-1])]
     assert taken == [0, 1, 2]
+
+
+# --- an image that never arrives
+
+
+@pytest.fixture
+def hanging() -> Iterator[threading.Event]:
+    """What image 3 waits for; set in the end, so that its thread ends."""
+    go = threading.Event()
+    yield go
+    go.set()
+    until(lambda: not loader_threads())
+
+
+def hangs_at_3(go: threading.Event) -> Any:
+    def load(number: int) -> int:
+        if number == 3:
+            go.wait()
+        return double(number)
+
+    return load
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_an_image_that_never_arrives_is_an_error_and_nothing_waits_for_it(
+    hanging: threading.Event, batch_size: int
+) -> None:
+    found = []
+    with pytest.raises(LoadingHangs) as raised:
+        for batch in load_ahead(iter(range(20)), hangs_at_3(hanging), batch_size, patience=1.0):
+            found += [number for number, _ in batch]
+    assert raised.value.image == 3 and found == list(range(3 - 3 % batch_size))
+
+
+def test_closing_does_not_wait_for_ever_for_an_image_that_never_arrives(hanging: threading.Event) -> None:
+    batches = load_ahead(iter(range(20)), hangs_at_3(hanging), 2, patience=1.0)
+    next(batches)
+    closing = threading.Thread(target=batches.close)
+    closing.start()
+    closing.join(HANG_SECONDS)
+    assert not closing.is_alive() and loader_threads()

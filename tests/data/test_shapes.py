@@ -2,6 +2,8 @@
 
 import pickle
 import re
+import subprocess
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -168,3 +170,10 @@ def test_samples_can_be_pickled() -> None:
 def test_what_cannot_be_followed_is_named(where: str, message: str) -> None:
     with pytest.raises(BadConfig, match=message):
         read_shapes(where, ("en",))
+
+
+def test_a_drawing_is_the_same_in_another_process() -> None:
+    """By what it is written as, a run that goes on knows its data, and the feature cache its photos."""
+    program = "from showtell.data.shapes import read_shapes\nprint(repr([s.image for s in read_shapes('2', ['en'])]))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == repr([sample.image for sample in read_shapes("2", ["en"])])

@@ -94,7 +94,7 @@ def test_a_network_that_says_something_else_is_not_written(
     run = RunFolder(Path(shutil.copytree(exported[0].path, tmp_path / "run")))
     weights = load_file(str(run.best))
     weights["decoder.token_embedding.weight"] *= 1.5
-    save_file(weights, str(run.best))
+    save_file(weights, str(run.best), {"about": "{}"})
     exporting(monkeypatch, exported[1])
     with pytest.raises(ExportMismatch, match="nothing was written"):
         export_run(run.path, tmp_path / "bundle")
@@ -134,7 +134,7 @@ def test_a_run_without_a_model_is_named(tmp_path: Path) -> None:
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "transformer")
     run.best.write_bytes(b"not safetensors")
-    with pytest.raises(BadConfig, match=r"model\.safetensors: does not fit"):
+    with pytest.raises(BadConfig, match=r"model\.safetensors: damaged"):
         load_run(run)
 
 

@@ -77,6 +77,19 @@ def test_changes(
     assert changes(before, record_samples(change(samples), before)) == expected
 
 
+def test_files_of_sentences(samples: list[Sample], tmp_path: Path) -> None:
+    for name in ("one.txt", "two.txt"):
+        (tmp_path / name).write_text(f"a sentence of {name}\n", encoding="utf-8")
+    files = [f"en={tmp_path}/one.txt", f"de={tmp_path}/two.txt"]
+    before = record_samples(samples, sentence_files=files)
+    assert changes(before, record_samples(samples, before, files)) == []
+    (tmp_path / "two.txt").write_text("another\n", encoding="utf-8")
+    assert changes(before, record_samples(samples, before, files)) == [f"1 file of sentences changed ({files[1][3:]})"]
+    (tmp_path / "one.txt").unlink()
+    with pytest.raises(BadData, match=r"one\.txt.*No such file"):
+        record_samples(samples, before, files)
+
+
 def test_unchanged_files_are_not_opened_again(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
     before = record_samples(samples)
     monkeypatch.setattr(Path, "open", lambda *arguments: pytest.fail("a file was opened"))

@@ -1,3 +1,5 @@
+import errno
+import itertools
 import os
 import subprocess
 import sys
@@ -14,11 +16,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from tests.clocks import HANG_SECONDS
+from tests.failing_disk import FailingDisk, fail
 from torch import Tensor
 
+from showtell import files
 from showtell.core.image import load_image
 from showtell.core.pixels import normalise, resize, to_pixels
-from showtell.errors import BadData, BadImage
+from showtell.errors import BadData, BadImage, OutputError, StorageUnreachable
 from showtell.nets.backbone import pixel_settings, resolve
 from showtell.nets.encoder import Encoder
 from showtell.records import Sample
@@ -207,6 +211,63 @@ def test_a_photo_that_fails_loses_nothing_that_is_done(extracted: Extract, sampl
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     extracted(encoder, views=1)
     assert encoder.seen == PHOTOS
+
+
+def test_a_photo_that_never_arrives_ends_the_run_and_the_next_one_goes_on(
+    extracted: Extract, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a network drive that is gone. What came before is kept."""
+    go, encoder = threading.Event(), Counted()
+
+    def stuck(source: Path) -> Image.Image:
+        if source.name == "6.png":
+            go.wait()
+        return load_image(source)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "PATIENCE", 1.0)
+        patch.setattr(room, "load_image", stuck)
+        with pytest.raises(StorageUnreachable, match=r"^6\.png: the photo was not read within 1 s; check its disk"):
+            extracted(encoder, views=1)
+    go.set()
+    assert encoder.seen == 4
+    extracted(encoder, views=1)
+    assert encoder.seen == PHOTOS
+
+
+@pytest.mark.parametrize("end", [SystemExit(1), KeyboardInterrupt(), MemoryError()])
+def test_a_loader_thread_never_ends_in_silence(
+    extracted: Extract, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    def ends(source: Path) -> Image.Image:
+        if source.name == "6.png":
+            raise end
+        return load_image(source)
+
+    monkeypatch.setattr(room, "load_image", ends)
+    with pytest.raises(type(end)):
+        extracted(Counted(), views=1)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_a_disk_that_fails_is_one_error_and_the_next_run_goes_on(
+    extracted: Extract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """At each operation that marks what is done: the counts of three blocks, and the name of the whole."""
+    expected = extracted(Counted(), views=1, folder=tmp_path / "whole")
+    for at in itertools.count(1):
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "disk", disk := FailingDisk(at, "before", fail(number)))
+            try:
+                extracted(Counted(), views=1, folder=tmp_path / str(at))
+            except OSError as error:
+                assert error.errno == number  # the command line makes a line of it
+            except OutputError as error:
+                assert os.strerror(number) in str(error)
+        assert np.array_equal(extracted(Counted(), views=1, folder=tmp_path / str(at)).views[0], expected.views[0])
+        if not disk.has_failed:
+            break
+    assert at == 3 * 4 + 2 + 1
 
 
 # --- what makes another cache

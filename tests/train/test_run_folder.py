@@ -1,13 +1,17 @@
+import errno
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from tests.failing_disk import FailingDisk, fail
 
+from showtell import files
 from showtell.config import apply_overrides, parse_recipe
 from showtell.core.tokenizer import Tokenizer
 from showtell.data.spec import read_samples
-from showtell.errors import BadBundle, BadConfig
+from showtell.errors import BadBundle, BadConfig, OutputError
 from showtell.settings import Recipe
 from showtell.train.run_folder import RunFolder
 from showtell.train.state import TrainProgress, save_state
@@ -214,3 +218,83 @@ def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:
     with folder.lock():
         pass
     assert list(folder.path.iterdir()) == []
+
+
+# --- what a process that was killed, or a disk, leaves
+
+
+def save_two(folder: RunFolder) -> None:
+    model = torch.nn.Linear(1, 1)
+    for epoch in (1, 2):
+        state = TrainProgress(epoch=epoch, step=10 * epoch)
+        save_state(folder.state, state, model, torch.optim.SGD(model.parameters()), None, {}, folder.previous_state)
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_whole_state_stays_and_what_a_killed_process_was_writing_goes(folder: RunFolder) -> None:
+    assert folder.recover() is None  # nothing is saved yet
+    save_two(folder)
+    left = [file.parent / ".x.12345678.part" for file in (folder.config, folder.state, folder.best)]
+    for file in left:
+        file.touch()
+    assert folder.recover() is None and folder.progress().epoch == 2
+    assert not any(file.exists() for file in left)
+    assert {file.name for file in folder.state.parent.iterdir()} == {folder.state.name, folder.previous_state.name}
+
+
+@pytest.mark.parametrize("spoil", [flip, lambda file: file.write_bytes(b""), Path.unlink])
+def test_a_damaged_state_gives_way_to_the_one_before_it(folder: RunFolder, spoil: Callable[[Path], object]) -> None:
+    save_two(folder)
+    spoil(folder.state)
+    spoilt = folder.state.read_bytes() if folder.state.exists() else None
+    assert folder.has_state()
+    said = folder.recover()
+    assert said is not None and said.startswith(f"{folder.state}: ") and "\n" not in said
+    assert said.endswith("; going on from the state before it, epoch 2, step 10")
+    assert folder.progress() == TrainProgress(epoch=1, step=10) and folder.recover() is None
+    damaged = folder.state.with_name("state.damaged.safetensors")
+    assert (damaged.read_bytes() if damaged.exists() else None) == spoilt
+
+
+def test_two_damaged_states_are_refused(folder: RunFolder) -> None:
+    save_two(folder)
+    flip(folder.state)
+    flip(folder.previous_state)
+    with pytest.raises(
+        BadConfig, match=r"not a state of this run \(.*\), nor is state\.previous\.safetensors \(.*\); rem"
+    ):
+        folder.recover()
+
+
+def test_a_run_with_only_the_previous_state_is_no_new_run(folder: RunFolder) -> None:
+    """Between the two renames of a save."""
+    save_two(folder)
+    folder.state.unlink()
+    assert folder.progress().epoch == 1
+    with pytest.raises(BadConfig, match="other settings"):
+        folder.open(recipe("train.lr=0.5"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_a_full_disk_keeps_the_state_and_the_log(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    save_two(folder)
+    folder.log(kind="dev")
+    before = folder.log_file.read_bytes()
+    model = torch.nn.Linear(1, 1)
+    for save_again in (
+        lambda: folder.log(kind="train"),
+        lambda: save_state(folder.state, TrainProgress(), model, torch.optim.SGD(model.parameters()), None, {}),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(OutputError) as raised:
+            patch.setattr(files, "disk", FailingDisk(1, "half", fail(number)))
+            save_again()
+        assert raised.value.exit_code == 3 and "\n" not in str(raised.value)
+    assert folder.log_file.read_bytes() == before
+    assert folder.recover() is None and folder.progress().epoch == 2

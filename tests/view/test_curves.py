@@ -37,7 +37,7 @@ def test_the_curves_of_many_languages_have_room(tmp_path: Path) -> None:
     """A legend of twenty-four lines in the axes left none for the curves."""
     scores = {f"l{number}": {"CIDEr": number / 12, "BLEU-4": number / 24} for number in range(12)}
     lines = [json.dumps({"kind": "dev", "epoch": epoch, "step": epoch, "scores": scores}) for epoch in (1, 2)]
-    (tmp_path / "log.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         draw_curves(tmp_path / "log.jsonl", tmp_path / "curves.png")

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from showtell.files import beside
+from showtell.files import beside, sync_folder
 from showtell.terminal import write_all
 
 FILES_AT_ONCE: Final = 64
@@ -57,16 +57,7 @@ class Storage:
         path.mkdir(parents=True, exist_ok=True)
 
     def sync_folder(self, path: Path) -> None:
-        """New names in the folder are on the disk. Systems without that (Windows) write them at once."""
-        with contextlib.suppress(PermissionError):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot
-                    raise
-            finally:
-                os.close(descriptor)
+        sync_folder(path)
 
 
 class AppendedFile:

@@ -37,7 +37,7 @@ class Command(TyperCommand):
 app = typer.Typer(
     help="Image captioning: give it a photo, it writes a caption; give it photos with captions, it trains a model.",
     epilog="Exit codes: 0 all done; 1 some inputs failed, the others are done; 2 wrong usage; 3 the output cannot be "
-    "written; 128 + n ended by signal n. More in docs/command_line.md.",
+    "written; 4 training diverged; 128 + n ended by signal n. More in docs/command_line.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

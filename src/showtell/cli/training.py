@@ -51,6 +51,8 @@ def _train_locked(
     from showtell.train.setup import build_trainer
     from showtell.view.curves import draw_curves
 
+    if message := folder.recover():
+        reporter.say(message)
     folder.open(recipe)
     is_finished = folder.finished(recipe)
     if message := folder.check_data(samples, is_finished, allow_changed_data):

@@ -1,6 +1,6 @@
 """A model as a folder of files: what `export` writes and the captioner reads.
 
-    bundle.json      format version, settings, languages, grid, and sha256 and size of every other file
+    bundle.json      format version, settings, languages, grid, sha256 and size of every other file, and a checksum
     tokenizer.json   encoder.onnx   decoder.onnx   README.md (the model card)
     model.safetensors   weights to which both graphs refer; without it they hold their own
 
@@ -10,8 +10,10 @@ first mismatch. The card is for people: it may be edited or removed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +41,9 @@ EXTERNAL = (WEIGHTS, "encoder.onnx.data", "decoder.onnx.data")
 """Files to which a graph may refer: the first of both graphs, the others of an int8 graph above ONNX's 2 GB."""
 PARTS = (*CHECKED, *EXTERNAL, CARD)
 LFS_POINTER = b"version https://git-lfs"
+CHECKSUM = "checksum"
+"""Key of the manifest: sha256 of everything else in it. Without it, as earlier versions wrote it, it is not checked."""
+MAX_MANIFEST_BYTES = 16 << 20
 
 
 class FileRecord(BaseModel):
@@ -230,7 +235,14 @@ def write_calibration(path: Path, calibration: Mapping[str, Calibration]) -> Non
 
 
 def _write_manifest(folder: Path, raw: Mapping[str, Any]) -> None:
-    write_text(folder / MANIFEST, json.dumps(raw, indent=2, ensure_ascii=False) + "\n")
+    checked = {**raw, CHECKSUM: manifest_checksum(raw)}
+    write_text(folder / MANIFEST, json.dumps(checked, indent=2, ensure_ascii=False) + "\n")
+
+
+def manifest_checksum(raw: Mapping[str, Any]) -> str:
+    """Of what the manifest says, whatever its white space; of everything but the checksum itself."""
+    content = {key: value for key, value in raw.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _replace(path: Path, new: Path) -> None:
@@ -259,16 +271,26 @@ def _manifest(path: Path) -> Manifest:
     try:
         if not path.is_dir():
             raise BadBundle(f"{path}: {what_it_is(path)}")
+        size = _size(file)
+        if size > MAX_MANIFEST_BYTES:
+            raise BadBundle(
+                f"{file}: found {size} bytes, expected {MAX_MANIFEST_BYTES} at most; export the model again"
+            )
         raw = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadBundle(f"{path}: {what_it_is(path)}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadBundle(f"{file}: cannot be read ({error}); export the model again") from error
     version = raw.get("format") if isinstance(raw, dict) else None
     if version != FORMAT:
         why = ", from before settings were renamed" if version == 1 else ""
         raise BadBundle(
             f"{file}: found bundle format {version!r}{why}; expected {FORMAT}; train and export again with this version"
+        )
+    if CHECKSUM in raw and raw.pop(CHECKSUM) != manifest_checksum(raw):
+        raise BadBundle(
+            f"{file}: is not as it was written: damaged, or changed by hand; copy or export the bundle again, or "
+            f"remove {CHECKSUM} from it if the change is meant"
         )
     try:
         return Manifest.model_validate(raw)
@@ -278,9 +300,18 @@ def _manifest(path: Path) -> Manifest:
         raise BadBundle(f"{file}: {where}: {first['msg']}; export the model again") from error
 
 
+def _size(file: Path) -> int:
+    """Bytes of a file. Raises BadBundle for a pipe or a device: reading one may never end."""
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        found = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or pipe"
+        raise BadBundle(f"{file}: found {found}, expected a file; copy or export the bundle again")
+    return status.st_size
+
+
 def _check(file: Path, record: FileRecord) -> None:
     try:
-        size = file.stat().st_size
+        size = _size(file)
         if size != record.size:
             with file.open("rb") as opened:
                 if opened.read(len(LFS_POINTER)) == LFS_POINTER:

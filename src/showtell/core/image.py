@@ -58,7 +58,8 @@ MAX_BUFFERED_BYTES: Final = 32 << 20
 """Of a JPEG that is read once, for guard and parser together; a larger one is read twice, and is not in memory beside
 its pixels."""
 _BYTES_PER_PIXEL: Final = 8
-"""Memory while an image is loaded: its pixels as Pillow holds them, and those of the result."""
+"""Memory while an image is loaded: its pixels as Pillow holds them and, where it is turned or of another mode, those of
+the result."""
 MIN_SIDE: Final = 8
 """Pixels; a smaller image is a spacer or a tracking pixel."""
 
@@ -217,7 +218,7 @@ def _decode(file: BinaryIO, max_pixels: int, min_side: int, hint_size: int | Non
         _check_jpeg_size(image, max_pixels, min_side, hint_size)
     else:
         _check_size(image.size, max_pixels, min_side)
-    return _to_rgb(image, is_upright=image_format.opener_turns)
+    return _to_rgb(image, is_upright=image_format.opener_turns, is_ours=True)
 
 
 def _buffered(file: BinaryIO) -> BinaryIO:
@@ -255,13 +256,15 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _to_rgb(image: Image.Image, is_upright: bool = False) -> Image.Image:
-    """Decodes `image` if necessary; the result owns its pixels and holds no file."""
+def _to_rgb(image: Image.Image, is_upright: bool = False, is_ours: bool = False) -> Image.Image:
+    """Decodes `image` if necessary; the result owns its pixels and holds no file. `is_ours`: nobody else has the image,
+    and so a photo of 80 million pixels is not copied, which would take 320 MB."""
     with _translated_errors(image.format or "image"):
         image.load()
     transpose = None if is_upright else _TRANSPOSE.get(_orientation(image))
     with _translated_errors(image.format or "image"):
-        rgb = _flatten_alpha(_to_8bit(image))
+        has_pixels = is_ours and image.mode == "RGB" and not image.has_transparency_data
+        rgb = image._new(image.im) if has_pixels else _flatten_alpha(_to_8bit(image))
     # With its metadata, the image would be transposed again when it is loaded a second time.
     rgb.info = {}
     return rgb if transpose is None else rgb.transpose(transpose)

@@ -1,7 +1,8 @@
 """PNG: guard and parser.
 
 Pillow is given only the chunks that pixels and orientation depend on. So a wrong checksum, a broken or a huge text or
-colour profile in any other chunk costs nothing and loses no photo.
+colour profile in any other chunk costs nothing and loses no photo. Pillow does not look at the checksum of pixels: a
+download that stopped, in a file that had been given its final size, would be a photo that ends in noise.
 
 Rejected: Pillow's LOAD_TRUNCATED_IMAGES, a global that also accepts cut-off pixels; and changing its limits for texts,
 which are globals as well.
@@ -31,6 +32,7 @@ _TRANSPARENCY_BYTES: Final = {0: (2,), 2: (6,), 3: range(1, 257)}
 _XMP, _RAW_PROFILE = "XML:com.adobe.xmp", "Raw profile type exif"
 _MAX_KEY_BYTES: Final = 80
 _END: Final = b"\0\0\0\0IEND\xaeB`\x82"
+_BLOCK_BYTES: Final = 1 << 20
 
 
 class Png(OrientationOnly, PngImageFile):
@@ -122,6 +124,8 @@ def _split(file: BinaryIO) -> tuple[list[tuple[int, int] | bytes], dict[str, str
     colour_type = int.from_bytes(file.read(1), "big")
     for name, start, size in _chunks(file):
         is_whole = start + size + 12 <= end
+        if name == b"IDAT" and is_whole:
+            _check_pixels(file, size)
         if name in _PIXEL_CHUNKS or (name == b"tRNS" and _is_sound(file, size, colour_type)):
             last = parts[-1]
             if isinstance(last, tuple) and sum(last) == start:
@@ -139,6 +143,18 @@ def _split(file: BinaryIO) -> tuple[list[tuple[int, int] | bytes], dict[str, str
     if is_whole:
         parts.append(_END)
     return parts, metadata
+
+
+def _check_pixels(file: BinaryIO, size: int) -> None:
+    """Raises BadImage where a whole IDAT, whose content begins here, has another checksum than its own."""
+    checksum, left = zlib.crc32(b"IDAT"), size
+    while left:
+        block = file.read(min(left, _BLOCK_BYTES))
+        if not block:
+            return
+        checksum, left = zlib.crc32(block, checksum), left - len(block)
+    if checksum != int.from_bytes(file.read(4), "big"):
+        raise damaged("PNG, damaged: its pixels have another checksum than their own")
 
 
 def _is_sound(file: BinaryIO, size: int, colour_type: int) -> bool:

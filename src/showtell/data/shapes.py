@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from functools import cache, partial
-from typing import Final
+from functools import cache
+from typing import Final, NamedTuple
 
 from PIL import Image, ImageDraw
 
@@ -54,7 +54,7 @@ def read_shapes(location: str, languages: Sequence[str]) -> list[Sample]:
         for index in range(drawings):
             key = f"shapes {seed} {split} {index}"
             scene = _choose(random.Random(key), split)
-            image = partial(draw, scene, key)
+            image = Drawing(scene, key)
             name = f"{split}-{index:05d}"
             samples += [Sample(name, image, scene_captions(scene, lang), split, lang) for lang in languages]
     return samples
@@ -66,6 +66,17 @@ def split_scenes(split: str) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
     singles = [scene for scene in all_scenes() if len(scene.things) == 1]
     pairs = [scene for scene in all_scenes() if len(scene.things) == 2]
     return _share(singles, split), _share(pairs, split)
+
+
+class Drawing(NamedTuple):
+    """A drawing that is made when called. Rejected: a partial function, which is written (`repr`) with its address
+    in memory: to the next process it would be another image."""
+
+    scene: Scene
+    key: str
+
+    def __call__(self) -> Image.Image:
+        return draw(self.scene, self.key)
 
 
 def draw(scene: Scene, key: str) -> Image.Image:

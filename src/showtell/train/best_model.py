@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from showtell.core.tokenizer import AnyTokenizer
 from showtell.errors import BadConfig
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.settings import Recipe, max_positions
+from showtell.train.checked_file import Damaged
 from showtell.train.run_folder import RunFolder
+from showtell.train.state import load_saved_weights
 from showtell.train.vocabulary import network_vocab_size
 
 
@@ -29,11 +29,16 @@ def load_best(run: RunFolder) -> tuple[CaptioningModel, AnyTokenizer, Recipe]:
 
 
 def load_weights(model: CaptioningModel, run: RunFolder) -> None:
-    """Load the best weights of `run` into `model`. Raises BadConfig when there are none, or those of another model."""
+    """Load the best weights of `run` into `model`. Raises BadConfig when there are none, when the file is damaged, and
+    when they are those of another model."""
     _check_exists(run)
     try:
-        load_state(model, load_file(str(run.best)))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        weights = load_saved_weights(run.best)
+    except Damaged as error:
+        raise BadConfig(f"{run.best}: damaged ({error}); restore it from a copy, or train again") from error
+    try:
+        load_state(model, weights)
+    except RuntimeError as error:
         # Torch begins with a headline; the mismatch comes below it.
         reason = str(error).strip().splitlines()[:2][-1].strip()
         raise BadConfig(f"{run.best}: does not fit the settings ({reason}); expected the same network") from error

@@ -11,16 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from showtell.train.state import save_weights
+from showtell.errors import BadConfig
+from showtell.train.checked_file import Damaged
+from showtell.train.state import load_saved_weights, save_weights
 
 
 class BestCheckpoints:
     """The weights of the best `count` epochs so far, in files beside the best model. There is no other state, so a run
-    can resume."""
+    can resume. Raises BadConfig for a damaged one of these files."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self.folder, self.count = folder, count
@@ -39,7 +40,7 @@ class BestCheckpoints:
 
     def mean(self) -> dict[str, Tensor]:
         """The mean of the weights; integer tensors, which count steps, are those of the last epoch."""
-        return _mean([load_file(str(self._file(epoch))) for epoch in self.epochs()])
+        return _mean([_load(self._file(epoch)) for epoch in self.epochs()])
 
     def remove(self) -> None:
         for epoch in self.epochs():
@@ -51,10 +52,25 @@ class BestCheckpoints:
     def _scores(self) -> dict[int, float]:
         scores = {}
         for file in self.folder.glob("epoch-*.safetensors"):
-            with safe_open(str(file), "pt") as opened:
-                about = json.loads(opened.metadata()["about"])
-            scores[int(about["epoch"])] = float(about["score"])
+            try:
+                with safe_open(str(file), "pt") as opened:
+                    about = json.loads(opened.metadata()["about"])
+                scores[int(about["epoch"])] = float(about["score"])
+            except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+                raise _damaged(file, error) from error
         return scores
+
+
+def _load(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_saved_weights(file)
+    except Damaged as error:
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> BadConfig:
+    reason = " ".join(str(error).split())
+    return BadConfig(f"{file}: damaged ({reason}); remove it, and the mean is that of the other epochs")
 
 
 def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

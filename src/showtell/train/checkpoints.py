@@ -40,7 +40,8 @@ class Checkpoints:
         optimizer: torch.optim.Optimizer,
         ema: nn.Module | None,
     ) -> None:
-        save_state(self.run.state, progress, model, optimizer, ema, fabric.strategy.precision.state_dict())
+        scaler = fabric.strategy.precision.state_dict()
+        save_state(self.run.state, progress, model, optimizer, ema, scaler, self.run.previous_state)
 
     def save_best(self, model: nn.Module, predictions: list[dict[str, Any]], about: dict[str, Any]) -> None:
         """`about`: epoch, step and scores, which become `best/scores.json`."""

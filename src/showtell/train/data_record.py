@@ -3,7 +3,8 @@
 A line per sample of the train and dev splits, in their order: name, language, split, a hash of the captions, and for a
 photo that is a file its size, its modification time and a hash of its beginning and end. Where size and time are as
 they were, the file is not opened again; a copy of the data with other times is the same data. Rejected: a hash of whole
-files, for which all photos of a large set would be read before each start.
+files, for which all photos of a large set would be read before each start. A file of sentences without photos has a
+line too, with a hash of all of it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Final, NamedTuple
 from showtell.data.containers import FileSlice
 from showtell.data.omissions import first_names
 from showtell.errors import BadConfig, BadData
-from showtell.files import write_text
+from showtell.files import sha256, write_text
 from showtell.loading import LOADER_THREADS
 from showtell.records import FeatureRow, Sample
 
 ENDS: Final = 16384
 """Bytes that are hashed at each end of a file; another photo differs in them, even where its size is the same."""
+SENTENCES: Final = "sentences"
+"""What the record of a file of sentences has in place of a split."""
 
 
 class Stamp(NamedTuple):
@@ -48,10 +51,13 @@ class SampleRecord(NamedTuple):
     """These three as in `Stamp`."""
 
 
-def record_samples(samples: Sequence[Sample], known: Sequence[SampleRecord] = ()) -> list[SampleRecord]:
-    """The records of the samples in train and dev. Files whose size and time are in `known` are not opened.
+def record_samples(
+    samples: Sequence[Sample], known: Sequence[SampleRecord] = (), sentence_files: Sequence[str] = ()
+) -> list[SampleRecord]:
+    """The records of the samples in train and dev, and of `train.text.files`. Photos whose size and time are in `known`
+    are not opened.
 
-    Raises BadData for a photo that cannot be read.
+    Raises BadData for a file that cannot be read.
     """
     used = [sample for sample in samples if sample.split in ("train", "dev")]
     earlier = {record.name: record for record in known}
@@ -62,11 +68,19 @@ def record_samples(samples: Sequence[Sample], known: Sequence[SampleRecord] = ()
     photos = {sample.name: sample for sample in used}
     with ThreadPoolExecutor(LOADER_THREADS) as pool:
         stamps = dict(zip(photos, pool.map(stamp, photos.values()), strict=True))
-    return [
+    records = [
         SampleRecord(s.name, s.language, s.split, _hash("\n".join(s.captions).encode(errors="surrogatepass")), *stamp)
         for s in used
         for stamp in [stamps[s.name]]
     ]
+    return records + [_record_sentences(*spec.split("=", 1)) for spec in sentence_files]
+
+
+def _record_sentences(language: str, file: str) -> SampleRecord:
+    try:
+        return SampleRecord(file, language, SENTENCES, sha256(Path(file))[:16])
+    except OSError as error:
+        raise BadData(file, f"no way to read it ({error.strerror})", "a file of sentences") from error
 
 
 def write_records(path: Path, records: Sequence[SampleRecord]) -> None:
@@ -85,7 +99,8 @@ def read_records(path: Path) -> list[SampleRecord]:
 
 def changes(before: Sequence[SampleRecord], now: Sequence[SampleRecord]) -> list[str]:
     """What is different, one phrase for each kind with the first names; empty when nothing is."""
-    old, new = ({(r.name, r.language): r for r in records} for records in (before, now))
+    old_texts, new_texts = ({r for r in records if r.split == SENTENCES} for records in (before, now))
+    old, new = ({(r.name, r.language): r for r in records if r.split != SENTENCES} for records in (before, now))
     both = [key for key in new if key in old]
 
     def differing(of: Callable[[SampleRecord], object]) -> list[str]:
@@ -97,6 +112,7 @@ def changes(before: Sequence[SampleRecord], now: Sequence[SampleRecord]) -> list
         "photo{s} replaced by another": differing(lambda record: (record.size, record.content)),
         "photo{s} with other captions": differing(lambda record: record.captions),
         "photo{s} in another split": differing(lambda record: record.split),
+        "file{s} of sentences changed": sorted({record.name for record in old_texts ^ new_texts}),
     }
     found = [
         f"{len(names)} {kind.format(s='' if len(names) == 1 else 's')} ({first_names(names)})"

@@ -12,8 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,12 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from showtell import files
 from showtell.core.image import load_image
+from showtell.core.load_ahead import LoadingHangs, load_ahead
 from showtell.core.pixels import normalise, resize
-from showtell.errors import BadData, BadImage
+from showtell.errors import BadData, BadImage, StorageUnreachable
 from showtell.files import allocate, sha256, write_text
-from showtell.loading import LOADER_THREADS
 from showtell.nets.companion import Companion, read_nouns
 from showtell.nets.encoder import Encoder
 from showtell.records import FeatureRow, Sample
@@ -37,6 +37,8 @@ from showtell.train.augment import OFF, RandAugment, augment
 from showtell.train.frozen_graph import RunFrozen, frozen_stages
 
 BATCH = 32
+PATIENCE = 25.0
+"""Seconds after which a photo that does not arrive is an error. Decoding the largest one takes two."""
 Advance = Callable[[int], None]
 
 
@@ -99,7 +101,8 @@ def extract_features(
     another process is computing them and this one waits. Without `mirror` no view is mirrored. `bfloat16`: see
     `frozen_graph.uses_bfloat16`.
 
-    Raises BadData, naming the photo, for one that cannot be read.
+    Raises BadData, naming the photo, for one that cannot be read, StorageUnreachable for one that does not arrive, and
+    OutputError when the disk is full or fails.
     """
     if views == 1:  # the photo itself: nothing is drawn, and runs with any seed share it
         seed, rand, mirror = 0, OFF, True
@@ -226,10 +229,10 @@ def _view(
             raise BadData(samples[i].name, problem, "an image; `showtell data check` lists all that are not") from error
         return resize(augment(photo, seed, i, view, rand, mirror), encoder.pixels)
 
-    with ThreadPoolExecutor(LOADER_THREADS) as pool:
-        for begin in range(done, len(samples), BATCH):
-            stop = min(begin + BATCH, len(samples))
-            images = np.stack(list(pool.map(pixels, range(begin, stop))))
+    batches = _loaded(samples, pixels, done)
+    with contextlib.closing(batches):
+        for begin, images in batches:
+            stop = begin + len(images)
             if has_frozen_stages:
                 store[begin:stop] = run_frozen(normalise(images, encoder.pixels))
             else:
@@ -238,9 +241,31 @@ def _view(
             write_text(progress, str(stop))
             advance(stop - begin)
     del store
-    part.replace(path)
+    files.disk.rename(part, path)
+    files.disk.sync_folder(cache)
     progress.unlink(missing_ok=True)
     return _open(path)
+
+
+def _loaded(
+    samples: Sequence[Sample], pixels: Callable[[int], np.ndarray], done: int
+) -> Generator[tuple[int, np.ndarray], None, None]:
+    """The pixels of the samples from number `done` on, `[B, H, W, 3]` at a time, with the number of the first one."""
+    begin = done
+    try:
+        for batch in load_ahead(iter(range(done, len(samples))), pixels, BATCH, PATIENCE):
+            loaded: list[np.ndarray] = []
+            for _, outcome in batch:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                loaded.append(outcome)
+            yield begin, np.stack(loaded)
+            begin += len(batch)
+    except LoadingHangs as hang:
+        raise StorageUnreachable(
+            f"{samples[hang.image].name}: the photo was not read within {PATIENCE:.0f} s; check its disk or network; "
+            "the same command goes on from there"
+        ) from hang
 
 
 def _open(path: Path) -> NDArray[Any]:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.tensorboard import SummaryWriter
 
 from showtell.core.tokenizer import AnyTokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.progress import ProgressReporter
 from showtell.settings import Recipe
 from showtell.train.batches import Batch, Photo, batches, prompt_length
+from showtell.train.board import Board
 from showtell.train.checkpoints import Checkpoints
 from showtell.train.compilation import compile_decoder
 from showtell.train.distillation import Teachers
 from showtell.train.features import Features
+from showtell.train.finite import FiniteCheck
 from showtell.train.lora import load_merged
 from showtell.train.losses import CaptionLoss, LossInputs
 from showtell.train.model_selection import ModelSelection
@@ -76,10 +77,11 @@ class Trainer:
             compile_decoder(model.decoder)
         self.checkpoints = Checkpoints(run, settings.average_checkpoints)
         self.selection = ModelSelection(settings, reporter)
-        self.board = SummaryWriter(str(run.path / "tensorboard"))
+        self.board = Board(run.path / "tensorboard")
         self.rewards: list[tuple[float, float]] = []
         """Mean reward and length of sampled captions, per batch since the last line of the log."""
         self.progress = self.checkpoints.resume(fabric, model, self.optimizer, self.ema)
+        self.finite = FiniteCheck(run, train_set.photos, train_set.features, self.progress, settings.lr)
         self.total_steps = self._count_steps()
 
     def _count_steps(self) -> int:
@@ -125,7 +127,9 @@ class Trainer:
                     raise Interrupted
 
     def save(self) -> None:
-        """Write the full state, from which another Trainer resumes."""
+        """Write the full state, from which another Trainer resumes. Raises Diverged instead of saving weights that are
+        not finite."""
+        self.finite.weights(self.model)
         self.checkpoints.save_last(self.fabric, self.progress, self.model, self.optimizer, self.ema)
 
     def _train_epoch(
@@ -147,7 +151,8 @@ class Trainer:
                 last_save = now
 
     def _step(self, group: Sequence[Batch]) -> float:
-        """One optimiser step on a group of accumulated batches; the cross-entropy per token in nats."""
+        """One optimiser step on a group of accumulated batches; the cross-entropy per token in nats. Raises Diverged
+        before the step when loss or gradients are not finite."""
         settings, progress = self.recipe.train, self.progress
         factor = learning_factor(settings, progress.step, self.total_steps, progress.epoch, progress.drops)
         for parameters in self.optimizer.param_groups:
@@ -160,14 +165,16 @@ class Trainer:
             share = batch.tokens / tokens  # of a mean over tokens, so that small batches add up to the large one
             batch_loss, batch_cross_entropy = self._forward(batch)
             self.fabric.backward(batch_loss * share)
-            loss += share * float(batch_loss.detach())
+            batch_loss_value = float(batch_loss.detach())
+            self.finite.loss(batch_loss_value, batch)
+            loss += share * batch_loss_value
             cross_entropy += share * float(batch_cross_entropy)
-        grad_norm = torch.nan
-        if settings.max_grad_norm is not None:
-            clipped = self.fabric.clip_gradients(
-                self.loss, self.optimizer, max_norm=settings.max_grad_norm, error_if_nonfinite=False
-            )
-            grad_norm = float(cast(Tensor, clipped))
+        # Without a limit gradients stay as they are: only their norm is computed.
+        max_norm = math.inf if settings.max_grad_norm is None else settings.max_grad_norm
+        clipped = self.fabric.clip_gradients(self.loss, self.optimizer, max_norm=max_norm, error_if_nonfinite=False)
+        grad_norm = float(cast(Tensor, clipped))
+        if settings.precision != "16-mixed":  # whose scaler leaves out the steps that overflow
+            self.finite.gradients(grad_norm, group)
         self.optimizer.step()
         if self.ema is not None:
             self.ema.update_parameters(self.model)
@@ -231,6 +238,7 @@ class Trainer:
         """Score the dev split, log the scores, keep the model when it is the best so far."""
         epoch = self.progress.epoch + 1
         model = self._validated_model
+        self.finite.weights(model)
         scores, predictions = self.validator(model, f"epoch {epoch}")
         self.run.log(
             kind="dev", epoch=epoch, step=self.progress.step, seconds=round(self.progress.seconds), scores=scores
@@ -279,7 +287,6 @@ class Trainer:
                 self.board.add_scalar(f"dev {language}/{name}", value, self.progress.step)
         for name in ("loss", "top-5"):
             self.board.add_scalar(f"dev/{name}", scores[name], self.progress.step)
-        self.board.flush()
 
 
 def _ema(model: CaptioningModel, decay: float) -> Callable[..., None]:

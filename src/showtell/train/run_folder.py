@@ -9,15 +9,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from showtell import files
 from showtell.config import dump_recipe, parse_recipe, read_recipe
 from showtell.core.tokenizer import AnyTokenizer, load_tokenizer
 from showtell.errors import BadConfig
-from showtell.files import write_text
+from showtell.files import append_line, remove_leftovers, write_text
 from showtell.locks import Locked, locked
 from showtell.records import Sample
 from showtell.settings import Recipe
+from showtell.train.checked_file import damage
 from showtell.train.data_record import changes, read_records, record_samples, write_records
-from showtell.train.state import TrainProgress, read_progress
+from showtell.train.state import KEYS, TrainProgress, read_progress
 
 
 class RunFolder:
@@ -28,6 +30,7 @@ class RunFolder:
         self.log_file = path / "log.jsonl"
         self.tokenizer = path / "tokenizer.json"
         self.state = path / "last" / "state.safetensors"
+        self.previous_state = path / "last" / "state.previous.safetensors"
         self.best = path / "best" / "model.safetensors"
         self.best_scores = path / "best" / "scores.json"
 
@@ -50,7 +53,7 @@ class RunFolder:
         A run without saved state (its first command may have had a wrong setting) is replaced.
         """
         self.check(recipe)
-        if self.state.exists():
+        if self.has_state():
             return
         for folder in (self.path, self.state.parent, self.best.parent):
             self._make(folder)
@@ -68,7 +71,7 @@ class RunFolder:
 
     def check(self, recipe: Recipe) -> None:
         """Raises BadConfig when the folder has a run with another recipe; writes nothing."""
-        if self.state.exists() and (existing := self.recipe()) != recipe:
+        if self.has_state() and (existing := self.recipe()) != recipe:
             raise BadConfig(
                 f"{self.path} holds a run with other settings ({_difference(existing, recipe)}); give the same ones to "
                 "resume, or another folder"
@@ -82,7 +85,7 @@ class RunFolder:
         """
         is_known = self.data.exists()
         before = read_records(self.data) if is_known else []
-        now = record_samples(samples, before)
+        now = record_samples(samples, before, self.recipe().train.text.files)
         changed = changes(before, now) if is_known else []
         if changed and not allow_changes:
             held, otherwise = "an unfinished run", "restore the data to resume, or add --allow-changed-data to go on"
@@ -97,16 +100,50 @@ class RunFolder:
         if changed:
             self.log(kind="data", changes=changed)
             return f"{self.path}: the data have changed: {'; '.join(changed)}"
-        if not is_known and self.state.exists():
+        if not is_known and self.has_state():
             return (
                 f"{self.path} has no record of its data, as an earlier version wrote it: they may have changed since; "
                 "from now on changes are noticed"
             )
         return None
 
+    def has_state(self) -> bool:
+        """A process that is killed between the two renames of a save leaves only the previous state."""
+        return self.state.exists() or self.previous_state.exists()
+
     def progress(self) -> TrainProgress:
         """The progress of the run; that of a new run if nothing is saved yet."""
-        return read_progress(self.state) if self.state.exists() else TrainProgress()
+        state = next((state for state in (self.state, self.previous_state) if state.exists()), None)
+        return TrainProgress() if state is None else read_progress(state)
+
+    def recover(self) -> str | None:
+        """Put the previous state in the place of a damaged or missing one, and remove what killed processes were
+        writing. For the holder of the lock, before anything is loaded.
+
+        Returns a sentence for the user when it did. Raises BadConfig when there are states, and none is whole.
+        """
+        for folder in (self.path, self.state.parent, self.best.parent):
+            remove_leftovers(folder)
+        problem = _damage(self.state)
+        if problem is None or not self.has_state():
+            return None
+        if (other := _damage(self.previous_state)) is not None:
+            raise BadConfig(
+                f"{self.state}: not a state of this run ({problem}), nor is {self.previous_state.name} ({other}); "
+                "remove the folder to begin anew"
+            )
+        moved = ""
+        if self.state.exists():
+            damaged = self.state.with_name("state.damaged.safetensors")
+            files.disk.rename(self.state, damaged)
+            moved = f" (now {damaged.name})"
+        files.disk.rename(self.previous_state, self.state)
+        files.disk.sync_folder(self.state.parent)
+        progress = self.progress()
+        return (
+            f"{self.state}: {problem}{moved}; going on from the state before it, epoch {progress.epoch + 1}, step "
+            f"{progress.step}"
+        )
 
     def finished(self, recipe: Recipe) -> bool:
         progress = self.progress()
@@ -123,9 +160,12 @@ class RunFolder:
         return load_tokenizer(self.tokenizer, text.languages, text.imported)
 
     def log(self, **entry: Any) -> None:
-        """One line of `log.jsonl`."""
-        with self.log_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": round(time.time(), 1), **entry}, ensure_ascii=False) + "\n")
+        """One line of `log.jsonl`. Raises OutputError when the disk is full or fails."""
+        append_line(self.log_file, json.dumps({"time": round(time.time(), 1), **entry}, ensure_ascii=False))
+
+
+def _damage(state: Path) -> str | None:
+    return damage(state, *KEYS) if state.exists() else "missing"
 
 
 def _difference(existing: Recipe, new: Recipe) -> str:

@@ -1,6 +1,6 @@
 """The full state of a run in one safetensors file: weights, optimiser, moving average, random generators, progress.
 
-One file, so that replacing it is one rename: an interrupted save leaves the previous state intact.
+One file, so that it is of one moment: an interrupted save leaves the state before it intact.
 """
 
 from __future__ import annotations
@@ -8,16 +8,20 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from showtell.errors import BadConfig
-from showtell.files import replacing
+from showtell.train.checked_file import Damaged, load_checked, save_checked
 from showtell.train.lora import merged_state
+
+KEYS: Final = ("progress", "scaler")
+"""Of a state's metadata."""
+WEIGHTS_KEYS: Final = ("about",)
+"""Of the metadata of weights."""
 
 
 @dataclass
@@ -48,8 +52,10 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     ema: nn.Module | None,
     scaler: dict[str, Any],
+    previous: Path | None = None,
 ) -> None:
-    """`scaler`: the state of the loss scaler of half precision; empty in other precisions."""
+    """`scaler`: the state of the loss scaler of half precision; empty in other precisions. `previous`: the name that
+    the state at `path` gets, once the new one has been read back. Raises OutputError when the disk is full or fails."""
     tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in model.state_dict().items()}
     if ema is not None:
         tensors |= {f"ema.{k}": v for k, v in ema.state_dict().items()}
@@ -60,14 +66,7 @@ def save_state(
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
-    with replacing(path) as temporary:
-        # safetensors refuses tensors that share memory and wants them contiguous.
-        contiguous = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
-        save_file(
-            contiguous,
-            str(temporary),
-            metadata={"progress": json.dumps(asdict(progress)), "scaler": json.dumps(scaler)},
-        )
+    save_checked(path, tensors, {"progress": json.dumps(asdict(progress)), "scaler": json.dumps(scaler)}, previous)
 
 
 def load_state(
@@ -76,10 +75,9 @@ def load_state(
     """Restore everything; returns the run's progress and the scaler's state. Raises BadConfig when the file is no state
     of this run."""
     try:
-        with safe_open(str(path), "pt") as file:
-            progress = TrainProgress(**json.loads(file.metadata()["progress"]))
-            scaler: dict[str, Any] = json.loads(file.metadata()["scaler"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+        tensors, metadata = load_checked(path, *KEYS)
+        progress = TrainProgress(**json.loads(metadata["progress"]))
+        scaler: dict[str, Any] = json.loads(metadata["scaler"])
         model.load_state_dict(_with_prefix(tensors, "model."))
         if ema is not None:
             ema.load_state_dict(_with_prefix(tensors, "ema."))
@@ -91,7 +89,7 @@ def load_state(
         torch.set_rng_state(tensors["random.cpu"])
         if torch.cuda.is_available() and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (Damaged, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _bad_state(path, error) from error
     return progress, scaler
 
@@ -101,7 +99,7 @@ def read_progress(path: Path) -> TrainProgress:
     try:
         with safe_open(str(path), "pt") as file:
             return TrainProgress(**json.loads(file.metadata()["progress"]))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise _bad_state(path, error) from error
 
 
@@ -118,9 +116,12 @@ def load_encoder_state(path: Path, encoder: nn.Module) -> None:
 
 def save_weights(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
     """Weights alone, adapters merged, with metadata on where they come from."""
-    weights = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in merged_state(model).items()}
-    with replacing(path) as temporary:
-        save_file(weights, str(temporary), metadata={"about": json.dumps(about)})
+    save_checked(path, merged_state(model), {"about": json.dumps(about)})
+
+
+def load_saved_weights(path: Path) -> dict[str, Tensor]:
+    """What `save_weights` wrote. Raises Damaged."""
+    return load_checked(path, *WEIGHTS_KEYS)[0]
 
 
 def _bad_state(path: Path, error: Exception) -> BadConfig:

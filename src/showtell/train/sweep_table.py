@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from showtell.files import write_text
+from showtell.files import read_lines, write_text
 from showtell.nets.parameters import parameter_table
 from showtell.train.run_folder import RunFolder
 from showtell.train.sweep import Combination
@@ -41,7 +41,7 @@ class Result:
 
 def read_result(combination: Combination, run: RunFolder, state: State | None = None, why: str = "") -> Result:
     """Read from the run folder; `state` overrides it where only the caller knows: running, or failed."""
-    if not run.state.exists():
+    if not run.has_state():
         return Result(combination, state or "waiting", why)
     progress = run.progress()
     stored: State = "done" if run.finished(combination.recipe) else "interrupted"
@@ -63,7 +63,7 @@ def read_curve(run: RunFolder, metric: str) -> dict[int, float]:
     """The metric on dev after each epoch; of an epoch repeated after a crash, the last."""
     if not run.log_file.exists():
         return {}
-    entries = map(json.loads, run.log_file.read_text(encoding="utf-8").splitlines())
+    entries = map(json.loads, read_lines(run.log_file))
     return {entry["epoch"]: entry["scores"][metric] for entry in entries if entry["kind"] == "dev"}
 
 

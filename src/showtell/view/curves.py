@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from showtell.files import replacing
+from showtell.files import read_lines, replacing
 from showtell.view.legend import add_legend, language_colours
 
 
@@ -14,7 +14,7 @@ def draw_curves(log: Path, picture: Path) -> None:
     epoch."""
     from matplotlib.figure import Figure
 
-    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    entries = [json.loads(line) for line in read_lines(log)]
     train = [e for e in entries if e["kind"] == "train"]
     dev = [e for e in entries if e["kind"] == "dev"]
     figure = Figure(figsize=(9, 3.5), layout="constrained")

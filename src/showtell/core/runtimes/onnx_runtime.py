@@ -66,7 +66,7 @@ def has_cuda() -> bool:
 def _session(path: Path, threads: int, device: Device) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are raised as well; a message has one line
     # Threads that wait for work look for it without pause, on cores that other work needs; that is ONNX
     # Runtime's default. Of 50, 200, 1000 and 5000 microseconds and none at all this was the fastest on an idle machine.
     options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
