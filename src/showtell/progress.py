@@ -17,8 +17,9 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 class ProgressReporter:
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False, emoji=False)
+    def __init__(self, quiet: bool = False) -> None:
+        """`quiet`: for all processes of a run but the first."""
+        self.console = Console(stderr=True, highlight=False, emoji=False, quiet=quiet)
 
     def say(self, message: str) -> None:
         self.console.print(escape(message), markup=False, soft_wrap=True)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from showtell.nets.captioning_model import build_decoder
 from showtell.nets.decoder import Sizes
 from showtell.train.batches import PAD, Batch
-from showtell.train.validate import teacher_forced_scores
 
 CHANNELS, REGIONS, VOCABULARY, LONGEST, IMAGES = 6, 5, 13, 8, 7
 NAMES = ["lstm, image first", "gru, attention", "lstm, hard attention", "transformer, pre-norm"]

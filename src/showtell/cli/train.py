@@ -49,8 +49,9 @@ def train(
     parsed = resolve_recipe(parsed, samples)
     reporter = ProgressReporter()
     try:
-        train_run(parsed, folder, samples, reporter, allow_changed_data)
+        is_first = train_run(parsed, folder, samples, reporter, allow_changed_data)
     except Interrupted as interrupted:
         reporter.say(f"stopped; the state is in {folder.path}; the same command goes on")
         raise typer.Exit(interrupted.exit_code) from None
-    reporter.say(f"best: {best_epoch(parsed, folder)}; next: showtell export {folder.path} DIR")
+    if is_first:
+        reporter.say(f"best: {best_epoch(parsed, folder)}; next: showtell export {folder.path} DIR")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from showtell.progress import ProgressReporter
     from showtell.records import Sample
     from showtell.settings import Recipe
+    from showtell.train.processes import Processes
     from showtell.train.run_folder import RunFolder
 
 
@@ -35,22 +37,29 @@ def train_run(
     samples: Sequence[Sample],
     reporter: ProgressReporter,
     allow_changed_data: bool = False,
-) -> None:
-    """Train to the end of the last epoch. `recipe` is resolved. Raises Interrupted on Ctrl-C, with the state saved,
-    BadConfig when the folder has a run on other data or another process trains in it, and what the parts raise."""
-    with folder.lock():
-        _train_locked(recipe, folder, samples, reporter, allow_changed_data)
+) -> bool:
+    """Train to the end of the last epoch. `recipe` is resolved. Returns whether this is the first process of the run,
+    the one that has something to say.
+
+    Raises Interrupted on Ctrl-C, with the state saved, BadConfig when the folder has a run on other data or another
+    process trains in it, and what the parts raise."""
+    from showtell.progress import ProgressReporter
+    from showtell.train.processes import start_processes
+
+    processes = start_processes(recipe.train)
+    if not processes.is_first:
+        reporter = ProgressReporter(quiet=True)
+    with folder.lock() if processes.is_first else contextlib.nullcontext():
+        is_new = processes.is_first and _open_folder(recipe, folder, samples, reporter, allow_changed_data)
+        if any(processes.any(is_new)):
+            _train(recipe, folder, samples, reporter, processes)
+    return processes.is_first
 
 
-def _train_locked(
+def _open_folder(
     recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], reporter: ProgressReporter, allow_changed_data: bool
-) -> None:
-    from showtell.metrics import score
-    from showtell.metrics.reward import CiderReward
-    from showtell.train.out_of_memory import explain_out_of_memory
-    from showtell.train.setup import build_trainer
-    from showtell.view.curves import draw_curves
-
+) -> bool:
+    """False when the run in it is finished."""
     if message := folder.recover():
         reporter.say(message)
     folder.open(recipe)
@@ -59,7 +68,22 @@ def _train_locked(
         reporter.say(message)
     if is_finished:
         reporter.say(f"{folder.path} is finished")
-        return
+    return not is_finished
+
+
+def _train(
+    recipe: Recipe,
+    folder: RunFolder,
+    samples: Sequence[Sample],
+    reporter: ProgressReporter,
+    processes: Processes,
+) -> None:
+    from showtell.metrics import score
+    from showtell.metrics.reward import CiderReward
+    from showtell.train.out_of_memory import explain_out_of_memory
+    from showtell.train.setup import build_trainer
+    from showtell.view.curves import draw_curves
+
     with explain_out_of_memory():
         trainer = build_trainer(
             recipe,
@@ -69,11 +93,13 @@ def _train_locked(
             reporter,
             lambda run: draw_curves(run.log_file, run.path / "curves.png"),
             CiderReward,
+            processes,
         )
         try:
             trainer.fit()
         finally:
-            trainer.board.close()  # a sweep would accumulate open files
+            if trainer.board is not None:
+                trainer.board.close()  # a sweep would accumulate open files
 
 
 def best_epoch(recipe: Recipe, folder: RunFolder) -> str:

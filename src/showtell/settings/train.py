@@ -61,8 +61,13 @@ class TrainSettings(Settings):
         description="rank of adapters that are trained instead of the decoder's linear layers; 0: off",
     )
     lora_alpha: float = Field(16.0, gt=0, description="adapters are scaled by lora_alpha / lora_rank (Hu et al. 2022)")
+    devices: int = Field(
+        1, ge=1, description="processes of this machine, each on a GPU of its own or on its part of the cores"
+    )
     epochs: int = Field(10, ge=1)
-    batch_size: int = Field(64, ge=1, description="images per step; all captions of an image are used together")
+    batch_size: int = Field(
+        64, ge=1, description="images per step, of all processes together; all captions of an image are used together"
+    )
     accumulate_grad_batches: int = Field(
         1, ge=1, description="batches per optimiser step; the cross-entropy gradient is that of one large batch"
     )

@@ -113,6 +113,21 @@ def _batch(
     return Batch(images, views[images], pad_slots(rows), tokens)
 
 
+def part_of(batch: Batch, prompt: int, rank: int, count: int) -> Batch:
+    """The images of a batch that process `rank` of `count` computes, with all their captions. Where there are fewer
+    images than processes it is one that another process has, with no token that counts: all processes of a step have
+    to compute something. `prompt`: see `prompt_length`."""
+    if count == 1:
+        return batch
+    own = list(range(rank, len(batch.slots[0]), count))
+    rows = own or [0]
+    lengths = [(slot[rows] != PAD).sum(-1) for slot in batch.slots]
+    slots = [slot[rows, :, : int(of.max())] for slot, of in zip(batch.slots, lengths, strict=True) if of.any()]
+    tokens = sum(int((of - prompt).clamp(min=0).sum()) for of in lengths) if own else 0
+    images, views = (batch.images[rows], batch.views[rows]) if len(batch.images) else (batch.images, batch.views)
+    return Batch(images, views, slots, tokens, None if batch.nouns is None else batch.nouns[rows])
+
+
 def pad_slots(rows: Sequence[list[list[int]]]) -> list[Tensor]:
     """The slots of a `Batch`, from the token ids of each image's captions."""
     by_length = [sorted(row, key=len) for row in rows]

@@ -11,6 +11,7 @@ from torch import nn
 
 from showtell.files import write_text
 from showtell.train.checkpoint_averaging import BestCheckpoints
+from showtell.train.processes import Processes
 from showtell.train.run_folder import RunFolder
 from showtell.train.state import TrainProgress, load_state, save_state, save_weights
 
@@ -18,8 +19,8 @@ from showtell.train.state import TrainProgress, load_state, save_state, save_wei
 class Checkpoints:
     """Writes to a run folder; see `RunFolder` for its files."""
 
-    def __init__(self, run: RunFolder, average_checkpoints: int) -> None:
-        self.run = run
+    def __init__(self, run: RunFolder, average_checkpoints: int, processes: Processes) -> None:
+        self.run, self.processes = run, processes
         self.best_epochs = BestCheckpoints(run.best.parent, average_checkpoints)
 
     def resume(
@@ -28,7 +29,7 @@ class Checkpoints:
         """Load the last state, if there is one, into these modules. Returns the progress of the run."""
         if not self.run.state.exists():
             return TrainProgress()
-        progress, scaler = load_state(self.run.state, model, optimizer, ema)
+        progress, scaler = load_state(self.run.state, model, optimizer, ema, self.processes.rank)
         fabric.strategy.precision.load_state_dict(scaler)
         return progress
 
@@ -40,11 +41,16 @@ class Checkpoints:
         optimizer: torch.optim.Optimizer,
         ema: nn.Module | None,
     ) -> None:
-        scaler = fabric.strategy.precision.state_dict()
-        save_state(self.run.state, progress, model, optimizer, ema, scaler, self.run.previous_state)
+        """All processes call it, and the first one writes."""
+        _, *others = self.processes.gather_tensor(torch.get_rng_state())
+        if self.processes.is_first:
+            scaler = fabric.strategy.precision.state_dict()
+            save_state(self.run.state, progress, model, optimizer, ema, scaler, self.run.previous_state, others)
 
     def save_best(self, model: nn.Module, predictions: list[dict[str, Any]], about: dict[str, Any]) -> None:
         """`about`: epoch, step and scores, which become `best/scores.json`."""
+        if not self.processes.is_first:
+            return
         save_weights(self.run.best, model, about)
         write_text(self.run.best_scores, json.dumps(about, indent=2))
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -16,7 +15,7 @@ from showtell.core.tokenizer import AnyTokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.progress import ProgressReporter
 from showtell.settings import Recipe
-from showtell.train.batches import Batch, Photo, batches, prompt_length
+from showtell.train.batches import Batch, Photo, batches, part_of, prompt_length
 from showtell.train.board import Board
 from showtell.train.checkpoints import Checkpoints
 from showtell.train.compilation import compile_decoder
@@ -27,6 +26,7 @@ from showtell.train.lora import load_merged
 from showtell.train.losses import CaptionLoss, LossInputs
 from showtell.train.model_selection import ModelSelection
 from showtell.train.optimizer import build_optimizer
+from showtell.train.processes import Processes
 from showtell.train.run_folder import RunFolder
 from showtell.train.schedule import learning_factor, teacher_forcing
 from showtell.train.self_critical import SampledCaptions, SelfCritic
@@ -58,7 +58,7 @@ class Trainer:
 
     def __init__(
         self,
-        fabric: Fabric,
+        processes: Processes,
         recipe: Recipe,
         run: RunFolder,
         model: CaptioningModel,
@@ -68,16 +68,18 @@ class Trainer:
         after_epoch: Callable[[RunFolder], None],
     ) -> None:
         settings, tokenizer = recipe.train, train_set.tokenizer
-        self.fabric, self.recipe, self.run, self.model = fabric, recipe, run, model
+        self.processes, self.recipe, self.run, self.model = processes, recipe, run, model
+        self.fabric = fabric = processes.fabric
+        self.prompt_length = prompt_length(tokenizer)
         self.train_set, self.validator, self.reporter, self.after_epoch = train_set, validator, reporter, after_epoch
-        loss = CaptionLoss(model, settings, prompt_length(tokenizer), tokenizer.unk_id, tokenizer.banned_ids)
+        loss = CaptionLoss(model, settings, self.prompt_length, tokenizer.unk_id, tokenizer.banned_ids)
         self.loss, self.optimizer = fabric.setup(loss, build_optimizer(model, settings))
         self.ema = AveragedModel(model, multi_avg_fn=_ema(model, settings.ema_decay)) if settings.ema_decay else None
         if settings.compile:  # after the EMA's copy, which would otherwise call the original's compiled method
             compile_decoder(model.decoder)
-        self.checkpoints = Checkpoints(run, settings.average_checkpoints)
+        self.checkpoints = Checkpoints(run, settings.average_checkpoints, processes)
         self.selection = ModelSelection(settings, reporter)
-        self.board = Board(run.path / "tensorboard")
+        self.board = Board(run.path / "tensorboard") if processes.is_first else None
         self.rewards: list[tuple[float, float]] = []
         """Mean reward and length of sampled captions, per batch since the last line of the log."""
         self.progress = self.checkpoints.resume(fabric, model, self.optimizer, self.ema)
@@ -120,10 +122,13 @@ class Trainer:
                     self._validate_checkpoint_average()
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 self.save()
-                if progress.stopped or progress.epoch == settings.epochs:
-                    self.checkpoints.best_epochs.remove()
-                self.after_epoch(self.run)
-                if should_stop():  # the signal came during validation; a sweep would start the next run
+                if self.processes.is_first:
+                    if progress.stopped or progress.epoch == settings.epochs:
+                        self.checkpoints.best_epochs.remove()
+                    self.after_epoch(self.run)
+                if any(
+                    self.processes.any(should_stop())
+                ):  # the signal came during validation; a sweep would start the next run
                     raise Interrupted
 
     def save(self) -> None:
@@ -143,10 +148,13 @@ class Trainer:
             now = time.monotonic()
             self.progress.seconds, last_step = self.progress.seconds + now - last_step, now
             advance(len(group), f"loss {cross_entropy:.3f}")
-            if should_stop():
+            stops, saves = self.processes.any(
+                should_stop(), now - last_save > 60 * self.recipe.train.checkpoint_minutes
+            )
+            if stops:
                 self.save()
                 raise Interrupted
-            if now - last_save > 60 * self.recipe.train.checkpoint_minutes:
+            if saves:
                 self.save()
                 last_save = now
 
@@ -159,16 +167,7 @@ class Trainer:
             parameters["lr"] = parameters["base_lr"] * factor
         self.loss.train()
         self.optimizer.zero_grad(set_to_none=True)
-        tokens = sum(batch.tokens for batch in group)
-        loss = cross_entropy = 0.0
-        for batch in group:
-            share = batch.tokens / tokens  # of a mean over tokens, so that small batches add up to the large one
-            batch_loss, batch_cross_entropy = self._forward(batch)
-            self.fabric.backward(batch_loss * share)
-            batch_loss_value = float(batch_loss.detach())
-            self.finite.loss(batch_loss_value, batch)
-            loss += share * batch_loss_value
-            cross_entropy += share * float(batch_cross_entropy)
+        loss, cross_entropy = self._backward(group)
         # Without a limit gradients stay as they are: only their norm is computed.
         max_norm = math.inf if settings.max_grad_norm is None else settings.max_grad_norm
         clipped = self.fabric.clip_gradients(self.loss, self.optimizer, max_norm=max_norm, error_if_nonfinite=False)
@@ -183,6 +182,23 @@ class Trainer:
         if progress.step % LOG_EVERY == 0 or progress.step == 1:
             self._log_step(loss, cross_entropy, grad_norm)
         return cross_entropy
+
+    def _backward(self, group: Sequence[Batch]) -> tuple[float, float]:
+        """Add up the gradients of the batches; returns loss and cross-entropy per token, of all processes."""
+        processes = self.processes
+        tokens = sum(batch.tokens for batch in group)
+        values: list[float] = []
+        for batch in group:
+            part = part_of(batch, self.prompt_length, processes.rank, processes.count)
+            share = part.tokens / tokens  # of a mean over tokens, so that small batches add up to the large one
+            loss, cross_entropy = self._forward(part)
+            self.fabric.backward(loss * share)
+            values += [share * float(loss.detach()), share * float(cross_entropy)]
+        processes.sum_gradients(self.loss)
+        sums = processes.sum(values)
+        for value, batch in zip(sums[::2], group, strict=True):
+            self.finite.loss(value, batch)
+        return sum(sums[::2]), sum(sums[1::2])
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         settings, progress, train_set = self.recipe.train, self.progress, self.train_set
@@ -216,9 +232,10 @@ class Trainer:
             "lr": self.optimizer.param_groups[0]["lr"],
             **self._mean_rewards(),
         }
-        self.run.log(kind="train", epoch=progress.epoch + 1, step=progress.step, **entry)
-        for name, value in entry.items():
-            self.board.add_scalar(f"train/{name}", value, progress.step)
+        if self.board is not None:
+            self.run.log(kind="train", epoch=progress.epoch + 1, step=progress.step, **entry)
+            for name, value in entry.items():
+                self.board.add_scalar(f"train/{name}", value, progress.step)
 
     def _mean_rewards(self) -> dict[str, float]:
         """Reward and length of the captions sampled in self-critical training: a collapsing model shows here
@@ -240,12 +257,12 @@ class Trainer:
         model = self._validated_model
         self.finite.weights(model)
         scores, predictions = self.validator(model, f"epoch {epoch}")
-        self.run.log(
-            kind="dev", epoch=epoch, step=self.progress.step, seconds=round(self.progress.seconds), scores=scores
-        )
-        self._log_scores(scores)
+        if self.board is not None:
+            seconds = round(self.progress.seconds)
+            self.run.log(kind="dev", epoch=epoch, step=self.progress.step, seconds=seconds, scores=scores)
+            self._log_scores(self.board, scores)
         improved = self.selection.update(scores, self.progress)
-        if self.checkpoints.best_epochs.count > 1:
+        if self.checkpoints.best_epochs.count > 1 and self.processes.is_first:
             self.checkpoints.best_epochs.add(model, epoch, self.selection.monitored(scores))
         self._say_scores(f"epoch {epoch}", scores, improved)
         if improved:
@@ -254,6 +271,7 @@ class Trainer:
     def _validate_checkpoint_average(self) -> None:
         """Validate the mean of the best epochs' weights, and keep it when it is better than each of them."""
         best_epochs, model, progress = self.checkpoints.best_epochs, self._validated_model, self.progress
+        self.processes.wait()  # the first one has written them
         epochs = best_epochs.epochs()
         if len(epochs) < 2:
             return
@@ -262,7 +280,8 @@ class Trainer:
         title = f"mean of epochs {', '.join(map(str, epochs))}"
         scores, predictions = self.validator(model, title)
         improved = self.selection.is_best(scores, progress)
-        self.run.log(kind="mean", epochs=epochs, scores=scores)
+        if self.processes.is_first:
+            self.run.log(kind="mean", epochs=epochs, scores=scores)
         self._say_scores(title, scores, improved)
         if improved:
             progress.best_score = self.selection.monitored(scores)
@@ -280,13 +299,12 @@ class Trainer:
         ]
         self.reporter.say(f"{title}: dev {'; '.join(parts)}" + (" (best)" if improved else ""))
 
-    def _log_scores(self, scores: dict[str, Any]) -> None:
-        """To TensorBoard."""
+    def _log_scores(self, board: Board, scores: dict[str, Any]) -> None:
         for language in self.recipe.text.languages:
             for name, value in scores[language].items():
-                self.board.add_scalar(f"dev {language}/{name}", value, self.progress.step)
+                board.add_scalar(f"dev {language}/{name}", value, self.progress.step)
         for name in ("loss", "top-5"):
-            self.board.add_scalar(f"dev/{name}", scores[name], self.progress.step)
+            board.add_scalar(f"dev/{name}", scores[name], self.progress.step)
 
 
 def _ema(model: CaptioningModel, decay: float) -> Callable[..., None]:

@@ -71,7 +71,7 @@ class RunFolder:
 
     def check(self, recipe: Recipe) -> None:
         """Raises BadConfig when the folder has a run with another recipe; writes nothing."""
-        if self.has_state() and (existing := self.recipe()) != recipe:
+        if self.has_state() and (existing := self.recipe()) != _with_devices(recipe, existing.train.devices):
             raise BadConfig(
                 f"{self.path} holds a run with other settings ({_difference(existing, recipe)}); give the same ones to "
                 "resume, or another folder"
@@ -166,6 +166,11 @@ class RunFolder:
 
 def _damage(state: Path) -> str | None:
     return damage(state, *KEYS) if state.exists() else "missing"
+
+
+def _with_devices(recipe: Recipe, devices: int) -> Recipe:
+    """The number of processes may change from one session of a run to the next."""
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"devices": devices})})
 
 
 def _difference(existing: Recipe, new: Recipe) -> str:

@@ -28,6 +28,7 @@ from showtell.train.language_notes import language_notes
 from showtell.train.loop import Trainer, TrainingSet
 from showtell.train.lora import add_adapters, check_lora
 from showtell.train.other_runs import check_other_runs
+from showtell.train.processes import Processes
 from showtell.train.run_folder import RunFolder
 from showtell.train.self_critical import MakeReward, SelfCritic
 from showtell.train.sentences import Sentences, encode_sentences, read_sentences
@@ -46,15 +47,20 @@ def build_trainer(
     reporter: ProgressReporter,
     after_epoch: Callable[[RunFolder], None],
     make_reward: MakeReward | None = None,
+    processes: Processes | None = None,
 ) -> Trainer:
     """A trainer for a new run, or one that resumes the run in its folder. `make_reward` is needed for self-critical
-    training only. Raises what its parts raise."""
+    training only; without `processes` there is this one. Raises what its parts raise."""
     settings, max_length = recipe.train, recipe.text.max_length
     train, dev = _split(recipe, samples)
     seed_everything(settings.seed, verbose=False)
     sentences = read_sentences(settings.text, recipe.text.languages)
-    tokenizer = _tokenizer(run, recipe, samples if recipe.text.splits == "all" else train, sentences)
-    fabric = Fabric(devices=1, precision=settings.precision)
+    if processes.is_first:
+        _make_tokenizer(run, recipe, samples if recipe.text.splits == "all" else train, sentences)
+    processes.wait()
+    tokenizer = run.load_tokenizer()
+    processes = processes or Processes(Fabric(devices=1, precision=settings.precision))
+    fabric = processes.fabric
     _check_tokenizer(recipe, tokenizer)
     vocab_size = network_vocab_size(recipe, tokenizer)
     model = CaptioningModel(recipe.model, vocab_size, max_positions(recipe), settings.trainable_encoder_stages)
@@ -79,15 +85,15 @@ def build_trainer(
     teachers = _teachers(run, recipe, tokenizer, unique_photos(train), fabric.device, reporter)
     photos = group_photos(train, tokenizer, max_length)
     critic = _self_critic(recipe, photos, tokenizer, vocab_size, make_reward)
-    torch.manual_seed(settings.seed)  # feature extraction may have drawn numbers, or been skipped
-    validator = Validator(
-        recipe, tokenizer, dev, group_photos(dev, tokenizer, max_length), dev_features, score, reporter
-    )
+    # Feature extraction may have drawn numbers, or been skipped.
+    torch.manual_seed(settings.seed + processes.rank)
+    dev_photos = group_photos(dev, tokenizer, max_length)
+    validator = Validator(recipe, tokenizer, dev, dev_photos, dev_features, score, reporter, processes)
     companion = recipe.model.encoder.companion
     nouns = read_nouns(companion.tags) if companion is not None and companion.tags is not None else []
     encoded = encode_sentences(sentences, tokenizer, max_length, nouns)
     train_set = TrainingSet(tokenizer, photos, features, teachers, critic, encoded)
-    return Trainer(fabric, recipe, run, model, train_set, validator, reporter, after_epoch)
+    return Trainer(processes, recipe, run, model, train_set, validator, reporter, after_epoch)
 
 
 def _split(recipe: Recipe, samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
@@ -209,9 +215,7 @@ def _teachers(
     return load_teachers(settings.distillation.teachers, run.tokenizer, tokenizer, features)
 
 
-def _tokenizer(
-    run: RunFolder, recipe: Recipe, samples: Sequence[Sample], sentences: Sequence[Sentences]
-) -> AnyTokenizer:
+def _make_tokenizer(run: RunFolder, recipe: Recipe, samples: Sequence[Sample], sentences: Sequence[Sentences]) -> None:
     start_from = recipe.train.start_from
     if not run.tokenizer.exists() and start_from is not None:
         with replacing(run.tokenizer) as temporary:  # bundle and run have it under the same name
@@ -223,7 +227,6 @@ def _tokenizer(
         }
         texts = ((language, text) for of in sentences for language, text in of.texts)
         build_tokenizer(captions, recipe.text, texts, recipe.train.text.min_frequency).save(run.tokenizer)
-    return run.load_tokenizer()
 
 
 def _features(

@@ -6,6 +6,7 @@ One file, so that it is of one moment: an interrupted save leaves the state befo
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -53,9 +54,11 @@ def save_state(
     ema: nn.Module | None,
     scaler: dict[str, Any],
     previous: Path | None = None,
+    others: Sequence[Tensor] = (),
 ) -> None:
     """`scaler`: the state of the loss scaler of half precision; empty in other precisions. `previous`: the name that
-    the state at `path` gets, once the new one has been read back. Raises OutputError when the disk is full or fails."""
+    the state at `path` gets, once the new one has been read back. `others`: the states of the random generators of the
+    other processes. Raises OutputError when the disk is full or fails."""
     tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in model.state_dict().items()}
     if ema is not None:
         tensors |= {f"ema.{k}": v for k, v in ema.state_dict().items()}
@@ -64,16 +67,19 @@ def save_state(
         values = {name: value for name, value in entry.items() if value is not None}
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
     tensors["random.cpu"] = torch.get_rng_state()
+    tensors |= {f"random.cpu.{rank}": state for rank, state in enumerate(others, start=1)}
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     save_checked(path, tensors, {"progress": json.dumps(asdict(progress)), "scaler": json.dumps(scaler)}, previous)
 
 
 def load_state(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: nn.Module | None
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: nn.Module | None, rank: int = 0
 ) -> tuple[TrainProgress, dict[str, Any]]:
-    """Restore everything; returns the run's progress and the scaler's state. Raises BadConfig when the file is no state
-    of this run."""
+    """Restore everything, with the random generator of process `rank`; returns the run's progress and the scaler's
+    state. Where the run had fewer processes, the generator stays as it is, but for the step that it begins with.
+
+    Raises BadConfig when the file is no state of this run."""
     try:
         tensors, metadata = load_checked(path, *KEYS)
         progress = TrainProgress(**json.loads(metadata["progress"]))
@@ -86,8 +92,11 @@ def load_state(
             index, name = key.split(".", 1)
             entries.setdefault(int(index), {})[name] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
-        torch.set_rng_state(tensors["random.cpu"])
-        if torch.cuda.is_available() and "random.cuda" in tensors:
+        if (own := tensors.get("random.cpu" if rank == 0 else f"random.cpu.{rank}")) is not None or rank == 0:
+            torch.set_rng_state(tensors["random.cpu"] if own is None else own)
+        else:
+            torch.manual_seed(torch.initial_seed() + progress.step)
+        if torch.cuda.is_available() and "random.cuda" in tensors and rank == 0:
             torch.cuda.set_rng_state(tensors["random.cuda"])
     except (Damaged, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _bad_state(path, error) from error

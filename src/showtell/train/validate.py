@@ -26,6 +26,7 @@ from showtell.settings import DecodeSettings, Recipe
 from showtell.train.batches import Batch, Photo, batches, prompt_length
 from showtell.train.features import Features
 from showtell.train.losses import forward_packed
+from showtell.train.processes import Processes
 
 BATCH = 64
 Score = Callable[[Mapping[str, str], Mapping[str, Sequence[str]], str], dict[str, float]]
@@ -43,22 +44,29 @@ class Validator:
     features: Features
     score: Score
     reporter: ProgressReporter
+    processes: Processes
 
     def __call__(self, model: CaptioningModel, title: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """All scores on dev, and the predictions as rows."""
         index = {name: i for i, name in enumerate(dict.fromkeys(sample.name for sample in self.samples))}
 
         def caption(language: str) -> dict[str, str]:
-            names = list(dict.fromkeys(sample.name for sample in self.samples if sample.language == language))
-            images = np.array([index[name] for name in names])
+            everyone = list(dict.fromkeys(sample.name for sample in self.samples if sample.language == language))
+            names = everyone[self.processes.rank :: self.processes.count]
+            images = np.array([index[name] for name in names], np.int64)
             with self.reporter.stage(f"{title}: captioning dev ({language})", len(names)) as advance:
-                return caption_features(
+                captions = caption_features(
                     model, self.features, images, names, self.tokenizer, language, self.recipe.decode, BATCH, advance
                 )
+            merged = {name: text for part in self.processes.gather(captions) for name, text in part.items()}
+            return {name: merged[name] for name in everyone}
 
         scores, predictions = score_languages(caption, self.samples, self.recipe.text.languages, self.score)
         plan = batches(self.photos, self.tokenizer, BATCH, views=1, seed=0, epoch=0)
-        return scores | teacher_forced_scores(model, self.features, plan, prompt_length(self.tokenizer)), predictions
+        own = plan[self.processes.rank :: self.processes.count]
+        sums = teacher_forced_sums(model, self.features, own, prompt_length(self.tokenizer))
+        total, hits, tokens = self.processes.sum(sums)
+        return {**scores, "loss": round(total / tokens, 5), "top-5": round(hits / tokens, 5)}, predictions
 
 
 def caption_features(
@@ -87,11 +95,11 @@ def caption_features(
 
 
 @torch.inference_mode()
-def teacher_forced_scores(
+def teacher_forced_sums(
     model: CaptioningModel, features: Features, plan: Sequence[Batch], prompt_length: int
-) -> dict[str, float]:
-    """`loss`, the cross-entropy per reference token in nats, and `top-5`, the share of reference tokens among the five
-    most probable."""
+) -> tuple[float, float, float]:
+    """The cross-entropy of all reference tokens in nats, how many of them are among the five most probable, and how
+    many there are."""
     model.eval()
     device = next(model.parameters()).device
     total, hits, tokens = 0.0, 0, 0
@@ -104,7 +112,7 @@ def teacher_forced_scores(
         total += float(functional.nll_loss(log_probs, output.targets, reduction="sum"))
         hits += int((log_probs.topk(5).indices == output.targets.unsqueeze(-1)).sum())
         tokens += len(output.targets)
-    return {"loss": round(total / tokens, 5), "top-5": round(hits / tokens, 5)}
+    return total, hits, tokens
 
 
 def score_languages(
