@@ -24,7 +24,7 @@ from showtell.settings import Recipe
 from showtell.train.batches import PAD, Batch, part_of
 from showtell.train.loop import Trainer
 from showtell.train.run_folder import RunFolder
-from showtell.train.setup import build_trainer
+from showtell.train.setup import build_trainer, resolve_recipe
 
 SETTINGS = [
     "data=shapes:47",
@@ -50,9 +50,9 @@ def recipe(*more: str) -> Recipe:
 
 
 def trainer(folder: Path, settings: Recipe) -> Trainer:
-    run = RunFolder(folder)
+    run, samples = RunFolder(folder), read_samples(settings.data, settings.text.languages)
+    settings = resolve_recipe(settings, samples)
     run.open(settings)
-    samples = read_samples(settings.data, settings.text.languages)
     run.check_data(samples, is_finished=False)
     return build_trainer(settings, run, samples, score, ProgressReporter(), lambda done: None)
 

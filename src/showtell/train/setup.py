@@ -54,13 +54,13 @@ def build_trainer(
     settings, max_length = recipe.train, recipe.text.max_length
     train, dev = _split(recipe, samples)
     seed_everything(settings.seed, verbose=False)
+    processes = processes or Processes(Fabric(devices=1, precision=settings.precision))
+    fabric = processes.fabric
     sentences = read_sentences(settings.text, recipe.text.languages)
     if processes.is_first:
         _make_tokenizer(run, recipe, samples if recipe.text.splits == "all" else train, sentences)
     processes.wait()
     tokenizer = run.load_tokenizer()
-    processes = processes or Processes(Fabric(devices=1, precision=settings.precision))
-    fabric = processes.fabric
     _check_tokenizer(recipe, tokenizer)
     vocab_size = network_vocab_size(recipe, tokenizer)
     model = CaptioningModel(recipe.model, vocab_size, max_positions(recipe), settings.trainable_encoder_stages)
