@@ -17,6 +17,7 @@ import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,6 +77,8 @@ class Manifest(BaseModel):
     source: dict[str, Any] = {}
     """Where an imported model comes from: id, revision, licence, family, and how it was checked."""
     files: dict[str, FileRecord]
+    capitalized: dict[str, tuple[str, ...]] = {}
+    """By language: the words, in lower case, that are written with a capital inside a sentence."""
     calibration: dict[str, Calibration] = {}
     """By language, where `showtell calibrate` has been run; see `core/confidence`."""
 
@@ -100,6 +103,11 @@ class Bundle:
         """Equal for bundles that write the same, with the same settings."""
         files = self.manifest.files
         return tuple(files[name].sha256 for name in (*CHECKED, *EXTERNAL) if name in files)
+
+    @cached_property
+    def capitalized(self) -> dict[str, frozenset[str]]:
+        """See `Manifest`."""
+        return {language: frozenset(words) for language, words in self.manifest.capitalized.items()}
 
     @property
     def encoder(self) -> Path:

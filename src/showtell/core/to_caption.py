@@ -18,6 +18,7 @@ def to_caption(
     """Join tokens to words: a word's probability is the product of its tokens', its attention their mean. `prompt`: the
     tokens that search began with."""
     tokenizer, manifest = bundle.tokenizer, bundle.manifest
+    capitalized = bundle.capitalized.get(language, frozenset())
     words = tokenizer.join_pieces(hypothesis.tokens)
     counts = np.array([count for _, count in words], np.int64)  # tokens of each word
     starts = counts.cumsum() - counts
@@ -27,11 +28,20 @@ def to_caption(
         mean = np.add.reduceat(attention[:, manifest.prefix_regions :], starts) / counts[:, None]  # [T, S]
         attention = mean.reshape(len(words), *manifest.grid).astype(np.float32)
     return Caption(
-        text=tokenizer.decode(hypothesis.tokens, prompt),
+        text=_with_capitals(tokenizer.decode(hypothesis.tokens, prompt), capitalized),
         score=hypothesis.score,
         confidence=confidence(hypothesis.score, calibration),
-        words=tuple(Word(word, float(log_prob)) for (word, _), log_prob in zip(words, log_probs, strict=True)),
+        words=tuple(
+            Word(_with_capitals(word, capitalized), float(log_prob))
+            for (word, _), log_prob in zip(words, log_probs, strict=True)
+        ),
         language=language,
         attention=attention,
         prompt=tokenizer.decode((), prompt),
     )
+
+
+def _with_capitals(text: str, capitalized: frozenset[str]) -> str:
+    if not capitalized:
+        return text
+    return " ".join(word[:1].upper() + word[1:] if word in capitalized else word for word in text.split(" "))

@@ -79,7 +79,7 @@ def export_run(
         stepper = OnnxStepper(parts / "encoder.onnx", parts / "decoder.onnx")
         exported = _check(model, stepper, tokenizer, decode_settings, parts, precision)
         (parts / "README.md").write_text(_card(card, run.recipe(), run, exported), encoding="utf-8")
-        write_bundle(bundle, _manifest(model, stepper.vocab_size, recipe, exported), parts)
+        write_bundle(bundle, _manifest(model, stepper.vocab_size, recipe, exported, run), parts)
     return exported
 
 
@@ -102,7 +102,9 @@ def _check(
     return Exported(parity.images, parity.same, parity.largest, loss)
 
 
-def _manifest(model: CaptioningModel, vocab_size: int, recipe: Recipe, exported: Exported) -> dict[str, Any]:
+def _manifest(
+    model: CaptioningModel, vocab_size: int, recipe: Recipe, exported: Exported, run: RunFolder
+) -> dict[str, Any]:
     return {
         "showtell": __version__,
         "languages": recipe.text.languages,
@@ -114,7 +116,10 @@ def _manifest(model: CaptioningModel, vocab_size: int, recipe: Recipe, exported:
         "pixels": model.encoder.pixels,
         "decode": recipe.decode,
         # Without the path of the weights, which is meaningless on another machine.
-        "model": recipe.model.model_dump(mode="json", exclude={"encoder": {"weights"}}),
+        "model": recipe.model.model_dump(
+            mode="json", exclude={"encoder": {"weights": True, "companion": {"weights": True, "tags": {"nouns": True}}}}
+        ),
+        "capitalized": json.loads(run.capitalized.read_text(encoding="utf-8")) if run.capitalized.exists() else {},
         "imported_text": recipe.text.imported,
         "source": {} if exported.int8 is None else {"precision": "int8", "int8": exported.int8.as_dict()},
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from showtell.config import dump_recipe
 from showtell.languages import language_info
-from showtell.settings import Recipe, TrainSettings
+from showtell.settings import EncoderSettings, Recipe, TrainSettings
 
 TEMPLATE = """# A showtell captioning model
 
@@ -50,7 +50,7 @@ def model_card(recipe: Recipe, best: dict[str, Any], parity: str, int8: str | No
     public = recipe.model_copy(
         update={
             "data": data,
-            "model": model.model_copy(update={"encoder": model.encoder.model_copy(update={"weights": None})}),
+            "model": model.model_copy(update={"encoder": _without_weights(model.encoder)}),
             "train": train.model_copy(update=_without_paths(train)),
         }
     )
@@ -61,7 +61,9 @@ def model_card(recipe: Recipe, best: dict[str, Any], parity: str, int8: str | No
         rows.append(f"| {language} | " + " | ".join(f"{values.get(name, float('nan')):.4f}" for name in names) + " |")
     return TEMPLATE.format(
         description=recipe.description or "Trained with showtell.",
-        encoder=model.encoder.name,
+        encoder=" with ".join(
+            [model.encoder.name, *([model.encoder.companion.name] if model.encoder.companion else [])]
+        ),
         stages=f"last {train.trainable_encoder_stages} stages fine-tuned"
         if train.trainable_encoder_stages
         else "frozen",
@@ -85,10 +87,23 @@ def _language_name(tag: str) -> str:
     return f"`{tag}`" if name == tag else f"`{tag}` ({name})"
 
 
+def _without_weights(encoder: EncoderSettings) -> EncoderSettings:
+    companion = encoder.companion
+    if companion is not None:
+        tags = companion.tags and companion.tags.model_copy(
+            update={"nouns": companion.tags.nouns and Path(companion.tags.nouns.name)}
+        )
+        companion = companion.model_copy(update={"weights": None, "tags": tags})
+    return encoder.model_copy(update={"weights": None, "companion": companion})
+
+
 def _without_paths(train: TrainSettings) -> dict[str, Any]:
-    """The names of the runs that training started from or was distilled from."""
+    """The names of files, and of the runs that training started from or was distilled from."""
     teachers = tuple(Path(path.name) for path in train.distillation.teachers)
+    specs = (spec.partition("=") for spec in train.text.files)
+    files = tuple(f"{language}={PurePath(file).name}" for language, _, file in specs)
     return {
+        "text": train.text.model_copy(update={"files": files}),
         "start_from": train.start_from and Path(train.start_from.name),
         "distillation": train.distillation.model_copy(update={"teachers": teachers}),
     }

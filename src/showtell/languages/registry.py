@@ -61,6 +61,8 @@ class LanguageInfo:
     mirrored_words: Mapping[str, str] = field(default_factory=dict)
     """Words for left, each with its word for right. Whole words; parts of words in a script without spaces. Default:
     none, and training mirrors no photo."""
+    capitalizes_nouns: bool = False
+    """Whether words other than names are written with a capital inside a sentence. Default: they are not."""
     attention_legend: tuple[str, str, str] | None = None
     """Of attention pictures: "confidence", "looked at less", "more". Default: English."""
     attention_note: str | None = None

@@ -29,6 +29,7 @@ class RunFolder:
         self.data = path / "data.jsonl"
         self.log_file = path / "log.jsonl"
         self.tokenizer = path / "tokenizer.json"
+        self.capitalized = path / "capitalized.json"
         self.state = path / "last" / "state.safetensors"
         self.previous_state = path / "last" / "state.previous.safetensors"
         self.best = path / "best" / "model.safetensors"
@@ -59,6 +60,7 @@ class RunFolder:
             self._make(folder)
         # The captions may have been corrected since, too.
         self.tokenizer.unlink(missing_ok=True)
+        self.capitalized.unlink(missing_ok=True)
         self.data.unlink(missing_ok=True)
         write_text(self.config, dump_recipe(recipe))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 
@@ -10,7 +11,7 @@ from lightning_fabric import Fabric, seed_everything
 
 from showtell.core.tokenizer import AnyTokenizer
 from showtell.errors import BadConfig, BadData
-from showtell.files import replacing
+from showtell.files import replacing, write_text
 from showtell.nets.backbone import resolve
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.companion import read_nouns
@@ -19,6 +20,7 @@ from showtell.records import Sample
 from showtell.settings import PRECOMPUTED, EncoderSettings, Recipe, max_positions
 from showtell.train.augment import RandAugment, without_mirrored_words
 from showtell.train.batches import Photo, group_photos, prompt_length
+from showtell.train.capitals import capitalized_words
 from showtell.train.distillation import Teachers, load_teachers
 from showtell.train.feature_file import are_precomputed, load_features, precomputed_width
 from showtell.train.features import Features, extract_features, unique_photos
@@ -217,16 +219,18 @@ def _teachers(
 
 def _make_tokenizer(run: RunFolder, recipe: Recipe, samples: Sequence[Sample], sentences: Sequence[Sentences]) -> None:
     start_from = recipe.train.start_from
+    captions: dict[str, list[str]] = {
+        language: [caption for s in samples if s.language == language for caption in s.captions]
+        for language in recipe.text.languages
+    }
     if not run.tokenizer.exists() and start_from is not None:
         with replacing(run.tokenizer) as temporary:  # bundle and run have it under the same name
             shutil.copyfile(start_from / run.tokenizer.name, temporary)
     if not run.tokenizer.exists():
-        captions: dict[str, list[str]] = {
-            language: [caption for s in samples if s.language == language for caption in s.captions]
-            for language in recipe.text.languages
-        }
         texts = ((language, text) for of in sentences for language, text in of.texts)
         build_tokenizer(captions, recipe.text, texts, recipe.train.text.min_frequency).save(run.tokenizer)
+    if not run.capitalized.exists():
+        write_text(run.capitalized, json.dumps(capitalized_words(captions, run.load_tokenizer()), ensure_ascii=False))
 
 
 def _features(
