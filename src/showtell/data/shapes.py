@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from PIL import Image, ImageDraw
 
@@ -68,7 +69,8 @@ def split_scenes(split: str) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
     return _share(singles, split), _share(pairs, split)
 
 
-class Drawing(NamedTuple):
+@dataclass(frozen=True)
+class Drawing:
     """A drawing that is made when called. Rejected: a partial function, which is written (`repr`) with its address
     in memory: to the next process it would be another image."""
 

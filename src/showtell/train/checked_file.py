@@ -97,7 +97,7 @@ def _checksum(names: Iterable[str], tensor: Callable[[str], Tensor], metadata: M
     for name in sorted(names):
         values = tensor(name)
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
