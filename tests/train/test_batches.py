@@ -166,3 +166,28 @@ def test_a_small_set_makes_other_batches_in_every_epoch(taken: list[Photo], text
     epochs = [batches(taken[:56], text, batch_size=7, views=1, seed=0, epoch=e) for e in range(2)]
     first, second = ({frozenset(map(int, b.images)) for b in epoch} for epoch in epochs)
     assert len(first & second) <= 2
+
+
+def test_captions_are_drawn_anew_in_every_epoch(text: Tokenizer) -> None:
+    """Two in each language, of five and one; order and views of the photos are those of an epoch with all."""
+    words = ["dog", "cat", "big", "small", "red"]
+    both = [s for n in range(40) for s in (sample(f"{n}.jpg", words), sample(f"{n}.jpg", ["runs"], "ar"))]
+    photos = group_photos(both, text, 8)
+    starts = [text.prompt_ids(language)[0] for language in ("en", "ar")]
+    drawn = [plan(photos, text, epoch=epoch, captions_per_language=2) for epoch in (0, 0, 1)]
+    assert all(map(equal, *drawn[:2]))
+    everything: set[tuple[int, ...]] = set()
+    for batch in (batch for epoch in drawn for batch in epoch):
+        for row in range(len(batch.images)):
+            kept = captions(batch, row)
+            assert sorted(ids[0] for ids in kept) == sorted([starts[0], starts[0], starts[1]])
+            assert len({tuple(ids) for ids in kept}) == 3
+            everything |= {tuple(ids) for ids in kept}
+        assert batch.tokens == 3 * 2 * len(batch.images)
+    assert len(everything) == 6
+    of_each = [{int(i): captions(b, r) for b in epoch for r, i in enumerate(b.images)} for epoch in drawn]
+    assert sum(of_each[0][i] != of_each[2][i] for i in range(40)) > 0
+    views = [{int(i): int(v) for b in epoch for i, v in zip(b.images, b.views, strict=True)} for epoch in drawn]
+    assert views[0] == {
+        int(i): int(v) for b in plan(photos, text, epoch=0) for i, v in zip(b.images, b.views, strict=True)
+    }

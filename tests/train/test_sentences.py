@@ -135,3 +135,12 @@ def test_no_sentence_comes_twice_before_all_have_come(sentences: list[EncodedSen
 def test_tags_are_found_in_the_english_sentences(tokenizer: Tokenizer) -> None:
     of = Sentences((("en", "Two dogs"), ("de", "a cat")))
     assert encode_sentences([of], tokenizer, 8, ["cat", "dog"])[0].nouns.tolist() == [1]
+
+
+def test_sentences_are_drawn_as_captions_are(sentences: list[EncodedSentences], tokenizer: Tokenizer) -> None:
+    """One in each language, of two and one."""
+    texts = [batch for batch in mixed(sentences, tokenizer, captions_per_language=1) if not len(batch.images)]
+    starts = sorted(tokenizer.prompt_ids(language)[0] for language in LANGUAGES)
+    for batch in texts:
+        for row in range(3):
+            assert sorted(int(slot[row, 0, 0]) for slot in batch.slots) == starts

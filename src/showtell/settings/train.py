@@ -66,7 +66,10 @@ class TrainSettings(Settings):
     )
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(
-        64, ge=1, description="images per step, of all processes together; all captions of an image are used together"
+        64, ge=1, description="images per step, of all processes together; the captions of an image are used together"
+    )
+    captions_per_language: int | None = Field(
+        None, ge=1, description="captions of an image that a step uses, drawn anew in every epoch; null: all"
     )
     accumulate_grad_batches: int = Field(
         1, ge=1, description="batches per optimiser step; the cross-entropy gradient is that of one large batch"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -83,10 +83,39 @@ class Batch:
     """`[B, n]`, of a batch of sentences: the made-up probabilities of the encoder's tags."""
 
 
+def draw_captions(languages: Sequence[str], count: int, rng: np.random.Generator) -> list[int]:
+    """The indices of `count` captions in each language, or of all where there are fewer; `languages`: of each one."""
+    drawn: list[int] = []
+    for language in dict.fromkeys(languages):
+        own = [n for n, of in enumerate(languages) if of == language]
+        drawn += sorted(rng.permutation(own)[:count].tolist())
+    return drawn
+
+
+def _with_drawn_captions(photo: Photo, count: int, rng: np.random.Generator) -> Photo:
+    drawn = draw_captions(photo.languages, count, rng)
+    chosen = {
+        "tokens": [photo.tokens[n] for n in drawn],
+        "mirrored": [photo.mirrored[n] for n in drawn],
+        "languages": [photo.languages[n] for n in drawn],
+    }
+    return replace(photo, **chosen)
+
+
 def batches(
-    photos: Sequence[Photo], tokenizer: AnyTokenizer, batch_size: int, views: int, seed: int, epoch: int
+    photos: Sequence[Photo],
+    tokenizer: AnyTokenizer,
+    batch_size: int,
+    views: int,
+    seed: int,
+    epoch: int,
+    captions_per_language: int | None = None,
 ) -> list[Batch]:
-    """All batches of an epoch: every photo once, in a random view, with all its captions, batched by length."""
+    """All batches of an epoch: every photo once, in a random view, with all its captions, or with some in each
+    language, batched by length."""
+    if captions_per_language is not None:
+        drawing = np.random.default_rng([seed, epoch, 2])  # so that order and views are those without
+        photos = [_with_drawn_captions(photo, captions_per_language, drawing) for photo in photos]
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(photos))
     view = rng.integers(views, size=len(photos))

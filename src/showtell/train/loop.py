@@ -99,14 +99,15 @@ class Trainer:
         """All batches of the current epoch."""
         settings, train_set, epoch = self.recipe.train, self.train_set, self.progress.epoch
         of_epoch = settings.batch_size, settings.views, settings.seed, epoch
-        plan = batches(train_set.photos, train_set.tokenizer, *of_epoch)
+        plan = batches(train_set.photos, train_set.tokenizer, *of_epoch, settings.captions_per_language)
         count = batches_of_epoch(settings.text, len(plan), epoch)
         if not count:
             return plan
         companion = self.model.encoder.companion
         num_nouns = 0 if companion is None else companion.num_nouns
         sentences = train_set.sentences, num_nouns, train_set.tokenizer, count
-        return with_sentences(plan, *sentences, settings.batch_size, settings.seed, epoch)
+        options = settings.batch_size, settings.seed, epoch, settings.captions_per_language
+        return with_sentences(plan, *sentences, *options)
 
     def fit(self) -> None:
         """Raises Interrupted on Ctrl-C or SIGTERM, with the state saved."""

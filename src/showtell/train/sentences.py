@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from showtell.core.tokenizer import AnyTokenizer
 from showtell.data.text_files import collapse_whitespace, decode_text, numbered_lines
 from showtell.errors import BadConfig, BadData
 from showtell.settings import TextOnlySettings
-from showtell.train.batches import Batch, pad_slots, prompt_length
+from showtell.train.batches import Batch, draw_captions, pad_slots, prompt_length
 from showtell.train.sentence_tags import imagine, nouns_of, word_forms
 from showtell.train.vocabulary import pretokenize
 
@@ -75,6 +75,8 @@ class EncodedSentences:
 
     tokens: list[list[int]]
     """The ids of every sentence, as those of a caption."""
+    languages: list[str]
+    """Of each sentence."""
     nouns: NDArray[np.int64]
     """The columns of their nouns that are tags."""
 
@@ -90,6 +92,7 @@ def encode_sentences(
                 tokenizer.encode(pretokenize(text, language, tokenizer), language, max_length)
                 for language, text in of.texts
             ],
+            [language for language, _ in of.texts],
             nouns_of(of.texts, forms),
         )
         for of in sentences
@@ -112,22 +115,31 @@ def with_sentences(
     batch_size: int,
     seed: int,
     epoch: int,
+    captions_per_language: int | None = None,
 ) -> list[Batch]:
     """The batches of photos and `count` of sentences, one at least, in a random order: a function of seed and epoch.
 
-    An epoch has no sentence twice before it has had all. `num_nouns`: of the encoder's tags.
+    An epoch has no sentence twice before it has had all. `num_nouns`: of the encoder's tags. With
+    `captions_per_language` there are so many sentences about an image, drawn from its own.
     """
     rng = np.random.default_rng([seed, epoch, 1])
     needed = count * batch_size
     chosen = np.concatenate([rng.permutation(len(sentences)) for _ in range(-(-needed // len(sentences)))])[:needed]
+    picked = [sentences[i] for i in chosen]
+    if captions_per_language is not None:
+        picked = [_drawn(of, captions_per_language, rng) for of in picked]
     # Sorted by length in one piece: the batches are shuffled below, and padding is what costs.
-    lengths = np.array([sum(map(len, sentences[i].tokens)) for i in chosen])
-    chosen = chosen[np.argsort(lengths, kind="stable")]
+    picked.sort(key=lambda of: sum(map(len, of.tokens)))
     prompt = prompt_length(tokenizer)
-    groups = [[sentences[i] for i in chosen[n : n + batch_size]] for n in range(0, needed, batch_size)]
+    groups = [picked[n : n + batch_size] for n in range(0, needed, batch_size)]
     texts = [_batch(group, prompt, imagine([of.nouns for of in group], num_nouns, rng)) for group in groups]
     both = [*plan, *texts]
     return [both[i] for i in rng.permutation(len(both))]
+
+
+def _drawn(of: EncodedSentences, count: int, rng: np.random.Generator) -> EncodedSentences:
+    drawn = draw_captions(of.languages, count, rng)
+    return replace(of, tokens=[of.tokens[n] for n in drawn], languages=[of.languages[n] for n in drawn])
 
 
 def _batch(group: list[EncodedSentences], prompt: int, nouns: NDArray[np.float32]) -> Batch:
