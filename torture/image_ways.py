@@ -161,7 +161,7 @@ class _PixelsAsTheyAre(torch.nn.Module):
         super().__init__()
         self.frozen = torch.nn.ModuleList()
         self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.pixels = pixels
+        self.pixels, self.companion = pixels, None
 
 
 def built_in_model(files: Sequence[Path], output: Path) -> list[str]:

@@ -136,9 +136,9 @@ def test_a_failure_has_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
 
 def test_a_network_that_broke_is_not_the_best(tmp_path: Path) -> None:
     done = sweep(tmp_path / "sweep", "train.lr=1e20,0.01", "train.max_grad_norm=null")
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, done.output
     broken, sound = table(tmp_path / "sweep")
-    assert (broken["state"], broken["loss"]) == ("done", "") and "loss of the best epoch: no number" in broken["why"]
+    assert (broken["state"], broken["loss"]) == ("failed", "") and "the loss is nan in epoch 1" in broken["why"]
     assert float(sound["loss"]) > 0 and "best: lr=0.01, epoch 1" in done.stderr
 
 

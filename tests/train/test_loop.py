@@ -387,7 +387,7 @@ def test_accumulating_takes_fewer_steps(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(run, "_step", lambda group: [groups.append(len(group)), step(group)][1])
     run.fit()
     assert len(run.train_set.photos) == 48 and groups == [2, 2, 1]
-    assert (run.progress.step, run.steps_per_epoch) == (3, 3)
+    assert (run.progress.step, run.total_steps) == (3, 3)
 
 
 @pytest.mark.parametrize("clip", ["1.0", "1e-3", "null"])
