@@ -180,7 +180,8 @@ def cut(pattern: str, *words: str) -> Callable[[Planting], Words]:
     def plant(p: Planting) -> Words:
         file = min(p.folder.rglob(pattern))
         data = file.read_bytes()
-        file.write_bytes(data[: int(len(data) * p.rng.uniform(0.3, 0.9))])
+        content = len(data.rstrip(b"\0"))  # behind it a tar has zeros, of which it needs a few only
+        file.write_bytes(data[: int(content * p.rng.uniform(0.3, 0.9))])
         return file.name, *words
 
     return plant
