@@ -1,14 +1,16 @@
-"""Captioning end to end with other threads: without spinning, with two pipeline stages, and beside torch.
+"""Captioning end to end with other threads: without spinning, with two pipelines, with two stages, and beside torch.
 
     python benchmarks/overlap.py FOLDER_OF_PHOTOS [MODE...]
 
 Photos per second and CPU time per photo, with the built-in model's settings and batch 32; medians over rounds, in each
-of which every mode has a new process. A process captions one batch before it is timed. Modes:
+of which every mode has a new process. A process captions one batch before it is timed. RUNTIME in the environment is
+that of `--runtime`. Modes:
 
     usual       `Captioner.caption_many`
     no-spin     ONNX Runtime's threads sleep between operations, where else they wait for some time in a loop
     two-stage   a thread encodes the next batch while another searches
     both        two-stage and no-spin
+    pipelines   for each core a thread that captions batches of its own, with networks of one thread
     torch       usual, in a process that has imported torch
     torch-used  usual, after a multiplication by torch on all cores
 """
@@ -16,6 +18,7 @@ of which every mode has a new process. A process captions one batch before it is
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 import subprocess
 import sys
@@ -32,7 +35,8 @@ from showtell.core.decode import decode
 from showtell.core.load_ahead import load_ahead
 
 BATCH, BATCHES, ROUNDS = 32, 4, 5
-MODES = ("usual", "no-spin", "two-stage", "both", "torch", "torch-used")
+RUNTIME = os.environ.get("RUNTIME", "onnxruntime")
+MODES = ("usual", "no-spin", "two-stage", "both", "pipelines", "torch", "torch-used")
 
 
 def without_spinning() -> None:
@@ -65,6 +69,17 @@ def two_stage(captioner: Captioner, photos: list[Path]) -> Iterator[str]:
             yield from (tokenizer.decode(hypotheses[0].tokens) for hypotheses in found)
 
 
+def pipelines(captioner: Captioner, photos: list[Path]) -> int:
+    """The number of captions; `captioner` computes with one thread."""
+    options = captioner.generation_options()
+
+    def caption(batch: list[Path]) -> int:
+        return len(captioner.caption_preprocessed([captioner.preprocess(photo) for photo in batch], options))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return sum(pool.map(caption, (photos[n : n + BATCH] for n in range(0, len(photos), BATCH))))
+
+
 def measure(folder: str, mode: str) -> None:
     """Prints photos per second, and CPU milliseconds per photo."""
     if mode.startswith("torch"):
@@ -74,10 +89,12 @@ def measure(folder: str, mode: str) -> None:
             torch.ones(1000, 1000) @ torch.ones(1000, 1000)
     if mode in ("no-spin", "both"):
         without_spinning()
-    captioner = Captioner.load()
+    captioner = Captioner.load(threads=1 if mode == "pipelines" else 0, runtime=RUNTIME)
     photos = list(itertools.islice(itertools.cycle(sorted(Path(folder).glob("*.jpg"))), BATCH * (BATCHES + 1)))
 
     def captions(photos: list[Path]) -> int:
+        if mode == "pipelines":
+            return pipelines(captioner, photos)
         if mode in ("two-stage", "both"):
             return len(list(two_stage(captioner, photos)))
         return sum(row.ok for row in captioner.caption_many(photos, batch_size=BATCH))
