@@ -83,7 +83,7 @@ GUARDS: Final[dict[str, Guard]] = {
         ("tests/core/test_image_guards.py::test_costly_file_is_refused_at_little_cost[bmp of ends of rows]",),
     ),
     "coded pixels of AVIF and HEIC": Guard(
-        f"{CORE}.image_avif_heic:check_coded_pixels", nothing, ("tests/core/test_image_avif_heic.py",)
+        f"{CORE}.image_bmff:check_coded_pixels", nothing, ("tests/core/test_image_avif_heic.py",)
     ),
     "checksum of a PNG's pixels": Guard(
         f"{CORE}.image_png:_check_pixels",
@@ -150,9 +150,9 @@ GUARDS: Final[dict[str, Guard]] = {
         ("tests/data/test_checks.py::test_bad_captions_are_named_with_their_photo",),
     ),
     "control characters in messages": Guard(
-        f"{DATA}.omissions:escape",
+        "showtell.terminal:escape",
         same,
-        ("tests/cli/test_data.py::test_what_is_left_out_has_a_line_and_a_count",),
+        ("tests/test_terminal.py::test_what_commands_a_terminal_or_breaks_a_line_is_escaped",),
     ),
     "one run for each output": Guard(
         "showtell.bulk.run:locked",
