@@ -83,7 +83,7 @@ GUARDS: Final[dict[str, Guard]] = {
         ("tests/core/test_image_guards.py::test_costly_file_is_refused_at_little_cost[bmp of ends of rows]",),
     ),
     "coded pixels of AVIF and HEIC": Guard(
-        f"{CORE}.image_bmff:check_coded_pixels", nothing, ("tests/core/test_image_avif_heic.py",)
+        f"{CORE}.image_avif_heic:coded_pixels", lambda file, meta: 0, ("tests/core/test_image_avif_heic.py",)
     ),
     "checksum of a PNG's pixels": Guard(
         f"{CORE}.image_png:_check_pixels",
