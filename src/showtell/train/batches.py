@@ -94,12 +94,8 @@ def draw_captions(languages: Sequence[str], count: int, rng: np.random.Generator
 
 def _with_drawn_captions(photo: Photo, count: int, rng: np.random.Generator) -> Photo:
     drawn = draw_captions(photo.languages, count, rng)
-    chosen = {
-        "tokens": [photo.tokens[n] for n in drawn],
-        "mirrored": [photo.mirrored[n] for n in drawn],
-        "languages": [photo.languages[n] for n in drawn],
-    }
-    return replace(photo, **chosen)
+    tokens, mirrored = ([ids[n] for n in drawn] for ids in (photo.tokens, photo.mirrored))
+    return replace(photo, tokens=tokens, mirrored=mirrored, languages=[photo.languages[n] for n in drawn])
 
 
 def batches(
