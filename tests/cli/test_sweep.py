@@ -146,6 +146,7 @@ def test_a_network_that_broke_is_not_the_best(tmp_path: Path) -> None:
     ("settings", "messages"),
     [
         (["model.encoder=test_resnet,test_resnest"], ["timm has no 'test_resnest'"]),
+        (["train.seed=1,2", "train.devices=2"], ["train.devices is 2; a sweep trains one run after another"]),
         (
             ["train.trainable_encoder_stages=5,6,7"],
             ["train.trainable_encoder_stages is 6", "train.trainable_encoder_stages is 7"],

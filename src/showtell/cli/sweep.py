@@ -103,6 +103,11 @@ def _planned(grid: Sequence[Combination], folder: Path) -> Plan:
     planned: Plan = []
     problems: dict[str, str] = {}
     for combination in grid:
+        if (devices := combination.recipe.train.devices) > 1:
+            raise BadConfig(
+                f"train.devices is {devices}; a sweep trains one run after another in one process: expected 1, or a "
+                "`showtell train` for each run"
+            )
         spec, languages = combination.recipe.data, combination.recipe.text.languages
         if (spec, languages) not in data:
             data[spec, languages] = read_data(spec, languages)
