@@ -41,6 +41,10 @@ def test_sentences_about_one_image_belong_together_in_all_languages(tmp_path: Pa
     ]
 
 
+def test_lines_with_an_empty_name_are_one_each(tmp_path: Path) -> None:
+    assert read(tmp_path, en="\ta dog\n#1\ta cat\n") == [[("en", "a dog")], [("en", "a cat")]]
+
+
 def test_lines_without_a_name_are_one_each(tmp_path: Path) -> None:
     assert read(tmp_path, en="a dog\n\na dog\n", de="a dog\n") == [
         [("en", "a dog")],

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from showtell.errors import BadConfig
+from showtell.errors import BadConfig, Diverged
 
 if TYPE_CHECKING:
     from showtell.progress import ProgressReporter
@@ -45,14 +45,19 @@ def train_run(
     process trains in it, and what the parts raise."""
     from showtell.progress import ProgressReporter
     from showtell.train.processes import start_processes
+    from showtell.train.stop_signal import Interrupted
 
     processes = start_processes(recipe.train)
     if not processes.is_first:
         reporter = ProgressReporter(quiet=True)
     with folder.lock() if processes.is_first else contextlib.nullcontext():
         is_new = processes.is_first and _open_folder(recipe, folder, samples, reporter, allow_changed_data)
-        if any(processes.any(is_new)):
-            _train(recipe, folder, samples, reporter, processes)
+        try:
+            if any(processes.any(is_new)):
+                _train(recipe, folder, samples, reporter, processes)
+        except (Interrupted, Diverged):
+            if processes.is_first:  # Lightning kills the first process when another one fails
+                raise
     return processes.is_first
 
 

@@ -78,7 +78,7 @@ class Manifest(BaseModel):
     """Where an imported model comes from: id, revision, licence, family, and how it was checked."""
     files: dict[str, FileRecord]
     capitalized: dict[str, tuple[str, ...]] = {}
-    """By language: the words, in lower case, that are written with a capital inside a sentence."""
+    """By language: the words that are written with a capital inside a sentence, in that spelling."""
     calibration: dict[str, Calibration] = {}
     """By language, where `showtell calibrate` has been run; see `core/confidence`."""
 
@@ -105,9 +105,10 @@ class Bundle:
         return tuple(files[name].sha256 for name in (*CHECKED, *EXTERNAL) if name in files)
 
     @cached_property
-    def capitalized(self) -> dict[str, frozenset[str]]:
-        """See `Manifest`."""
-        return {language: frozenset(words) for language, words in self.manifest.capitalized.items()}
+    def capitalized(self) -> dict[str, dict[str, str]]:
+        """See `Manifest`; by the word in lower case."""
+        spellings = self.manifest.capitalized.items()
+        return {language: {word.lower(): word for word in words} for language, words in spellings}
 
     @property
     def encoder(self) -> Path:

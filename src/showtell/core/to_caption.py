@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def to_caption(
     """Join tokens to words: a word's probability is the product of its tokens', its attention their mean. `prompt`: the
     tokens that search began with."""
     tokenizer, manifest = bundle.tokenizer, bundle.manifest
-    capitalized = bundle.capitalized.get(language, frozenset())
+    capitalized = bundle.capitalized.get(language, {})
     words = tokenizer.join_pieces(hypothesis.tokens)
     counts = np.array([count for _, count in words], np.int64)  # tokens of each word
     starts = counts.cumsum() - counts
@@ -41,7 +41,7 @@ def to_caption(
     )
 
 
-def _with_capitals(text: str, capitalized: frozenset[str]) -> str:
+def _with_capitals(text: str, capitalized: Mapping[str, str]) -> str:
     if not capitalized:
         return text
-    return " ".join(word[:1].upper() + word[1:] if word in capitalized else word for word in text.split(" "))
+    return " ".join(capitalized.get(word, word) for word in text.split(" "))

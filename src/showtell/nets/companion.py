@@ -50,7 +50,7 @@ class Companion(nn.Module):
         self.register_buffer("scale", std / own_std, persistent=False)
         self.register_buffer("shift", (mean - own_mean) / own_std, persistent=False)
         groups = _noun_of_class(settings.tags, int(self.backbone.num_classes))
-        self.register_buffer("noun_of_class", groups, persistent=False)
+        self.register_buffer("noun_of_class", groups)  # with the weights: the file of nouns may be gone
         with torch.no_grad():
             seen = self(torch.zeros(1, 3, given.size, given.size))
         self.num_regions, self.channels = seen.regions.shape[1:]
@@ -85,6 +85,11 @@ def tag_regions(nouns: Tensor, count: int, channels: int) -> Tensor:
 def read_nouns(settings: TagSettings) -> list[str]:
     """The nouns of tags, each once, in the order of their columns."""
     return sorted(set(_lines(settings.nouns)) - {""})
+
+
+def noun_lines(settings: TagSettings) -> tuple[str, ...]:
+    """The noun of each class, empty for none."""
+    return _lines(settings.nouns)
 
 
 def _noun_of_class(settings: TagSettings | None, classes: int) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from showtell.errors import BadConfig
+from showtell.errors import BadConfig, ShowtellError
 from showtell.nets.backbone import create_backbone, first_line, pixel_settings
 from showtell.nets.companion import Companion, Seen, tag_regions
 from showtell.nets.pca import PCA
@@ -147,7 +147,15 @@ class Encoder(nn.Module):
                 "model.encoder.companion: found no frozen stage, so that features cannot be cached; expected fewer "
                 "train.trainable_encoder_stages"
             )
-        companion = Companion(settings, self.pixels, load)
+        try:
+            companion = Companion(settings, self.pixels, load)
+        except ShowtellError:
+            raise
+        except Exception as error:
+            raise BadConfig(
+                f"model.encoder.companion: {settings.name} gives no feature map of {self.pixels.size} x "
+                f"{self.pixels.size} pixels ({first_line(error)}); choose another one"
+            ) from error
         if companion.num_regions != self.num_regions:
             raise BadConfig(
                 f"model.encoder.companion: {settings.name} has {companion.num_regions} regions; expected "

@@ -21,25 +21,30 @@ ENDS = frozenset(".!?:")
 
 
 def capitalized_words(captions: Mapping[str, Iterable[str]], tokenizer: AnyTokenizer) -> dict[str, list[str]]:
-    """By language, in lower case and alphabetical order: words of the vocabulary that most of the captions that have
-    them inside a sentence write with a capital. A caption without any capital inside says nothing."""
+    """By language, in alphabetical order and in their most frequent spelling: words of the vocabulary that most of the
+    captions that have them inside a sentence write with a capital. A caption without capitals inside says nothing."""
     return {
-        language: [word for word in _usual_capitals(of_language) if tokenizer.tokens_to_ids([word])]
+        language: [word for word in _usual_capitals(of_language) if tokenizer.tokens_to_ids([word.lower()])]
         for language, of_language in captions.items()
         if language_info(language).capitalizes_nouns
     }
 
 
 def _usual_capitals(captions: Iterable[str]) -> list[str]:
-    capital, small = Counter[str](), Counter[str]()
+    spellings, small = Counter[str](), Counter[str]()
     for caption in captions:
         inside = _inside(unicodedata.normalize("NFKC", caption))
         has_capitals = [word for word in inside if word[0].isupper() and not word.isupper()]
         if not has_capitals:
             continue
-        capital.update(word.lower() for word in has_capitals)
+        spellings.update(has_capitals)
         small.update(word for word in inside if word.islower())
-    return sorted(word for word, count in capital.items() if count > small[word])
+    usual: dict[str, str] = {}
+    capital = Counter[str]()
+    for word, count in sorted(spellings.items(), key=lambda item: (-item[1], item[0])):
+        usual.setdefault(word.lower(), word)
+        capital[word.lower()] += count
+    return sorted(usual[word] for word, count in capital.items() if count > small[word])
 
 
 def _inside(caption: str) -> list[str]:

@@ -46,6 +46,7 @@ class Checkpoints:
         if self.processes.is_first:
             scaler = fabric.strategy.precision.state_dict()
             save_state(self.run.state, progress, model, optimizer, ema, scaler, self.run.previous_state, others)
+        self.processes.wait()  # one that ended earlier would have the first one killed
 
     def save_best(self, model: nn.Module, predictions: list[dict[str, Any]], about: dict[str, Any]) -> None:
         """`about`: epoch, step and scores, which become `best/scores.json`."""

@@ -25,7 +25,7 @@ from showtell.nets.encoder import Encoder
 from showtell.progress import ProgressReporter
 from showtell.records import FeatureRow, Sample
 from showtell.settings import PRECOMPUTED, EncoderSettings
-from showtell.train.features import BATCH, Features, extract_features, fingerprint, unique_photos
+from showtell.train.features import BATCH, Features, describe_companion, extract_features, fingerprint, unique_photos
 from showtell.train.fit_pca import fit_pca
 from showtell.train.large_tensor import map_large, write_large
 
@@ -33,9 +33,12 @@ from showtell.train.large_tensor import map_large, write_large
 def describe(encoder: Encoder, settings: EncoderSettings) -> dict[str, Any]:
     """Everything that features depend on, for the header of a file; no paths, which are meaningless elsewhere."""
     resolved = resolve(settings)
-    later = {"prefix_regions"} if not resolved.prefix_regions else set()  # files from before this setting remain valid
+    # Left out where they are the defaults: files from before these settings remain valid.
+    later = {"companion"} if resolved.prefix_regions else {"companion", "prefix_regions"}
+    companion = encoder.companion
     return {
         **resolved.model_dump(mode="json", exclude={"weights", "channels", "pixels", *later}),
+        **({} if companion is None else {"companion": describe_companion(companion, resolved.companion)}),
         "pixels": resolved.pixels.model_dump(mode="json", exclude_none=True),
         "weights": None if settings.weights is None or not settings.pretrained else sha256(settings.weights),
         "timm's weights": published_weights(settings),

@@ -29,12 +29,12 @@ from showtell.core.load_ahead import LoadingHangs, load_ahead
 from showtell.core.pixels import normalise, resize
 from showtell.errors import BadData, BadImage, StorageUnreachable
 from showtell.files import allocate, sha256, write_text
-from showtell.nets.companion import Companion, read_nouns
+from showtell.nets.companion import Companion, noun_lines
 from showtell.nets.encoder import Encoder
 from showtell.records import FeatureRow, Sample
 from showtell.settings import CompanionSettings, EncoderSettings, PixelSettings
 from showtell.train.augment import OFF, RandAugment, augment
-from showtell.train.frozen_graph import RunFrozen, frozen_stages
+from showtell.train.frozen_graph import RunFrozen, frozen_stages, pays
 
 BATCH = 32
 PATIENCE = 25.0
@@ -106,11 +106,13 @@ def extract_features(
     """
     if views == 1:  # the photo itself: nothing is drawn, and runs with any seed share it
         seed, rand, mirror = 0, OFF, True
+    by_graph = pays(encoder, views * len(samples))
+    bfloat16 = bfloat16 and by_graph
     cache = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed, rand, mirror, bfloat16)
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache, say):
-        missing = sum(not (cache / f"view-{view}.npy").exists() for view in range(views))
-        with frozen_stages(encoder, missing * len(samples), bfloat16) as run_frozen:
+        is_missing = any(not (cache / f"view-{view}.npy").exists() for view in range(views))
+        with frozen_stages(encoder, is_missing and by_graph, bfloat16) as run_frozen:
             maps = [
                 _view(cache, encoder, samples, view, seed, rand, mirror, advance, run_frozen) for view in range(views)
             ]
@@ -145,7 +147,7 @@ def _key(
     description = {
         "format": 2,
         **_describe(encoder, settings),
-        **({} if companion is None else {"companion": _describe_companion(companion, settings.companion)}),
+        **({} if companion is None else {"companion": describe_companion(companion, settings.companion)}),
         "seed": seed,
         **({"rand augment": rand} if rand.num_ops else {}),
         **({} if mirror else {"mirror": False}),
@@ -167,13 +169,14 @@ def _describe(encoder: Encoder, settings: EncoderSettings) -> dict[str, object]:
     }
 
 
-def _describe_companion(companion: Companion, settings: CompanionSettings | None) -> dict[str, object]:
+def describe_companion(companion: Companion, settings: CompanionSettings | None) -> dict[str, object]:
+    """Everything that its features depend on; no paths."""
     assert settings is not None
     return {
         "settings": settings.model_dump(mode="json", exclude={"weights", "tags"}),
         "weights": None if settings.weights is None or not settings.pretrained else sha256(settings.weights),
         "random weights": None if settings.pretrained else fingerprint(companion.backbone),
-        "nouns": None if settings.tags is None else read_nouns(settings.tags),
+        "nouns": None if settings.tags is None else noun_lines(settings.tags),
     }
 
 

@@ -22,9 +22,17 @@ class FiniteCheck:
     changed by the step then, and the state in the run folder is one from before it."""
 
     def __init__(
-        self, run: RunFolder, photos: Sequence[Photo], features: Features, progress: TrainProgress, lr: float
+        self,
+        run: RunFolder,
+        photos: Sequence[Photo],
+        features: Features,
+        progress: TrainProgress,
+        lr: float,
+        writes: bool = True,
     ) -> None:
+        """`writes`: false in all processes of a run but the first."""
         self.run, self.photos, self.features, self.progress, self.lr = run, photos, features, progress, lr
+        self.writes = writes
 
     def loss(self, loss: float, batch: Batch) -> None:
         if not math.isfinite(loss):
@@ -45,7 +53,8 @@ class FiniteCheck:
         progress = self.progress
         names = self._names(group)
         epoch, step = progress.epoch + 1, progress.step + bool(group)
-        self.run.log(kind="diverged", epoch=epoch, step=step, what=what, photos=names)
+        if self.writes:
+            self.run.log(kind="diverged", epoch=epoch, step=step, what=what, photos=names)
         photos = f", photos {first_names(names)} (log.jsonl has all names)" if names else ""
         look = "look at these photos and their captions, and " if names else ""
         best = f"; train.start_from={self.run.path} there goes on from the best epoch" if self.run.best.exists() else ""

@@ -32,11 +32,17 @@ def uses_bfloat16(precision: str) -> bool:
     return precision == "bf16-mixed" and RUNTIMES[OPENVINO_BF16].is_here()
 
 
+def pays(encoder: Encoder, photos: int) -> bool:
+    """Whether a graph is to compute the frozen stages of so many photos: on a CPU, and not for few."""
+    is_on_cpu = next(encoder.parameters()).device.type == "cpu"
+    return is_on_cpu and photos >= WORTH_IT and len(encoder.frozen) > 0
+
+
 @contextlib.contextmanager
-def frozen_stages(encoder: Encoder, photos: int, bfloat16: bool) -> Iterator[RunFrozen]:
-    """How to compute the frozen stages of `photos` photos: by a runtime on a CPU, by torch elsewhere, and for few."""
+def frozen_stages(encoder: Encoder, by_graph: bool, bfloat16: bool) -> Iterator[RunFrozen]:
+    """How to compute the frozen stages: by a runtime, or by torch."""
     device = next(encoder.parameters()).device
-    if device.type != "cpu" or photos < WORTH_IT or not len(encoder.frozen):
+    if not by_graph:
         yield lambda pixels: _by_torch(encoder, torch.from_numpy(pixels).to(device))
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -83,7 +83,9 @@ class Trainer:
         self.rewards: list[tuple[float, float]] = []
         """Mean reward and length of sampled captions, per batch since the last line of the log."""
         self.progress = self.checkpoints.resume(fabric, model, self.optimizer, self.ema)
-        self.finite = FiniteCheck(run, train_set.photos, train_set.features, self.progress, settings.lr)
+        self.finite = FiniteCheck(
+            run, train_set.photos, train_set.features, self.progress, settings.lr, processes.is_first
+        )
         self.total_steps = self._count_steps()
 
     def _count_steps(self) -> int:
@@ -136,6 +138,7 @@ class Trainer:
         """Write the full state, from which another Trainer resumes. Raises Diverged instead of saving weights that are
         not finite."""
         self.finite.weights(self.model)
+        self.processes.share_buffers(self.model, self.ema)
         self.checkpoints.save_last(self.fabric, self.progress, self.model, self.optimizer, self.ema)
 
     def _train_epoch(
@@ -173,7 +176,8 @@ class Trainer:
         max_norm = math.inf if settings.max_grad_norm is None else settings.max_grad_norm
         clipped = self.fabric.clip_gradients(self.loss, self.optimizer, max_norm=max_norm, error_if_nonfinite=False)
         grad_norm = float(cast(Tensor, clipped))
-        if settings.precision != "16-mixed":  # whose scaler leaves out the steps that overflow
+        # On a GPU the scaler of half precision leaves out the steps that overflow; on a CPU there is none.
+        if settings.precision != "16-mixed" or self.fabric.device.type == "cpu":
             self.finite.gradients(grad_norm, group)
         self.optimizer.step()
         if self.ema is not None:
@@ -257,6 +261,7 @@ class Trainer:
         epoch = self.progress.epoch + 1
         model = self._validated_model
         self.finite.weights(model)
+        self.processes.share_buffers(self.model, self.ema)
         scores, predictions = self.validator(model, f"epoch {epoch}")
         if self.board is not None:
             seconds = round(self.progress.seconds)

@@ -1,8 +1,9 @@
 """Training on several processes, on one machine or many: each computes the gradients of its part of every batch.
 
 `train.devices` starts those of this machine; torchrun starts its own, on any number of machines. The loss is a mean
-over the tokens of the whole batch, so that the number of processes changes it by rounding alone. Every process computes
-the same scores and takes the same decisions; the first one writes.
+over the tokens of the whole batch, so that the number of processes changes the cross-entropy by rounding alone; the
+losses of attention and of sampled captions are means of each part. Every process computes the same scores and takes the
+same decisions; the first one writes.
 """
 
 from __future__ import annotations
@@ -77,6 +78,14 @@ class Processes:
         parts = torch.split(total, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
+
+    def share_buffers(self, *modules: nn.Module | None) -> None:
+        """Give all processes the buffers of the first: statistics of a batch norm that is trained, moving averages."""
+        if self.count == 1:
+            return
+        for module in modules:
+            for buffer in module.buffers() if module is not None else ():
+                self._call(torch.distributed.broadcast, buffer, 0)
 
     def wait(self) -> None:
         """Until all processes are here."""

@@ -60,8 +60,8 @@ def _lines(path: Path) -> list[tuple[str, str]]:
         raise BadData(path, f"no way to read it ({error})", "a text file, or one compressed by gzip") from error
     rows = []
     for number, line in numbered_lines(decode_text(path, raw)):
-        name, tab, sentence = line.rpartition("\t")
-        key = name.split("#")[0] if tab else f"{path}:{number}"
+        name, _, sentence = line.rpartition("\t")
+        key = name.split("#")[0] or f"{path}:{number}"
         if text := collapse_whitespace(sentence):
             rows.append((key, text))
     if not rows:
@@ -117,7 +117,7 @@ def with_sentences(
     epoch: int,
     captions_per_language: int | None = None,
 ) -> list[Batch]:
-    """The batches of photos and `count` of sentences, one at least, in a random order: a function of seed and epoch.
+    """The batches of photos and `count` (at least 1) of sentences in a random order: a function of seed and epoch.
 
     An epoch has no sentence twice before it has had all. `num_nouns`: of the encoder's tags. With
     `captions_per_language` there are so many sentences about an image, drawn from its own.

@@ -97,6 +97,8 @@ def _of_bundle(path: Path, bundle: Bundle) -> Start:
     model["encoder"]["pixels"] = manifest.pixels.model_dump(mode="json")
     # The bundle's own weights are loaded: nobody else's are fetched before, and the feature cache goes by the weights.
     model["encoder"]["pretrained"] = False
+    if model["encoder"]["companion"] is not None:
+        model["encoder"]["companion"]["pretrained"] = False
     longest = manifest.max_length
     if longest is not None and model["decoder"].get("max_positions") is None:
         model["decoder"]["max_positions"] = longest + 1

@@ -49,10 +49,16 @@ def _load_bundle(model: CaptioningModel, path: Path) -> None:
 
 def _load_run(model: CaptioningModel, other: RunFolder) -> None:
     is_checked = not model.encoder.has_precomputed_features and model.encoder.freeze_bn
-    before = fingerprint(model.encoder.frozen) if is_checked else None
+    before = _frozen(model) if is_checked else None
     load_weights(model, other)
-    if before is not None and fingerprint(model.encoder.frozen) != before:
+    if before is not None and _frozen(model) != before:
         raise BadConfig(
             f"train.start_from: the frozen stages of {other.path} have other weights than those of this run's encoder; "
             "expected the same file as model.encoder.weights"
         )
+
+
+def _frozen(model: CaptioningModel) -> list[str]:
+    """Of the weights that features depend on."""
+    companion = model.encoder.companion
+    return [fingerprint(module) for module in (model.encoder.frozen, companion) if module is not None]
