@@ -227,6 +227,18 @@ def measure_fairness(photos: list[bytes]) -> None:
         print(f"| {name} | {len(tally.served)} | {_spread(tally.served)} | {tally.outcomes['503']} |")
 
 
+async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Send `data`, then a byte every half second, until the server ends the connection."""
+    writer.write(data)
+    with contextlib.suppress(ConnectionError):
+        while not reader.at_eof():
+            writer.write(b"x")
+            await writer.drain()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(reader.read(1000), 0.5)
+    writer.close()
+
+
 async def send_slowly(url: str) -> list[float]:
     """Seconds until each slow client was cut off; half of them never finish the request head."""
     host, port = url.removeprefix("http://").split(":")
@@ -234,15 +246,7 @@ async def send_slowly(url: str) -> list[float]:
 
     async def send(data: bytes) -> float:
         started_at = time.perf_counter()
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(data)
-        with contextlib.suppress(ConnectionError):
-            while not reader.at_eof():
-                writer.write(b"x")
-                await writer.drain()
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(reader.read(1000), 0.5)
-        writer.close()
+        await drip(*await asyncio.open_connection(host, int(port)), data)
         return time.perf_counter() - started_at
 
     half = SLOW_CLIENTS // 2

@@ -110,14 +110,7 @@ async def slow_senders(url: str, count: int, tally: Tally) -> None:
         except OSError:
             tally.counts["slow: refused"] += 1
             return
-        writer.write(data)
-        with contextlib.suppress(ConnectionError):
-            while not reader.at_eof():
-                writer.write(b"x")
-                await writer.drain()
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(reader.read(1000), 0.5)
-        writer.close()
+        await load.drip(reader, writer, data)
         tally.counts["slow: cut off"] += 1
 
     async def good() -> None:

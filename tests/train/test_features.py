@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,11 +27,11 @@ from showtell.errors import BadData, BadImage, OutputError, StorageUnreachable
 from showtell.nets.backbone import pixel_settings, resolve
 from showtell.nets.encoder import Encoder
 from showtell.records import Sample
-from showtell.settings import CompanionSettings, EncoderSettings, PixelOverrides
+from showtell.settings import CompanionSettings, EncoderSettings, PixelOverrides, TagSettings
 from showtell.train import features as room
 from showtell.train import frozen_graph
 from showtell.train.augment import RandAugment, augment
-from showtell.train.features import Features, cache_folder, extract_features
+from showtell.train.features import Features, cache_folder, describe_companion, extract_features
 
 SETTINGS = resolve(EncoderSettings(name="test_resnet", pretrained=False, pixels=PixelOverrides(size=32)))
 PIXELS = pixel_settings(SETTINGS)
@@ -433,3 +434,15 @@ def test_a_process_waits_while_another_one_extracts(extracted: Extract, tmp_path
             other.stdin.close()
             assert len(features.result(HANG_SECONDS)) == PHOTOS and encoder.seen == PHOTOS
     assert len(messages) == 1 and "waiting" in messages[0] and str(cache) in messages[0]
+
+
+def test_other_nouns_of_a_companion_are_other_features(tmp_path: Path) -> None:
+    """The same nouns for other classes, too: what is cached are the probabilities of nouns."""
+    companion = SimpleNamespace(backbone=torch.nn.Linear(2, 2))
+    described = []
+    for nouns in ("dog\ncat\n", "cat\ndog\n"):
+        (tmp_path / f"{len(described)}.txt").write_text(nouns, encoding="utf-8")
+        tags = TagSettings(nouns=tmp_path / f"{len(described)}.txt")
+        settings = CompanionSettings(name="test_resnet", pretrained=False, tags=tags)
+        described.append(describe_companion(companion, settings))
+    assert described[0] != described[1] and str(tmp_path) not in str(described)

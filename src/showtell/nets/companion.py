@@ -1,8 +1,5 @@
 """A second, frozen encoder beside the first: its channels go behind the first's, and its classes, where it is a
 classifier, become tags.
-
-Two networks with one training set disagree; a linear probe for the nouns of captions explains as much more with a small
-second network as with half as many pixels again for the first, at a third of the time.
 """
 
 from __future__ import annotations
@@ -84,18 +81,13 @@ def tag_regions(nouns: Tensor, count: int, channels: int) -> Tensor:
 
 def read_nouns(settings: TagSettings) -> list[str]:
     """The nouns of tags, each once, in the order of their columns."""
-    return sorted(set(_lines(settings.nouns)) - {""})
-
-
-def noun_lines(settings: TagSettings) -> tuple[str, ...]:
-    """The noun of each class, empty for none."""
-    return _lines(settings.nouns)
+    return sorted(set(noun_lines(settings.nouns)) - {""})
 
 
 def _noun_of_class(settings: TagSettings | None, classes: int) -> Tensor:
     if settings is None:
         return torch.zeros(classes, 0)
-    lines = _lines(settings.nouns)
+    lines = noun_lines(settings.nouns)
     if classes == len(lines) + 1:  # as in TensorFlow's ImageNet models, the first class is none
         lines = ("", *lines)
     if classes != len(lines):
@@ -112,8 +104,9 @@ def _noun_of_class(settings: TagSettings | None, classes: int) -> Tensor:
 
 
 @cache
-def _lines(path: Path | None) -> tuple[str, ...]:
-    """Raises BadConfig for a file that cannot be read."""
+def noun_lines(path: Path | None) -> tuple[str, ...]:
+    """The noun of each class, empty for none; without a path, of ImageNet's classes. Raises BadConfig for a file that
+    cannot be read."""
     try:
         text = (
             resources.files("showtell.nets").joinpath("imagenet_nouns.txt").read_text(encoding="utf-8")

@@ -176,7 +176,7 @@ def describe_companion(companion: Companion, settings: CompanionSettings | None)
         "settings": settings.model_dump(mode="json", exclude={"weights", "tags"}),
         "weights": None if settings.weights is None or not settings.pretrained else sha256(settings.weights),
         "random weights": None if settings.pretrained else fingerprint(companion.backbone),
-        "nouns": None if settings.tags is None else noun_lines(settings.tags),
+        "nouns": None if settings.tags is None else noun_lines(settings.tags.nouns),
     }
 
 

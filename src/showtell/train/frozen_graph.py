@@ -1,4 +1,4 @@
-"""The frozen stages as a graph that an inference runtime computes: twice to four times as fast as torch on a CPU.
+"""The frozen stages as a graph that an inference runtime computes, which is faster than torch on a CPU.
 
 They are computed for every photo and view before training begins, which takes longer than the first epochs.
 """
