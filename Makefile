@@ -3,9 +3,12 @@ PYTHON ?= python3
 LIGHT := .venv-light
 FULL := .venv
 
-# Where `make model` finds the photos, the captions and the encoder's ImageNet weights; see docs/training.md.
+# Where `make model` finds the photos, the captions, sentences without photos, and the encoders' ImageNet weights; see
+# docs/training.md.
 FLICKR8K ?= ../shared/flickr8k
+SENTENCES ?= ../shared/flickr30k-text
 ENCODER ?= ../shared/weights/tf_efficientnet_b4.in1k_trunk.safetensors
+COMPANION ?= ../shared/weights/mobilenetv2_100.tf_in1k.safetensors
 
 # Where the environment forbids bytecode files, as containers often do, each process of the tests would compile torch's
 # sources anew, for 8 seconds of the processor's time.
@@ -47,8 +50,9 @@ lint: $(FULL)/installed
 # From scratch; resumes after an interruption. A finished runs/builtin must be removed first. The card's scores are
 # written by hand: measure them again (benchmarks/quality.py) before a new model is shipped.
 model: $(FULL)/installed
-	$(FULL)/bin/showtell train default --run runs/builtin 'text.languages=[en,ar]' data=flickr:$(FLICKR8K) \
-		model.encoder_weights=$(ENCODER)
+	$(FULL)/bin/showtell train builtin --run runs/builtin data=flickr:$(FLICKR8K) model.encoder_weights=$(ENCODER) \
+		model.encoder.companion.weights=$(COMPANION) \
+		'train.text.files=[en=$(SENTENCES)/captions.en.txt.gz,de=$(SENTENCES)/captions.de.txt.gz]'
 	$(FULL)/bin/showtell export runs/builtin src/showtell/models/default --card docs/model_card.md \
 		--precision int8 decode.beam_size=8 decode.length_penalty=0.9 decode.no_repeat_ngram_size=2
 	$(FULL)/bin/showtell calibrate src/showtell/models/default --data flickr:$(FLICKR8K) --split dev
