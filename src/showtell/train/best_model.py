@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
@@ -28,8 +28,12 @@ def load_best(run: RunFolder) -> tuple[CaptioningModel, AnyTokenizer, Recipe]:
     return model.eval(), tokenizer, recipe
 
 
-def load_weights(model: CaptioningModel, run: RunFolder) -> None:
-    """Load the best weights of `run` into `model`. Raises BadConfig when there are none, when the file is damaged, and
+def load_weights(
+    model: CaptioningModel,
+    run: RunFolder,
+    change: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda weights: weights,
+) -> None:
+    """Load the best weights of `run` into `model`, after a change. Raises BadConfig when there are none, when the file is damaged, and
     when they are those of another model."""
     _check_exists(run)
     try:
@@ -37,7 +41,7 @@ def load_weights(model: CaptioningModel, run: RunFolder) -> None:
     except Damaged as error:
         raise BadConfig(f"{run.best}: damaged ({error}); restore it from a copy, or train again") from error
     try:
-        load_state(model, weights)
+        load_state(model, change(weights))
     except RuntimeError as error:
         # Torch begins with a headline; the mismatch comes below it.
         reason = str(error).strip().splitlines()[:2][-1].strip()

@@ -7,6 +7,7 @@ from typing import Any
 
 from showtell.errors import BadConfig
 from showtell.settings import PRECOMPUTED, Recipe, max_positions
+from showtell.train.growth import grows
 from showtell.train.run_folder import RunFolder
 from showtell.train.start_from import is_bundle
 from showtell.train.start_weights import check_has_weights
@@ -18,8 +19,7 @@ def check_other_runs(recipe: Recipe) -> None:
         check_has_weights(start_from)
     elif start_from is not None:
         other = _finished(start_from, "train.start_from")
-        _check_equal(start_from, "model", _network(other), _network(recipe))
-        _check_equal(start_from, "text.languages", other.text.languages, recipe.text.languages)
+        _check_network(start_from, other, recipe)
         _check_stages(start_from, other, recipe)
         positions = "the larger of text.max_length and decode.max_length"
         _check_equal(start_from, positions, max_positions(other), max_positions(recipe))
@@ -37,6 +37,18 @@ def check_other_runs(recipe: Recipe) -> None:
                 f"{path} reads at most {limit} tokens, this run text.max_length={recipe.text.max_length}; "
                 "expected no more than its teacher"
             )
+
+
+def _check_network(path: Path, other: Recipe, recipe: Recipe) -> None:
+    """That it is the same network, or one that has grown."""
+    found, expected = _network(other), _network(recipe)
+    if grows(other, recipe):
+        if found["encoder"]["companion"] is None:
+            expected["encoder"]["companion"] = None
+        _check_equal(path, "text.kind", other.text.kind, recipe.text.kind)
+    else:
+        _check_equal(path, "text.languages", other.text.languages, recipe.text.languages)
+    _check_equal(path, "model", found, expected)
 
 
 def _check_stages(path: Path, other: Recipe, recipe: Recipe) -> None:

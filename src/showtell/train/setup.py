@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric, seed_everything
@@ -26,6 +27,7 @@ from showtell.train.feature_file import are_precomputed, load_features, precompu
 from showtell.train.features import Features, extract_features, unique_photos
 from showtell.train.fit_pca import fit_pca
 from showtell.train.frozen_graph import uses_bfloat16
+from showtell.train.growth import grows
 from showtell.train.language_notes import language_notes
 from showtell.train.loop import Trainer, TrainingSet
 from showtell.train.lora import add_adapters, check_lora
@@ -66,7 +68,7 @@ def build_trainer(
     _check_tokenizer(recipe, tokenizer)
     vocab_size = network_vocab_size(recipe, tokenizer)
     model = CaptioningModel(recipe.model, vocab_size, max_positions(recipe), settings.trainable_encoder_stages)
-    _start_weights(model, recipe, run)
+    _start_weights(model, recipe, run, tokenizer)
     if settings.lora_rank:
         add_adapters(model.decoder, settings.lora_rank, settings.lora_alpha)
     model.to(fabric.device)
@@ -143,7 +145,7 @@ def resolve_recipe(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
     return recipe
 
 
-def _start_weights(model: CaptioningModel, recipe: Recipe, run: RunFolder) -> None:
+def _start_weights(model: CaptioningModel, recipe: Recipe, run: RunFolder, tokenizer: AnyTokenizer) -> None:
     """The weights of `train.start_from`; of a run that resumes, its own encoder, for features depend on it."""
     start_from = recipe.train.start_from
     if start_from is None:
@@ -151,7 +153,7 @@ def _start_weights(model: CaptioningModel, recipe: Recipe, run: RunFolder) -> No
     if run.state.exists():
         load_encoder_state(run.state, model.encoder)
     else:
-        load_start(model, start_from)
+        load_start(model, start_from, recipe, tokenizer)
     if recipe.text.imported is not None or is_bundle(start_from):
         # It has been trained, on many more photos than are in a batch, though timm has no weights of it.
         model.encoder.freeze_bn = True
@@ -223,7 +225,7 @@ def _make_tokenizer(run: RunFolder, recipe: Recipe, samples: Sequence[Sample], s
         language: [caption for s in samples if s.language == language for caption in s.captions]
         for language in recipe.text.languages
     }
-    if not run.tokenizer.exists() and start_from is not None:
+    if not run.tokenizer.exists() and start_from is not None and _keeps_tokenizer(start_from, recipe):
         with replacing(run.tokenizer) as temporary:  # bundle and run have it under the same name
             shutil.copyfile(start_from / run.tokenizer.name, temporary)
     if not run.tokenizer.exists():
@@ -231,6 +233,10 @@ def _make_tokenizer(run: RunFolder, recipe: Recipe, samples: Sequence[Sample], s
         build_tokenizer(captions, recipe.text, texts, recipe.train.text.min_frequency).save(run.tokenizer)
     if not run.capitalized.exists():
         write_text(run.capitalized, json.dumps(capitalized_words(captions, run.load_tokenizer()), ensure_ascii=False))
+
+
+def _keeps_tokenizer(start_from: Path, recipe: Recipe) -> bool:
+    return is_bundle(start_from) or not grows(RunFolder(start_from).recipe(), recipe)
 
 
 def _features(

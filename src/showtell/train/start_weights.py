@@ -8,21 +8,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from showtell.core.bundle import WEIGHTS
+from showtell.core.tokenizer import AnyTokenizer, Tokenizer
 from showtell.errors import BadBundle, BadConfig
 from showtell.nets.captioning_model import CaptioningModel
+from showtell.settings import Recipe
 from showtell.train.best_model import load_state, load_weights
 from showtell.train.features import fingerprint
+from showtell.train.growth import grown, grows
 from showtell.train.run_folder import RunFolder
 from showtell.train.start_from import is_bundle, read_bundle
 
 
-def load_start(model: CaptioningModel, path: Path) -> None:
-    """Raises BadConfig for a bundle without weights to train and for a run that does not match, BadBundle for a damaged
+def load_start(model: CaptioningModel, path: Path, recipe: Recipe, tokenizer: AnyTokenizer) -> None:
+    """`recipe` and `tokenizer` are those of `model`. Raises BadConfig for a bundle without weights to train and for a run that does not match, BadBundle for a damaged
     bundle."""
     if is_bundle(path):
         _load_bundle(model, path)
     else:
-        _load_run(model, RunFolder(path))
+        _load_run(model, RunFolder(path), recipe, tokenizer)
 
 
 def check_has_weights(path: Path) -> None:
@@ -47,10 +50,15 @@ def _load_bundle(model: CaptioningModel, path: Path) -> None:
         raise BadBundle(f"{path / WEIGHTS}: not the weights of {path} ({reason}); import or export it again") from error
 
 
-def _load_run(model: CaptioningModel, other: RunFolder) -> None:
+def _load_run(model: CaptioningModel, other: RunFolder, recipe: Recipe, tokenizer: AnyTokenizer) -> None:
     is_checked = not model.encoder.has_precomputed_features and model.encoder.freeze_bn
     before = _frozen(model) if is_checked else None
-    load_weights(model, other)
+    if grows(other.recipe(), recipe):
+        before_growth = other.load_tokenizer()
+        assert isinstance(before_growth, Tokenizer) and isinstance(tokenizer, Tokenizer), "checked with the settings"
+        load_weights(model, other, lambda weights: grown(model, weights, before_growth, tokenizer))
+    else:
+        load_weights(model, other)
     if before is not None and _frozen(model) != before:
         raise BadConfig(
             f"train.start_from: the frozen stages of {other.path} have other weights than those of this run's encoder; "
