@@ -539,6 +539,23 @@ def test_a_run_begins_with_another_ones_weights_and_words(tmp_path: Path) -> Non
         trainer(tmp_path / "third", recipe(begin, "model.decoder.width=32", *SHORT))
 
 
+def test_a_run_goes_on_from_one_with_fewer_languages(tmp_path: Path) -> None:
+    trainer(tmp_path / "first", recipe("train.epochs=1", *SHORT)).fit()
+    changes = f"train.start_from={tmp_path / 'first'}", "text.languages=[en,ar]", "train.epochs=1"
+    second = trainer(tmp_path / "second", recipe(*changes, *SHORT))
+    best = load_file(str(tmp_path / "first" / "best" / "model.safetensors"))
+    own = second.model.state_dict()
+    assert all(
+        torch.equal(own[name], best[name]) for name in own if "token_embedding" not in name and "output" not in name
+    )
+    before, now = (RunFolder(tmp_path / name).load_tokenizer() for name in ("first", "second"))
+    (old,), (new,) = (tokenizer.tokens_to_ids(["circle"]) for tokenizer in (before, now))
+    embedding = "decoder.token_embedding.weight"
+    assert now.vocab_size > before.vocab_size and torch.equal(own[embedding][new], best[embedding][old])
+    second.fit()
+    assert set(log(tmp_path / "second", "dev")[0]["scores"]) >= {"en", "ar"}
+
+
 def test_the_mean_of_the_best_epochs_is_kept_only_if_it_is_better(tmp_path: Path) -> None:
     values = iter([0.1, 0.5, 0.4, 0.6, 0.1, 0.5, 0.4, 0.3])
 

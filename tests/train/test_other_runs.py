@@ -12,6 +12,9 @@ from showtell.train.other_runs import check_other_runs
 from showtell.train.run_folder import RunFolder
 from showtell.train.state import TrainProgress
 
+ATTENTION = ("model.decoder={kind: attention}",)
+COMPANION = "model.encoder.companion={name: test_resnet}"
+
 
 def recipe(*changes: str) -> Recipe:
     return parse_recipe(apply_overrides(find_recipe("shapes"), ["data=shapes:48", "train.epochs=3", *changes]), "test")
@@ -35,7 +38,12 @@ def other(folder: Path, *changes: str) -> str:
         (("model.decoder.kind=attention",), (), "model.decoder.kind is 'attention' in .*, 'transformer' here"),
         ((), ("model.decoder.kind=attention",), "model.decoder.kind is 'transformer' in .*, 'attention' here"),
         ((), ("model.encoder.pixels.size=96",), "model.encoder.pixels is .* here"),
-        ((), ("text.languages=[en,ar]",), r"text.languages is \('en',\) in .*, \('en', 'ar'\) here"),
+        (("text.languages=[en,ar]",), (), r"text.languages is \('en', 'ar'\) in .*, \('en',\) here"),
+        ((), ("text.languages=[ar]",), r"text.languages is \('en',\) in .*, \('ar',\) here"),
+        ((), ("text.languages=[en,ar]", "text.kind=bpe"), "text.kind is 'words' in .*, 'bpe' here"),
+        ((), ("text.languages=[en,ar]", "model.decoder.width=32"), "model.decoder.width is 64 in .*, 32 here"),
+        ((COMPANION,), (), "model.encoder.companion is .* in .*, None here"),
+        (ATTENTION, (*ATTENTION, COMPANION), "no model.encoder.companion; expected none here"),
         (
             ("model.encoder.pretrained=true", "train.trainable_encoder_stages=2"),
             ("model.encoder.pretrained=true", "train.trainable_encoder_stages=1"),
@@ -81,6 +89,7 @@ def test_what_fits_is_let_through(tmp_path: Path) -> None:
         recipe(f"train.start_from={more}", "model.encoder.pretrained=true", "train.trainable_encoder_stages=3")
     )
     check_other_runs(recipe(f"train.start_from={path}", "train.trainable_encoder_stages=0"))
+    check_other_runs(recipe(f"train.start_from={path}", "text.languages=[ar,en]", COMPANION))
     with pytest.raises(BadConfig, match="no run folder"):
         check_other_runs(recipe(f"train.start_from={tmp_path / 'nothing'}"))
 

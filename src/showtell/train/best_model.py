@@ -33,8 +33,8 @@ def load_weights(
     run: RunFolder,
     change: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda weights: weights,
 ) -> None:
-    """Load the best weights of `run` into `model`, after a change. Raises BadConfig when there are none, when the file is damaged, and
-    when they are those of another model."""
+    """Load the best weights of `run` into `model`, after a change. Raises BadConfig when there are none, when the file
+    is damaged, and when they are those of another model."""
     _check_exists(run)
     try:
         weights = load_saved_weights(run.best)

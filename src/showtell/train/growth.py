@@ -26,9 +26,7 @@ def grows(other: Recipe, recipe: Recipe) -> bool:
     return set(other.text.languages) < set(recipe.text.languages) or (had is None and has is not None)
 
 
-def grown(
-    model: CaptioningModel, weights: Mapping[str, Tensor], old: Tokenizer, new: Tokenizer
-) -> dict[str, Tensor]:
+def grown(model: CaptioningModel, weights: Mapping[str, Tensor], old: Tokenizer, new: Tokenizer) -> dict[str, Tensor]:
     """`weights`, of a network with the tokenizer `old`, in the shapes of `model`, whose tokenizer is `new`."""
     own = model.state_dict()
     before, now = old.backend.get_vocab(), new.backend.get_vocab()
@@ -36,7 +34,7 @@ def grown(
     ids, rows = (torch.tensor(column) for column in zip(*shared, strict=True))
     result = {name: tensor for name, tensor in own.items() if _is_new(name)}
     for name, tensor in weights.items():
-        if name not in own or own[name].shape == tensor.shape and name not in BY_TOKEN:
+        if name not in own or (own[name].shape == tensor.shape and name not in BY_TOKEN):
             result[name] = tensor  # a stage of the encoder may have another name, which is found when it is loaded
         elif name in BY_TOKEN:
             start = own[name].clone() if tensor.ndim > 1 else tensor.min().expand_as(own[name]).clone()

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from showtell.errors import BadConfig
-from showtell.settings import PRECOMPUTED, Recipe, max_positions
+from showtell.settings import (
+    PRECOMPUTED,
+    PrefixTransformerSettings,
+    Recipe,
+    TransformerSettings,
+    max_positions,
+)
 from showtell.train.growth import grows
 from showtell.train.run_folder import RunFolder
 from showtell.train.start_from import is_bundle
@@ -43,12 +49,23 @@ def _check_network(path: Path, other: Recipe, recipe: Recipe) -> None:
     """That it is the same network, or one that has grown."""
     found, expected = _network(other), _network(recipe)
     if grows(other, recipe):
-        if found["encoder"]["companion"] is None:
+        if found["encoder"]["companion"] is None and expected["encoder"]["companion"] is not None:
+            _check_takes_channels(path, recipe)
             expected["encoder"]["companion"] = None
         _check_equal(path, "text.kind", other.text.kind, recipe.text.kind)
     else:
         _check_equal(path, "text.languages", other.text.languages, recipe.text.languages)
     _check_equal(path, "model", found, expected)
+
+
+def _check_takes_channels(path: Path, recipe: Recipe) -> None:
+    """Other decoders read the channels by matrices that would have to grow in the middle, or on both sides."""
+    decoder = recipe.model.decoder
+    if not isinstance(decoder, TransformerSettings | PrefixTransformerSettings) or not decoder.region_projection:
+        raise BadConfig(
+            f"train.start_from: {path} has no model.encoder.companion; expected none here, for only a Transformer "
+            "decoder with a region_projection can learn to read its channels"
+        )
 
 
 def _check_stages(path: Path, other: Recipe, recipe: Recipe) -> None:

@@ -20,8 +20,11 @@ from showtell.train.start_from import is_bundle, read_bundle
 
 
 def load_start(model: CaptioningModel, path: Path, recipe: Recipe, tokenizer: AnyTokenizer) -> None:
-    """`recipe` and `tokenizer` are those of `model`. Raises BadConfig for a bundle without weights to train and for a run that does not match, BadBundle for a damaged
-    bundle."""
+    """`recipe` and `tokenizer` are those of `model`.
+
+    Raises BadConfig for a bundle without weights to train and for a run that does not match, BadBundle for a damaged
+    bundle.
+    """
     if is_bundle(path):
         _load_bundle(model, path)
     else:
