@@ -141,7 +141,7 @@ def cross_entropy(trainer: Trainer, arguments: argparse.Namespace) -> dict[str, 
 
     def our_step() -> int:
         batch = next(ours)
-        trainer._step([batch])
+        trainer.step([batch])
         return caption_count(batch)
 
     rounds = []
@@ -192,7 +192,7 @@ def self_critical(trainer: Trainer, arguments: argparse.Namespace) -> dict[str, 
 
     def our_step() -> int:
         batch = next(plan)
-        trainer._step([batch])
+        trainer.step([batch])
         return len(batch.images)
 
     class ScorerAndGreedy:

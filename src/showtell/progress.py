@@ -16,6 +16,18 @@ Advance = Callable[..., None]
 SECONDS_BETWEEN_LINES = 30.0
 
 
+def duration(seconds: float) -> str:
+    """As exact as a forecast is: `50 s`, `12 min`, `3 h 10 min`, `2 days 5 h`."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} days {minutes % 1440 // 60} h"
+
+
 class ProgressReporter:
     def __init__(self, quiet: bool = False) -> None:
         """`quiet`: for all processes of a run but the first."""

@@ -79,3 +79,30 @@ def test_a_model_is_fine_tuned_on_a_folder_of_photos(photos: Path, tmp_path: Pat
     status, said = finetune(begin, "other", "model.decoder.width=32")
     assert status == 2 and said.count("\n") == 1 and "model.decoder.width is 64 in" in said
     assert not (tmp_path / "other").exists()
+
+
+def test_a_dry_run_says_what_the_run_takes_and_leaves_nothing(tmp_path: Path) -> None:
+    command = ["train", "shapes", "data=shapes:60", *TINY, "train.views=2", "--run", tmp_path / "run"]
+    cache = str(tmp_path / "cache")
+    done = showtell(*command, "--dry-run", SHOWTELL_CACHE=cache)
+    assert done.returncode == 0 and list(tmp_path.iterdir()) == []
+    features, training, folder, last = done.stderr.splitlines()[1:]
+    assert f" in {cache} (" in features and "training: 1 epochs" in training and str(tmp_path / "run") in folder
+    assert last.endswith("next: the same command without --dry-run")
+
+    assert showtell(*command, SHOWTELL_CACHE=cache).returncode == 0
+    cached = sum(file.stat().st_size for file in (tmp_path / "cache").rglob("view-*.npy"))
+    forecast = [
+        float(words.split()[-2]) for words in (features.split(" MB in ")[0] + " MB", folder.split(" MB (")[0] + " MB")
+    ]
+    assert abs(forecast[0] - cached / 1e6) <= 0.1 + 0.05 * cached / 1e6  # rounding, and headers of the files
+    written = sum(file.stat().st_size for file in (tmp_path / "run").rglob("*.safetensors"))
+    assert written / 1e6 <= forecast[1] <= 4 * written / 1e6
+
+
+def test_a_dry_run_in_the_folder_of_another_run(tmp_path: Path) -> None:
+    """What would refuse the run refuses its forecast."""
+    command = ["train", "shapes", "data=shapes:60", *TINY, "--run", tmp_path / "run"]
+    assert showtell(*command, SHOWTELL_CACHE=str(tmp_path / "cache")).returncode == 0
+    done = showtell(*command, "train.lr=0.1", "--dry-run")
+    assert done.returncode == 2 and "holds a run with other settings (train.lr" in done.stderr

@@ -365,7 +365,7 @@ def test_gradients_add_up_to_those_of_one_batch(
     assert len(first.images) > len(second.images) > 0 and first.tokens != second.tokens
 
     def gradients(group: list[Batch]) -> tuple[float, dict[str, Tensor]]:
-        entropy = run._step(group)
+        entropy = run.step(group)
         return entropy, {name: p.grad.clone() for name, p in run.model.named_parameters() if p.grad is not None}
 
     entropy, found = gradients([first, second])

@@ -81,8 +81,8 @@ def test_a_run_that_goes_on_with_two_processes_ends_as_one_with_one(tmp_path: Pa
     whole = trainer(tmp_path / "whole", settings)
     whole.fit()
     parts = trainer(tmp_path / "parts", settings)
-    for group in (parts._plan()[:2], parts._plan()[2:4]):
-        parts._step(group)
+    for group in (parts.plan()[:2], parts.plan()[2:4]):
+        parts.step(group)
     parts.save()
     done = command(tmp_path / "parts", text, "train.devices=2")
     said = done.communicate(timeout=HANG_SECONDS)[1]

@@ -21,6 +21,10 @@ def train(
         bool,
         typer.Option("--allow-changed-data", help="Resume although photos or captions are not those it began with."),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Measure a few steps, say what the run will take, and leave nothing."),
+    ] = False,
 ) -> None:
     """Train a model.
 
@@ -48,6 +52,12 @@ def train(
     folder = RunFolder(run or Path("runs") / Path(recipe).stem)
     parsed = resolve_recipe(parsed, samples)
     reporter = ProgressReporter()
+    if dry_run:
+        from showtell.cli.dry_run import say_forecast
+
+        folder.check(parsed)
+        say_forecast(parsed, folder.path, samples, reporter)
+        return
     try:
         is_first = train_run(parsed, folder, samples, reporter, allow_changed_data)
     except Interrupted as interrupted:

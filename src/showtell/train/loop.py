@@ -26,6 +26,7 @@ from showtell.train.lora import load_merged
 from showtell.train.losses import CaptionLoss, LossInputs
 from showtell.train.model_selection import ModelSelection
 from showtell.train.optimizer import build_optimizer
+from showtell.train.pace import Pace
 from showtell.train.processes import Processes
 from showtell.train.run_folder import RunFolder
 from showtell.train.schedule import learning_factor, teacher_forcing
@@ -87,6 +88,7 @@ class Trainer:
             run, train_set.photos, train_set.features, self.progress, settings.lr, processes.is_first
         )
         self.total_steps = self._count_steps()
+        self.pace = Pace(settings, self.progress.epoch, reporter.say)
 
     def _count_steps(self) -> int:
         """Optimiser steps of the whole run, if it is not stopped early."""
@@ -97,7 +99,7 @@ class Trainer:
         )
         return sum(-(-count // settings.accumulate_grad_batches) for count in counts)
 
-    def _plan(self) -> list[Batch]:
+    def plan(self) -> list[Batch]:
         """All batches of the current epoch."""
         settings, train_set, epoch = self.recipe.train, self.train_set, self.progress.epoch
         of_epoch = settings.batch_size, settings.views, settings.seed, epoch
@@ -116,7 +118,7 @@ class Trainer:
         settings, progress = self.recipe.train, self.progress
         with catch_stop_signal() as should_stop:
             while progress.epoch < settings.epochs and not progress.stopped:
-                plan = self._plan()
+                plan = self.plan()
                 title = f"epoch {progress.epoch + 1}/{settings.epochs}"
                 with self.reporter.stage(title, len(plan), progress.batch) as advance:
                     self._train_epoch(plan[progress.batch :], advance, should_stop)
@@ -148,8 +150,9 @@ class Trainer:
         size = self.recipe.train.accumulate_grad_batches
         for first in range(0, len(plan), size):
             group = plan[first : first + size]
-            cross_entropy = self._step(group)
+            cross_entropy = self.step(group)
             now = time.monotonic()
+            self.pace.add(now - last_step, self.progress.step, self.total_steps)
             self.progress.seconds, last_step = self.progress.seconds + now - last_step, now
             advance(len(group), f"loss {cross_entropy:.3f}")
             stops, saves = self.processes.any(
@@ -162,7 +165,7 @@ class Trainer:
                 self.save()
                 last_save = now
 
-    def _step(self, group: Sequence[Batch]) -> float:
+    def step(self, group: Sequence[Batch]) -> float:
         """One optimiser step on a group of accumulated batches; the cross-entropy per token in nats. Raises Diverged
         before the step when loss or gradients are not finite."""
         settings, progress = self.recipe.train, self.progress

@@ -56,13 +56,13 @@ def build_trainer(
     """A trainer for a new run, or one that resumes the run in its folder. `make_reward` is needed for self-critical
     training only; without `processes` there is this one. Raises what its parts raise."""
     settings, max_length = recipe.train, recipe.text.max_length
-    train, dev = _split(recipe, samples)
+    train, dev = split_samples(recipe, samples)
     seed_everything(settings.seed, verbose=False)
     processes = processes or Processes(Fabric(devices=1, precision=settings.precision))
     fabric = processes.fabric
     sentences = read_sentences(settings.text, recipe.text.languages)
     if processes.is_first:
-        _make_tokenizer(run, recipe, samples if recipe.text.splits == "all" else train, sentences)
+        make_tokenizer(run, recipe, samples if recipe.text.splits == "all" else train, sentences)
     processes.wait()
     tokenizer = run.load_tokenizer()
     _check_tokenizer(recipe, tokenizer)
@@ -100,7 +100,7 @@ def build_trainer(
     return Trainer(processes, recipe, run, model, train_set, validator, reporter, after_epoch)
 
 
-def _split(recipe: Recipe, samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+def split_samples(recipe: Recipe, samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
     """The samples of train and dev. Raises BadData when there are none, or none in one of the languages."""
     train = [sample for sample in samples if sample.split == "train"]
     if recipe.train.max_images is not None:  # a photo has captions in some of the languages, perhaps
@@ -219,7 +219,7 @@ def _teachers(
     return load_teachers(settings.distillation.teachers, run.tokenizer, tokenizer, features)
 
 
-def _make_tokenizer(run: RunFolder, recipe: Recipe, samples: Sequence[Sample], sentences: Sequence[Sentences]) -> None:
+def make_tokenizer(run: RunFolder, recipe: Recipe, samples: Sequence[Sample], sentences: Sequence[Sentences]) -> None:
     start_from = recipe.train.start_from
     captions: dict[str, list[str]] = {
         language: [caption for s in samples if s.language == language for caption in s.captions]
