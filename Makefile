@@ -14,7 +14,7 @@ COMPANION ?= ../shared/weights/mobilenetv2_100.tf_in1k.safetensors
 # sources anew, for 8 seconds of the processor's time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-busy test-kernels torture lint model clean
+.PHONY: demo test test-long test-busy test-kernels torture notebooks lint model clean
 
 demo: $(LIGHT)/installed
 	$(LIGHT)/bin/showtell caption examples
@@ -41,6 +41,11 @@ torture: $(FULL)/installed
 	@failed=0; for part in images bundles data server guards training; do \
 		$(FULL)/bin/python -m torture.$$part || failed=1; \
 	done; exit $$failed
+
+# The notebooks' outputs, anew.
+notebooks: $(FULL)/installed
+	cd examples && PATH="$(CURDIR)/$(FULL)/bin:$$PATH" jupyter execute --inplace captioning.ipynb training.ipynb
+	rm -rf examples/captions.jsonl examples/captions.jsonl.ledger examples/runs examples/my-model
 
 lint: $(FULL)/installed
 	$(FULL)/bin/ruff format --check .

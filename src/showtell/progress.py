@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -39,7 +40,8 @@ class ProgressReporter:
     @contextlib.contextmanager
     def stage(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
         """Progress of one stage of `total` items, `done` of which are done already."""
-        if self.console.is_terminal:
+        # Rich also takes a notebook's cell for a terminal (FORCE_COLOR), where a bar that moves is a hundred lines.
+        if self.console.is_terminal and sys.stderr.isatty():
             with self._bar(title, total, done) as advance:
                 yield advance
         else:
