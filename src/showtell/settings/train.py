@@ -108,7 +108,12 @@ class TrainSettings(Settings):
     distillation: DistillationSettings = DistillationSettings()
     self_critical: SelfCriticalSettings = SelfCriticalSettings()
     text: TextOnlySettings = TextOnlySettings()
-    views: int = Field(1, ge=1, description="cached views of each training photo; the first is the photo itself")
+    views: int = Field(1, ge=1, description="views of each training photo; the first is the photo itself")
+    cache_features: bool = Field(
+        True,
+        description="compute the features of frozen stages once and keep them on disk; false: read and encode photos "
+        "anew in every epoch, and keep nothing",
+    )
     randaugment_num_ops: int = Field(0, ge=0, description="RandAugment operations per view; 0: off")
     randaugment_magnitude: float = Field(5.0, ge=0, le=10, description="RandAugment magnitude; 10 is the strongest")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

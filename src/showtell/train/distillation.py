@@ -23,9 +23,9 @@ from showtell.errors import BadConfig
 from showtell.files import sha256
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.settings import Recipe
+from showtell.train.batch_source import BatchSource
 from showtell.train.batches import Batch, prompt_length
 from showtell.train.best_model import load_best
-from showtell.train.features import Features
 from showtell.train.losses import forward_packed
 from showtell.train.run_folder import RunFolder
 
@@ -33,7 +33,7 @@ from showtell.train.run_folder import RunFolder
 @dataclass(frozen=True)
 class Teacher:
     model: CaptioningModel
-    features: Features
+    features: BatchSource
     """Of the student's training photos, in the same views."""
 
 
@@ -61,7 +61,7 @@ def load_teachers(
     runs: Sequence[Path],
     tokenizer: Path,
     student: AnyTokenizer,
-    features: Callable[[CaptioningModel, Recipe], Features],
+    features: Callable[[CaptioningModel, Recipe], BatchSource],
 ) -> Teachers:
     """`tokenizer` is the student's file; `features` extracts those of the student's photos with a teacher's encoder.
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from showtell.data.omissions import first_names
 from showtell.errors import Diverged
+from showtell.train.batch_source import BatchSource
 from showtell.train.batches import Batch, Photo
-from showtell.train.features import Features
 from showtell.train.run_folder import RunFolder
 from showtell.train.state import TrainProgress
 
@@ -25,7 +25,7 @@ class FiniteCheck:
         self,
         run: RunFolder,
         photos: Sequence[Photo],
-        features: Features,
+        features: BatchSource,
         progress: TrainProgress,
         lr: float,
         writes: bool = True,

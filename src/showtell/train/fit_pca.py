@@ -7,14 +7,14 @@ import torch
 
 from showtell.errors import BadConfig
 from showtell.nets.encoder import Encoder
-from showtell.train.features import Features
+from showtell.train.batch_source import BatchSource
 
 MAX_REGIONS = 100_000
 """Regions to fit on, evenly spaced over the split: 1.6 GB with VGG's 4,096 channels."""
 BATCH = 64
 
 
-def fit_pca(encoder: Encoder, features: Features) -> None:
+def fit_pca(encoder: Encoder, features: BatchSource) -> None:
     """Fit `encoder.pca` on the training split's features. Raises BadConfig for fewer features than components."""
     from sklearn.decomposition import PCA
 

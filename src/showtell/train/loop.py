@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,12 +15,12 @@ from showtell.core.tokenizer import AnyTokenizer
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.progress import ProgressReporter
 from showtell.settings import Recipe
+from showtell.train.batch_source import BatchSource, Wanted
 from showtell.train.batches import Batch, Photo, batches, part_of, prompt_length
 from showtell.train.board import Board
 from showtell.train.checkpoints import Checkpoints
 from showtell.train.compilation import compile_decoder
 from showtell.train.distillation import Teachers
-from showtell.train.features import Features
 from showtell.train.finite import FiniteCheck
 from showtell.train.lora import load_merged
 from showtell.train.losses import CaptionLoss, LossInputs
@@ -45,7 +45,7 @@ class TrainingSet:
 
     tokenizer: AnyTokenizer
     photos: Sequence[Photo]
-    features: Features
+    features: BatchSource
     teachers: Teachers | None = None
     """For distillation."""
     critic: SelfCritic | None = None
@@ -148,22 +148,30 @@ class Trainer:
     ) -> None:
         last_save = last_step = time.monotonic()
         size = self.recipe.train.accumulate_grad_batches
-        for first in range(0, len(plan), size):
-            group = plan[first : first + size]
-            cross_entropy = self.step(group)
-            now = time.monotonic()
-            self.pace.add(now - last_step, self.progress.step, self.total_steps)
-            self.progress.seconds, last_step = self.progress.seconds + now - last_step, now
-            advance(len(group), f"loss {cross_entropy:.3f}")
-            stops, saves = self.processes.any(
-                should_stop(), now - last_save > 60 * self.recipe.train.checkpoint_minutes
-            )
-            if stops:
-                self.save()
-                raise Interrupted
-            if saves:
-                self.save()
-                last_save = now
+        with self.train_set.features.ahead(self._wanted(plan)):
+            for first in range(0, len(plan), size):
+                group = plan[first : first + size]
+                cross_entropy = self.step(group)
+                now = time.monotonic()
+                self.pace.add(now - last_step, self.progress.step, self.total_steps)
+                self.progress.seconds, last_step = self.progress.seconds + now - last_step, now
+                advance(len(group), f"loss {cross_entropy:.3f}")
+                stops, saves = self.processes.any(
+                    should_stop(), now - last_save > 60 * self.recipe.train.checkpoint_minutes
+                )
+                if stops:
+                    self.save()
+                    raise Interrupted
+                if saves:
+                    self.save()
+                    last_save = now
+
+    def _wanted(self, plan: Sequence[Batch]) -> Iterator[Wanted]:
+        """What this process reads of the photos' features."""
+        for batch in plan:
+            part = part_of(batch, self.prompt_length, self.processes.rank, self.processes.count)
+            if len(part.images):
+                yield part.images, part.views
 
     def step(self, group: Sequence[Batch]) -> float:
         """One optimiser step on a group of accumulated batches; the cross-entropy per token in nats. Raises Diverged

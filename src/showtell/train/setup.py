@@ -20,11 +20,12 @@ from showtell.progress import ProgressReporter
 from showtell.records import Sample
 from showtell.settings import PRECOMPUTED, EncoderSettings, Recipe, max_positions
 from showtell.train.augment import RandAugment, without_mirrored_words
+from showtell.train.batch_source import BatchSource
 from showtell.train.batches import Photo, group_photos, prompt_length
 from showtell.train.capitals import capitalized_words
 from showtell.train.distillation import Teachers, load_teachers
 from showtell.train.feature_file import are_precomputed, load_features, precomputed_width
-from showtell.train.features import Features, extract_features, unique_photos
+from showtell.train.features import extract_features, unique_photos
 from showtell.train.fit_pca import fit_pca
 from showtell.train.frozen_graph import uses_bfloat16
 from showtell.train.growth import grows
@@ -39,6 +40,7 @@ from showtell.train.sentences import Sentences, encode_sentences, read_sentences
 from showtell.train.start_from import is_bundle
 from showtell.train.start_weights import load_start
 from showtell.train.state import load_encoder_state
+from showtell.train.streamed_features import StreamedFeatures
 from showtell.train.validate import Score, Validator
 from showtell.train.vocabulary import build_tokenizer, network_vocab_size
 
@@ -204,8 +206,11 @@ def _teachers(
     if not settings.distillation.teachers:
         return None
 
-    def features(model: CaptioningModel, teacher: Recipe) -> Features:
-        own = {key: getattr(settings, key) for key in ("seed", "randaugment_num_ops", "randaugment_magnitude")}
+    def features(model: CaptioningModel, teacher: Recipe) -> BatchSource:
+        own = {
+            key: getattr(settings, key)
+            for key in ("seed", "randaugment_num_ops", "randaugment_magnitude", "cache_features")
+        }
         same_views = teacher.model_copy(update={"train": teacher.train.model_copy(update=own)})
         try:
             return _features(model.to(device), same_views, samples, settings.views, "train", reporter)
@@ -246,7 +251,7 @@ def _features(
     views: int,
     split: str,
     reporter: ProgressReporter,
-) -> Features:
+) -> BatchSource:
     if are_precomputed(samples):
         if views > 1 or recipe.train.trainable_encoder_stages:
             raise BadConfig(
@@ -254,8 +259,11 @@ def _features(
                 f"train.trainable_encoder_stages=0, found {views} and {recipe.train.trainable_encoder_stages}"
             )
         return load_features(model.encoder, recipe.model.encoder, samples)
+    rand = RandAugment(recipe.train.randaugment_num_ops, recipe.train.randaugment_magnitude)
+    mirror = not without_mirrored_words(recipe.text.languages)
+    if not recipe.train.cache_features:
+        return StreamedFeatures(model.encoder, samples, recipe.train.seed, rand, mirror)
     with reporter.stage(f"features of the {split} split", len(samples) * views) as advance:
-        rand = RandAugment(recipe.train.randaugment_num_ops, recipe.train.randaugment_magnitude)
         return extract_features(
             model.encoder,
             recipe.model.encoder,
@@ -264,6 +272,6 @@ def _features(
             recipe.train.seed,
             advance,
             rand=rand,
-            mirror=not without_mirrored_words(recipe.text.languages),
+            mirror=mirror,
             bfloat16=uses_bfloat16(recipe.train.precision),
         )

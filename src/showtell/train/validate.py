@@ -23,8 +23,8 @@ from showtell.nets.torch_stepper import TorchStepper
 from showtell.progress import ProgressReporter
 from showtell.records import Sample
 from showtell.settings import DecodeSettings, Recipe
+from showtell.train.batch_source import BatchSource
 from showtell.train.batches import Batch, Photo, batches, prompt_length
-from showtell.train.features import Features
 from showtell.train.losses import forward_packed
 from showtell.train.processes import Processes
 
@@ -41,7 +41,7 @@ class Validator:
     tokenizer: AnyTokenizer
     samples: Sequence[Sample]
     photos: Sequence[Photo]
-    features: Features
+    features: BatchSource
     score: Score
     reporter: ProgressReporter
     processes: Processes
@@ -71,7 +71,7 @@ class Validator:
 
 def caption_features(
     model: CaptioningModel,
-    features: Features,
+    features: BatchSource,
     images: np.ndarray,
     names: Sequence[str],
     tokenizer: AnyTokenizer,
@@ -96,7 +96,7 @@ def caption_features(
 
 @torch.inference_mode()
 def teacher_forced_sums(
-    model: CaptioningModel, features: Features, plan: Sequence[Batch], prompt_length: int
+    model: CaptioningModel, features: BatchSource, plan: Sequence[Batch], prompt_length: int
 ) -> tuple[float, float, float]:
     """The cross-entropy of all reference tokens in nats, how many of them are among the five most probable, and how
     many there are."""

@@ -1,0 +1,99 @@
+"""Features without a cache (`train.cache_features=false`): photos are read, augmented and encoded anew in every epoch.
+
+For data whose features no disk holds: a photo of 20 kB has features of 200 kB in every view. A view has the same pixels
+as in the cache, so that a run is the same but for rounding, and resumes in mid-epoch like any other; here a view costs
+nothing, and there may be a thousand. Photos are read by threads, ahead of the network, from wherever the data has them:
+files, tar shards, Parquet.
+
+Rejected: a shuffle window over shards read from their beginning, as WebDataset has it. Photos of a tar or Parquet file
+are stretches that can be read in any order, and an order that is a function of seed and epoch alone is what resuming
+counts on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from showtell.core.load_ahead import LoadingHangs, load_ahead
+from showtell.core.pixels import normalise
+from showtell.errors import StorageUnreachable
+from showtell.nets.encoder import Encoder
+from showtell.records import Sample
+from showtell.train.augment import RandAugment
+from showtell.train.batch_source import Wanted
+from showtell.train.features import PATIENCE, photo_pixels
+
+AT_ONCE = 16
+"""Photos that the threads take from the plan together; twice as many are read ahead."""
+Key = tuple[int, int]
+"""Image and view."""
+
+
+class StreamedFeatures:
+    def __init__(self, encoder: Encoder, samples: Sequence[Sample], seed: int, rand: RandAugment, mirror: bool) -> None:
+        self._encoder, self._samples = encoder, samples
+        self._augmentation = seed, rand, mirror
+        self._plan: deque[Wanted] = deque()
+        """The batches that come next; their photos are being read, in this order."""
+        self._pixels: Iterator[np.ndarray] = iter(())
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @contextlib.contextmanager
+    def ahead(self, plan: Iterable[Wanted]) -> Iterator[None]:
+        wanted = tuple(plan)
+        keys = (key for images, views in wanted for key in _keys(images, views))
+        with contextlib.closing(self._read(keys)) as self._pixels:
+            self._plan.extend(wanted)
+            try:
+                yield
+            finally:
+                self._plan.clear()
+
+    def batch(self, images: np.ndarray, views: np.ndarray | int = 0) -> Tensor:
+        keys = _keys(images, np.broadcast_to(views, images.shape))
+        if self._plan and _keys(*self._plan[0]) == keys:
+            self._plan.popleft()
+            pixels = list(itertools.islice(self._pixels, len(keys)))
+        else:
+            with contextlib.closing(self._read(iter(keys))) as read:
+                pixels = list(read)
+        normalised = torch.from_numpy(normalise(np.stack(pixels), self._encoder.pixels))
+        return self._encode(normalised) if len(self._encoder.frozen) else normalised
+
+    @torch.no_grad()
+    def _encode(self, pixels: Tensor) -> Tensor:
+        """Rounded as in the cache."""
+        device = next(self._encoder.parameters()).device
+        return self._encoder.forward_frozen(pixels.to(device)).half().float()
+
+    def _read(self, keys: Iterator[Key]) -> Generator[np.ndarray, None, None]:
+        """The pixels of each photo `[H, W, 3]`, in order."""
+
+        def load(key: Key) -> np.ndarray:
+            return photo_pixels(self._samples, *key, self._encoder.pixels, *self._augmentation)
+
+        try:
+            for batch in load_ahead(keys, load, AT_ONCE, PATIENCE):
+                for _, outcome in batch:
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                    yield outcome
+        except LoadingHangs as hang:
+            image, _ = hang.image
+            raise StorageUnreachable(
+                f"{self._samples[image].name}: the photo was not read within {PATIENCE:.0f} s; check its disk or "
+                "network; the same command goes on from the last saved state"
+            ) from hang
+
+
+def _keys(images: np.ndarray, views: np.ndarray) -> list[Key]:
+    return [(int(image), int(view)) for image, view in zip(images, views, strict=True)]
