@@ -90,6 +90,7 @@ def test_what_fits_is_let_through(tmp_path: Path) -> None:
     )
     check_other_runs(recipe(f"train.start_from={path}", "train.trainable_encoder_stages=0"))
     check_other_runs(recipe(f"train.start_from={path}", "text.languages=[ar,en]", COMPANION))
+    check_other_runs(recipe(f"train.start_from={path}", "model.decoder.dropout=0.4"))
     with pytest.raises(BadConfig, match="no run folder"):
         check_other_runs(recipe(f"train.start_from={tmp_path / 'nothing'}"))
 

@@ -15,7 +15,7 @@ from showtell.settings import (
 )
 from showtell.train.growth import grows
 from showtell.train.run_folder import RunFolder
-from showtell.train.start_from import is_bundle
+from showtell.train.start_from import OF_TRAINING, is_bundle
 from showtell.train.start_weights import check_has_weights
 
 
@@ -89,7 +89,12 @@ def _finished(path: Path, setting: str) -> Recipe:
 
 
 def _network(recipe: Recipe) -> dict[str, Any]:
-    return recipe.model.model_dump(mode="json", exclude={"encoder": {"weights": True, "companion": {"weights": True}}})
+    """What weights must fit: not what matters in training alone."""
+    excluded = {
+        "encoder": {"weights": True, "companion": {"weights": True}},
+        "decoder": dict.fromkeys(OF_TRAINING, True),
+    }
+    return recipe.model.model_dump(mode="json", exclude=excluded)
 
 
 def _check_equal(path: Path, name: str, found: Any, expected: Any) -> None:
