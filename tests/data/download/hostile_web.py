@@ -1,4 +1,4 @@
-"""A web server for files on a port of 127.0.0.1 that does what real ones do to long downloads, one trick per request."""
+"""A web server for files on a port of 127.0.0.1 that does what real ones do to long downloads."""
 
 from __future__ import annotations
 

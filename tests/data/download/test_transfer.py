@@ -138,16 +138,16 @@ def test_no_such_range_means_complete_or_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [len(BODY) - 1, len(BODY) + 1])
 def test_another_length_than_the_table_has_is_refused_before_the_first_byte(length: int, tmp_path: Path) -> None:
-    with serving(file_zip=Served(BODY, length=length)) as web:
-        with pytest.raises(BadData, match=f"found a file of {length:,} bytes; expected 50,000"):
-            transfer(web, tmp_path).fetch()
+    problem = f"found a file of {length:,} bytes; expected 50,000"
+    with serving(file_zip=Served(BODY, length=length)) as web, pytest.raises(BadData, match=problem):
+        transfer(web, tmp_path).fetch()
     assert not (tmp_path / "file.zip.part").exists()
 
 
 def test_a_length_that_never_comes_ends_in_exit_code_75(tmp_path: Path) -> None:
-    with serving(file_zip=Served(BODY, length=60_000, ranges=False)) as web:
-        with pytest.raises(StorageUnreachable, match="the same command goes on") as caught:
-            transfer(web, tmp_path, size=60_000).fetch()
+    served, problem = Served(BODY, length=60_000, ranges=False), "the same command goes on"
+    with serving(file_zip=served) as web, pytest.raises(StorageUnreachable, match=problem) as caught:
+        transfer(web, tmp_path, size=60_000).fetch()
     assert caught.value.exit_code == 75 and received(tmp_path) == BODY
 
 
@@ -196,9 +196,9 @@ def test_redirects_are_followed_but_not_to_a_file_of_this_machine(tmp_path: Path
 
 
 def test_a_compressed_response_is_refused(tmp_path: Path) -> None:
-    with serving(file_zip=Served(BODY, headers={"Content-Encoding": "gzip"})) as web:
-        with pytest.raises(BadData, match="compressed response"):
-            transfer(web, tmp_path).fetch()
+    served = Served(BODY, headers={"Content-Encoding": "gzip"})
+    with serving(file_zip=served) as web, pytest.raises(BadData, match="compressed response"):
+        transfer(web, tmp_path).fetch()
 
 
 def test_no_server_is_exit_code_75(tmp_path: Path) -> None:

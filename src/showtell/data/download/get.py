@@ -156,8 +156,8 @@ class Download:
             used -= size if step.file is None or self._is_downloaded(step.archive) else 0
         if (free := self._free(self.folder)) < needed:
             raise OutputError(
-                f"{self.folder}: {needed / GIGABYTE:.1f} GB are needed, and {free / GIGABYTE:.1f} GB are free; make room "
-                "or give another folder"
+                f"{self.folder}: {needed / GIGABYTE:.1f} GB are needed, and {free / GIGABYTE:.1f} GB are free; make "
+                "room or give another folder"
             )
 
     def _is_downloaded(self, archive: Archive) -> bool:
