@@ -13,7 +13,7 @@ from showtell.install import install_hint
 SOURCE = Path(showtell.__file__).parent
 SHARED = {
     *("errors", "config", "settings", "renamed_settings", "records", "files", "languages", "image_formats", "columns"),
-    *("loading", "progress", "install", "terminal", "locks", "folder_scan"),
+    *("loading", "progress", "install", "terminal", "locks", "folder_scan", "backoff"),
 }
 THIRD_PARTY_EVERYWHERE = {"pydantic", "yaml"}
 

@@ -22,8 +22,8 @@ from tests.skips import PACKAGES
 pytest.importorskip("s3fs", reason=PACKAGES)
 pytest.importorskip("moto", reason=PACKAGES)
 
+from showtell.backoff import Backoff
 from showtell.bulk import container_file, object_store, range_file
-from showtell.bulk.backoff import Backoff
 from showtell.bulk.run import RunOptions
 from showtell.bulk.sources import count_inputs, find_inputs
 from showtell.core.load_ahead import load_ahead

@@ -17,8 +17,8 @@ from tests.skips import PACKAGES
 pytest.importorskip("fsspec", reason=PACKAGES)
 pytest.importorskip("werkzeug", reason=PACKAGES)
 
+from showtell.backoff import Backoff
 from showtell.bulk import http_ranges, object_store
-from showtell.bulk.backoff import Backoff
 from showtell.bulk.refusal import run_header
 from showtell.bulk.sources import find_inputs
 from showtell.errors import MissingExtra

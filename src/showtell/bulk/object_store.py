@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from showtell.bulk.backoff import Backoff
+from showtell.backoff import Backoff
 from showtell.bulk.object_errors import SAME_AS, is_empty_range, is_transient, translated
 from showtell.core.image import MAX_BYTES
 from showtell.core.sources import is_url

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from showtell.cli.features import features
+from showtell.cli.get import get
 from showtell.terminal import echo
 
 if TYPE_CHECKING:
     from showtell.data.checks import CheckReport
     from showtell.data.stats import Stats
 
-app = typer.Typer(help="Check data and compute features before training.", no_args_is_help=True)
+app = typer.Typer(help="Get and check data, and compute features, before training.", no_args_is_help=True)
 app.command()(features)
+app.command()(get)
 
 Spec = Annotated[
     str, typer.Argument(metavar="SPEC", help="A data spec, such as flickr:DIR; docs/data.md lists them all.")

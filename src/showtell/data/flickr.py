@@ -41,7 +41,7 @@ class _ListedImage(NamedTuple):
     line: int
 
 
-class _Captions(NamedTuple):
+class Captions(NamedTuple):
     """The captions of an image, and the line of the first."""
 
     line: int
@@ -53,7 +53,7 @@ def read_flickr(location: str, languages: Sequence[str], omissions: Omissions | 
     root = resolve_folder(location)
     photos = _first_existing(root, IMAGE_FOLDERS)
     files = {language: _caption_file(root, language) for language in languages}
-    captions = {language: _read_captions(file) for language, file in files.items()}
+    captions = {language: read_captions(file) for language, file in files.items()}
     listed = _read_lists(root) or _all_flickr30k_images(files[languages[0]], captions[languages[0]])
     if not listed:
         raise BadData(root, "no image in any split list", "trainImages.txt, devImages.txt or testImages.txt with names")
@@ -119,14 +119,14 @@ class _InOtherLanguages:
     """Whether an image has captions in any language of the folder. Such an image may lack them in one; an image without
     any is a mistake in the list. Files of languages that nobody asked for are read at the first question."""
 
-    def __init__(self, root: Path, captions: dict[str, dict[str, _Captions]]) -> None:
+    def __init__(self, root: Path, captions: dict[str, dict[str, Captions]]) -> None:
         self.root, self.captions = root, captions
         self.names: set[str] | None = None
 
     def __call__(self, name: str) -> bool:
         if self.names is None:
             others = (file for tag, file in _caption_files(self.root).items() if tag not in self.captions)
-            everything = [*self.captions.values(), *map(_read_captions, others)]
+            everything = [*self.captions.values(), *map(read_captions, others)]
             self.names = {name for captions in everything for name in captions}
         return name in self.names
 
@@ -146,15 +146,15 @@ def _read_lists(root: Path) -> dict[str, _ListedImage]:
     return listed
 
 
-def _all_flickr30k_images(file: Path, captions: dict[str, _Captions]) -> dict[str, _ListedImage]:
+def _all_flickr30k_images(file: Path, captions: dict[str, Captions]) -> dict[str, _ListedImage]:
     """All images of Flickr30k; of Flickr8k, whose lists everybody has, none."""
     if file.name != FLICKR30K:
         return {}
     return {name: _ListedImage(split_from_hash(name), file, first.line) for name, first in captions.items()}
 
 
-def _read_captions(file: Path) -> dict[str, _Captions]:
-    captions: dict[str, _Captions] = {}
+def read_captions(file: Path) -> dict[str, Captions]:
+    captions: dict[str, Captions] = {}
     keys: set[str] = set()
     for line, text in read_lines(file):
         key, tab, caption = text.partition("\t")
@@ -168,5 +168,5 @@ def _read_captions(file: Path) -> dict[str, _Captions]:
         caption = collapse_whitespace(caption)
         if not caption:
             raise BadData(file, f"an empty caption for {key!r}", "words after the TAB", line)
-        captions.setdefault(name, _Captions(line, [])).texts.append(caption)
+        captions.setdefault(name, Captions(line, [])).texts.append(caption)
     return captions

@@ -4,7 +4,7 @@ The wait before the n-th repetition is drawn between 0 and FIRST * 2**n seconds,
 were throttled together do not come back together.
 
 Rejected: the retries of botocore and of s3fs. They are nested (a request, its response, the whole call), so that a host
-that is gone would be asked 125 times; both are switched off in `object_store`.
+that is gone would be asked 125 times; both are switched off in `bulk/object_store`.
 """
 
 from __future__ import annotations
@@ -39,5 +39,9 @@ class Backoff:
             except Exception as error:
                 if not is_transient(error):
                     raise
-            self.sleep(self.draw() * min(LONGEST, FIRST * 2**attempt))
+            self.wait(attempt)
         return request()
+
+    def wait(self, attempt: int) -> None:
+        """Sleep before the repetition after the failed `attempt`, counted from 0."""
+        self.sleep(self.draw() * min(LONGEST, FIRST * 2**attempt))

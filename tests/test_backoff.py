@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from showtell.bulk.backoff import ATTEMPTS, FIRST, LONGEST, Backoff
+from showtell.backoff import ATTEMPTS, FIRST, LONGEST, Backoff
 
 
 def test_waits_double_up_to_the_longest_and_the_last_error_is_raised() -> None:
