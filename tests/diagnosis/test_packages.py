@@ -1,5 +1,6 @@
 """Extras and versions, from metadata folders as pip writes them. `packaging` is the reference for requirements."""
 
+import importlib
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from itertools import chain
@@ -27,7 +28,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
         folder.mkdir()
         lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
         (folder / "METADATA").write_text("\n".join([*lines, *(f"Requires-Dist: {line}" for line in requires)]) + "\n")
-        metadata.MetadataPathFinder.invalidate_caches()
+        importlib.invalidate_caches()
 
     yield install
     packages.requirements.cache_clear()

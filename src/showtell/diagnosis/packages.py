@@ -14,7 +14,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import showtell
 from showtell.diagnosis.findings import Findings
 from showtell.install import install_hint
 
@@ -88,7 +87,7 @@ def requirements() -> tuple[Requirement, ...]:
     try:
         lines = metadata.requires("showtell") or []
     except metadata.PackageNotFoundError:
-        lines = list(_of_source_tree(Path(showtell.__file__).parents[2] / "pyproject.toml"))
+        lines = list(_of_source_tree(Path(__file__).parents[3] / "pyproject.toml"))
     return tuple(filter(None, map(parse, lines)))
 
 

@@ -60,7 +60,7 @@ def _caption() -> dict[str, Any]:
 
     from PIL import Image
 
-    from showtell import Captioner
+    from showtell.core.captioner import Captioner
     from showtell.core.runtimes.onnx_runtime import available_providers
 
     photo = io.BytesIO()
