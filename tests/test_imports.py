@@ -52,6 +52,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         },
     ),
     "bulk": ({"core", "view", "fetch"}, {"numpy", "pyarrow", "PIL", "fsspec", "ray"}),
+    "diagnosis": ({"core", "view"}, {"PIL"}),
     "recipes": (set(), set()),
     "cli": (
         {
@@ -66,6 +67,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "fetch",
             "serve",
             "bulk",
+            "diagnosis",
             "recipes",
             "cli",
         },

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from showtell import __version__
 from showtell.cli import (
     bench,
     calibrate,
     caption,
     compare,
     data,
+    doctor,
     evaluate,
     export,
     import_model,
@@ -39,7 +39,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 all done; 1 some inputs failed, the others are done; 2 wrong usage; 3 the output cannot be "
     "written; 4 training diverged; 128 + n ended by signal n. More in docs/command_line.md.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -47,14 +46,20 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"showtell {__version__}")
+        from showtell.cli.version import version_lines
+
+        for line in version_lines():
+            typer.echo(line)
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the versions of showtell, model and runtimes."
+        ),
     ] = False,
 ) -> None:
     """Options before a command."""
@@ -72,6 +77,7 @@ app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("recipes")(recipes.recipes)
 app.command("bench")(bench.bench)
+app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 for command in (*app.registered_commands, *data.app.registered_commands):
     command.cls = Command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from showtell.core.bundle import MANIFEST, Bundle
+from showtell.core.cache_folder import cache_folder
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.runtimes.registry import AUTO
 from showtell.errors import BadBundle
@@ -24,9 +25,7 @@ def choose_runtime(bundle: Bundle, threads: int, name: str) -> tuple[str, str]:
     """The runtime that `name` stands for, and, where it is AUTO, why: a line for the user."""
     if name != AUTO:
         return name, ""
-    from platformdirs import user_cache_path
-
     from showtell.core.runtimes.fastest import fastest
 
-    choice = fastest(bundle.encoder, threads, bundle.fingerprint, user_cache_path("showtell"))
+    choice = fastest(bundle.encoder, threads, bundle.fingerprint, cache_folder())
     return choice.name, str(choice)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from showtell import files
+from showtell.core.cache_folder import cache_folder
 from showtell.core.image import load_image
 from showtell.core.load_ahead import LoadingHangs, load_ahead
 from showtell.core.pixels import normalise, resize
@@ -41,15 +41,6 @@ BATCH = 32
 PATIENCE = 25.0
 """Seconds after which a photo that does not arrive is an error. Decoding the largest one takes two."""
 Advance = Callable[[int], None]
-
-
-def cache_folder() -> Path:
-    """`SHOWTELL_CACHE`, or showtell's folder in the user's cache."""
-    base = (
-        os.environ.get("SHOWTELL_CACHE")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "showtell"
-    )
-    return Path(base)
 
 
 @dataclass(frozen=True)

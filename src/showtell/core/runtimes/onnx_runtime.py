@@ -58,9 +58,13 @@ class OnnxRuntimeGraph:
         return self.tensor(self.numpy(tensor)[indices])
 
 
+def available_providers() -> list[str]:
+    """What this ONNX Runtime was built for; a card may still be missing."""
+    return list(onnxruntime.get_available_providers())
+
+
 def has_cuda() -> bool:
-    """Whether this ONNX Runtime was built for it; a card may still be missing."""
-    return PROVIDERS["cuda"] in onnxruntime.get_available_providers()
+    return PROVIDERS["cuda"] in available_providers()
 
 
 def _session(path: Path, threads: int, device: Device) -> Any:
