@@ -14,7 +14,7 @@ COMPANION ?= ../shared/weights/mobilenetv2_100.tf_in1k.safetensors
 # sources anew, for 8 seconds of the processor's time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-busy test-kernels torture notebooks lint model clean
+.PHONY: demo test test-long test-busy test-kernels torture notebooks lint site model clean
 
 demo: $(LIGHT)/installed
 	$(LIGHT)/bin/showtell caption examples
@@ -51,6 +51,10 @@ lint: $(FULL)/installed
 	$(FULL)/bin/ruff format --check .
 	$(FULL)/bin/ruff check .
 	$(FULL)/bin/mypy
+
+# The documentation site, into build/site; a warning is an error. (The variable silences its theme's own notice.)
+site: $(FULL)/installed
+	NO_MKDOCS_2_WARNING=1 $(FULL)/bin/mkdocs build --strict
 
 # From scratch, in two runs; resumes after an interruption. Finished runs must be removed first. The card's scores are
 # written by hand: measure them again (benchmarks/quality.py) before a new model is shipped.
