@@ -192,12 +192,12 @@ class Transfer:
     def _append(self, response: Any, total: int | None) -> None:
         done = self.done
         limit = self.max_size if total is None else total
-        with _writing(self.part), self.part.open("ab") as file:
+        with _writing(self.part), self.part.open("ab", buffering=0) as file:
             while block := self._read(response):
                 done += len(block)
                 if done > limit:
                     raise BadData(self.url, f"more than {limit:,} bytes", "at most that; the file has changed")
-                file.write(block)
+                disk.append(file.fileno(), block)  # at once: a killed process leaves all that came
                 self.progress(done)
         if total is not None and done < total:
             raise _Transient("the connection broke")
