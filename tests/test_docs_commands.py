@@ -128,7 +128,7 @@ def test_what_the_text_mentions_exists(mention: str) -> None:
         ("train convnext data=coco:coco", "convnext"),
         ("train shapes data=coc:coco", "coc"),
         ("export run dir decode.beams=3", "decode.beams is no setting"),
-        ("evaluate --data flickr:DIR --beam many", "many"),
+        ("evaluate --data flickr:DIR --beam many", "beam"),
     ],
 )
 def test_a_wrong_command_is_found(line: str, message: str) -> None:
