@@ -11,6 +11,8 @@ from tests import skips
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("docs", "benchmarks", "examples", "space", "deploy", "src")
+COPY = ROOT / "src/showtell/models/default/README.md"
+"""The model card goes with the bundle; its links lead somewhere in docs/model_card.md."""
 PAGES = [*sorted(ROOT.glob("*.md")), *(page for folder in FOLDERS for page in sorted((ROOT / folder).rglob("*.md")))]
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(`+).+?\1", re.DOTALL)
@@ -51,7 +53,9 @@ def broken(page: Path) -> list[str]:
     return problems
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page != COPY], ids=lambda page: page.relative_to(ROOT).as_posix()
+)
 def test_links_lead_somewhere(page: Path) -> None:
     assert broken(page) == []
 
@@ -68,6 +72,7 @@ def test_words_are_spelled_right(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.md"
     wrong.write_text("a photo with teh dog\n", encoding="utf-8")
     command = [sys.executable, "-m", "codespell_lib", "--toml", "pyproject.toml"]
-    files = [page.relative_to(ROOT) for page in PAGES]
-    done = subprocess.run([*command, *files, "src/showtell", wrong], cwd=ROOT, capture_output=True, text=True)
+    code = sorted((ROOT / "src/showtell").rglob("*.py"))  # pages and texts of other kinds are in other languages, too
+    files = [path.relative_to(ROOT) for path in (*PAGES, *code)]
+    done = subprocess.run([*command, *files, wrong], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines() == [f"{wrong}:1: teh ==> the"], done.stderr

@@ -26,6 +26,7 @@ STYLE_LOADS = re.compile(r"(?:url\(\s*[\"']?|@import\s*[\"'])(?:https?:)?//[^)\"
 LATE = {
     "https://unpkg.com/mermaid@": "loaded for diagrams: no page has the class mermaid",
     "https://unpkg.com/resize-observer-polyfill": "loaded where the browser lacks ResizeObserver: none since 2020",
+    "https://clipboardjs.com/": "a comment",
     "https://api.github.com/": "asked for stars of repo_url: no page has a source component",
 }
 """Addresses in the theme's scripts."""
