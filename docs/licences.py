@@ -50,7 +50,12 @@ No photo and no caption of these data is in the package. More in the [model card
 `pip install .` installs those that captioning needs, an extra such as `'.[train]'` those with its name. In bold what
 showtell asks for itself; the others come with these. Licences are those that each package's metadata name
 (`python docs/licences.py`, Python PYTHON on PLATFORM); other systems and versions may bring others, and a wheel may hold
-libraries with licences of their own.
+libraries with licences of their own. Two kinds differ from the rest:
+
+- **python-bidi**, which captioning needs to draw and print Arabic, is under the LGPL: whoever passes it on must let
+  others replace it by a version of their own. It is a package by itself, installed and replaced by pip.
+- **NVIDIA's packages** (`nvidia-*`), which torch brings on Linux, are under NVIDIA's own terms, not open source. The
+  wheels of torch for processors come without them.
 
 | package | version | licence | needed for |
 |---|---|---|---|
@@ -109,11 +114,11 @@ def own_requirements() -> list[str]:
 
 def licence(fields: metadata.PackageMetadata) -> str:
     """The SPDX expression, or else the field for the name, or else the classifiers."""
-    names = [fields.get("License-Expression"), fields.get("License")]
-    names = [name for name in names if name and "\n" not in name.strip() and len(name) <= LONGEST]
+    name = (fields.get("License") or "").strip()
+    is_name = "\n" not in name and len(name) <= LONGEST and name.upper() != "UNKNOWN"
     classifiers = [c.rsplit(" :: ", 1)[-1] for c in fields.get_all("Classifier") or [] if c.startswith(CLASSIFIER)]
-    known = [*names, ", ".join(classifiers), "see its licence file"]
-    return next(name for name in known if name and name.upper() != "UNKNOWN").strip().replace("|", "/")
+    known = [fields.get("License-Expression"), name if is_name else "", ", ".join(classifiers), "see its licence file"]
+    return next(text for text in known if text).replace("|", "/")
 
 
 if __name__ == "__main__":

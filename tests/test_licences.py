@@ -9,7 +9,7 @@ tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| (\S+) \| (\S+) \| (.+) \| (.+) \|$", TEXT, re.MULTILINE)
+ROWS = re.findall(r"^\| (\S+) \| (\S+) \| (.+) \| (.+) \|$", TEXT, re.MULTILINE)[1:]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
