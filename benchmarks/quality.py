@@ -3,7 +3,8 @@
     python benchmarks/quality.py ../shared/flickr8k [LANGUAGE] [BUNDLE]
 
 Prints pycocoevalcap's scores, ours, their difference, and the largest difference of any single photo. Needs the dev
-extra and, for the PTB tokens of English, Java. Arabic tokens: NFKC, without marks (category Mn), runs of \\w.
+extra and, for the PTB tokens of English, Java. Tokens of other languages: NFKC, lower case, without
+marks (category Mn), runs of \\w.
 """
 
 import contextlib
@@ -37,8 +38,8 @@ def pycocoevalcap_scores(
         )
         candidates = ptb.tokenize({name: [{"caption": text}] for name, text in captions.items()})
     else:
-        tokenized_references = {name: [arabic_words(c) for c in texts] for name, texts in references.items()}
-        candidates = {name: [arabic_words(text)] for name, text in captions.items()}
+        tokenized_references = {name: [plain_words(c) for c in texts] for name, texts in references.items()}
+        candidates = {name: [plain_words(text)] for name, text in captions.items()}
     with contextlib.redirect_stdout(io.StringIO()):
         bleus, image_bleus = Bleu(4).compute_score(tokenized_references, candidates, verbose=0)
         rouge, image_rouge = Rouge().compute_score(tokenized_references, candidates)
@@ -48,8 +49,8 @@ def pycocoevalcap_scores(
     return scores, dict(zip(names, [*image_bleus, image_rouge, image_cider], strict=True))
 
 
-def arabic_words(text: str) -> str:
-    letters = (c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Mn")
+def plain_words(text: str) -> str:
+    letters = (c for c in unicodedata.normalize("NFKC", text).lower() if unicodedata.category(c) != "Mn")
     return " ".join(re.findall(r"\w+", "".join(letters)))
 
 

@@ -39,7 +39,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_it_captions_a_photo_in_each_language(app: ModuleType) -> None:
     photo, radio = app.demo.inputs
     assert (photo.kind, photo.type) == ("Image", "filepath")
-    assert radio.args == (["en", "ar"],) and radio.value == "en" and app.demo.outputs.kind == "Label"
+    assert radio.args == (["en", "ar", "de"],) and radio.value == "en" and app.demo.outputs.kind == "Label"
     for language in radio.args[0]:
         captions = app.demo.fn(str(EXAMPLES / "dog.jpg"), language)
         best = Captioner.load().caption(EXAMPLES / "dog.jpg", language=language)

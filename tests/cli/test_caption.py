@@ -163,7 +163,7 @@ def test_max_pixels(tmp_path: Path) -> None:
     ("options", "problem"),
     [
         (["--model", "nowhere"], "nowhere: no such model folder"),
-        (["--lang", "fr"], "this model writes en, ar"),
+        (["--lang", "fr"], "this model writes en, ar, de"),
         (["--beam", 0], "beam_size: found 0; "),
         (["--max-length", 1000], "at most 22 tokens"),
         (["--diverse"], "found --diverse with --num 1; expected --num 2 or more"),

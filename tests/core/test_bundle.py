@@ -51,12 +51,12 @@ def rehash(bundle: Path, name: str) -> None:
 def test_the_builtin_model_is_whole_and_small() -> None:
     bundle = load_bundle(builtin())
     assert sum(file.stat().st_size for file in builtin().iterdir()) <= 60e6
-    assert bundle.manifest.languages == ("en", "ar") == tuple(bundle.manifest.calibration)
+    assert bundle.manifest.languages == ("en", "ar", "de") == tuple(bundle.manifest.calibration)
     assert {file.name for file in builtin().iterdir()} == {*CHECKED, *DATA, CARD, MANIFEST}
 
 
 def test_a_copy_captions(bundle: Path) -> None:
-    assert Captioner.load(bundle).languages == ("en", "ar")
+    assert Captioner.load(bundle).languages == ("en", "ar", "de")
 
 
 @pytest.mark.parametrize("name", [*CHECKED, *DATA])

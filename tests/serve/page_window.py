@@ -21,7 +21,7 @@ from showtell.records import Caption, Word
 from showtell.serve.limits import Limits
 from showtell.serve.server import Application, Server, ServerConfig
 
-SENTENCES = {"en": ("two", "dogs", "run"), "ar": ("كلب", "بني", "يجري")}
+SENTENCES = {"en": ("two", "dogs", "run"), "ar": ("كلب", "بني", "يجري"), "de": ("zwei", "Hunde", "rennen")}
 CELLS = ((0, 0), (2, 5), (6, 3))
 """Row and column at which the network looks for each word."""
 

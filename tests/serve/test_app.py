@@ -152,7 +152,7 @@ def test_options(client: TestClient, as_form: bool) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"language": "xx"}, "found language 'xx'; this model writes en, ar"),
+        ({"language": "xx"}, "found language 'xx'; this model writes en, ar, de"),
         ({"beam": 11}, "beam: found 11; expected 1 to 10"),
         ({"beam": 0}, "beam: Input should be greater than or equal to 1"),
         ({"num": 11}, "num: found 11; expected 1 to 10"),
@@ -292,7 +292,7 @@ def test_a_full_queue_answers_at_once(client: TestClient, captioner: QuickCaptio
 
 def test_the_model_is_described(client: TestClient, captioner: QuickCaptioner) -> None:
     (model,) = client.get("/v1/models").json()["models"]
-    assert model["languages"] == ["en", "ar"] == model["calibrated"]
+    assert model["languages"] == ["en", "ar", "de"] == model["calibrated"]
     assert model["grid"] == [7, 7] and model["max_length"] == captioner.max_length
     assert model["takes_prompt"] is False
     assert model["id"].startswith("default-") and "/" not in model["id"]

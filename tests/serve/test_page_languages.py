@@ -37,7 +37,7 @@ WORDS = {
 
 
 class StartTokens:
-    """In place of the built-in model's tokenizer, which knows two languages."""
+    """In place of the built-in model's tokenizer, which knows three languages."""
 
     def prompt_ids(self, language: str, prompt: str | None = None) -> list[int]:
         return [list(NAMES).index(language)]

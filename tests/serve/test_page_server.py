@@ -231,6 +231,7 @@ def test_the_settings_are_those_of_model_and_limits(client: httpx.Client, server
     assert settings["languages"] == [
         {"code": "en", "name": "English", "direction": "ltr", "calibrated": True},
         {"code": "ar", "name": "العربية", "direction": "rtl", "calibrated": True},
+        {"code": "de", "name": "Deutsch", "direction": "ltr", "calibrated": True},
     ]
     assert (settings["beam"], settings["max_beam"]) == (8, 10) and settings["has_attention"] is True
     assert 0.99 * server.site.limits.body_bytes < settings["max_photo_bytes"] < server.site.limits.body_bytes
