@@ -44,6 +44,14 @@ No photo and no caption of these data is in the package. More in the [model card
 - **Photos and English captions**: Flickr8k (M. Hodosh, P. Young, J. Hockenmaier, JAIR 47, 2013), for research use; the
   photos remain their owners' property.
 - **Arabic captions**: Flickr8k-Rev (A. Alsayed, T. Qadah, M. Arif, JKSUCIS 35, 2023), written by people, CC0 1.0.
+- **German captions**: Multi30K (D. Elliott, S. Frank, K. Sima'an, L. Specia, 2016), written by people, for
+  non-commercial research and education.
+- **Sentences without photos**, English and German: Flickr30k (P. Young, A. Lai, M. Hodosh, J. Hockenmaier, TACL 2,
+  2014) and Multi30K, for non-commercial research and education.
+
+The built-in model has learned from all of these, in every language that it writes. Whoever may not use a model that has
+seen data for non-commercial research trains one without them, from data whose terms suit: `showtell train default
+'text.languages=[en,ar]' data=...` is that command, without German, tags and sentences.
 
 ## Packages
 
