@@ -185,7 +185,18 @@ def test_all_that_is_seen_or_heard_is_from_the_table(lone: Callable[..., Page], 
     running = serve(Scripted(calibrated=False))
     content = PREFIX + json.dumps({key: bracketed(entry) for key, entry in ENGLISH.items()}) + ";"
     type_ = "text/javascript"
-    data = {"showtell", "English", "العربية", "Deutsch", "two", "dogs", "run", "again", running.site.service.model, "photo.png"}
+    data = {
+        "showtell",
+        "English",
+        "العربية",
+        "Deutsch",
+        "two",
+        "dogs",
+        "run",
+        "again",
+        running.site.service.model,
+        "photo.png",
+    }
     data |= {"not_an_image", "detail"}
     context_options: dict[str, Any] = {"locale": "fr"}  # which has no table: English
 
