@@ -90,11 +90,10 @@ def _finished(path: Path, setting: str) -> Recipe:
 
 def _network(recipe: Recipe) -> dict[str, Any]:
     """What weights must fit: not what matters in training alone."""
-    excluded = {
-        "encoder": {"weights": True, "companion": {"weights": True}},
-        "decoder": dict.fromkeys(OF_TRAINING, True),
-    }
-    return recipe.model.model_dump(mode="json", exclude=excluded)
+    files: Any = {"encoder": {"weights": True, "companion": {"weights": True}}}
+    network = recipe.model.model_dump(mode="json", exclude=files)
+    network["decoder"] = {key: value for key, value in network["decoder"].items() if key not in OF_TRAINING}
+    return network
 
 
 def _check_equal(path: Path, name: str, found: Any, expected: Any) -> None:

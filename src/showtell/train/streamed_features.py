@@ -39,7 +39,7 @@ Key = tuple[int, int]
 class StreamedFeatures:
     def __init__(self, encoder: Encoder, samples: Sequence[Sample], seed: int, rand: RandAugment, mirror: bool) -> None:
         self._encoder, self._samples = encoder, samples
-        self._augmentation = seed, rand, mirror
+        self._seed, self._rand, self._mirror = seed, rand, mirror
         self._plan: deque[Wanted] = deque()
         """The batches that come next; their photos are being read, in this order."""
         self._pixels: Iterator[np.ndarray] = iter(())
@@ -79,7 +79,8 @@ class StreamedFeatures:
         """The pixels of each photo `[H, W, 3]`, in order."""
 
         def load(key: Key) -> np.ndarray:
-            return photo_pixels(self._samples, *key, self._encoder.pixels, *self._augmentation)
+            settings = self._encoder.pixels
+            return photo_pixels(self._samples, *key, settings, self._seed, self._rand, self._mirror)
 
         try:
             for batch in load_ahead(keys, load, AT_ONCE, PATIENCE):
