@@ -110,11 +110,9 @@ def release(text: str) -> tuple[int, ...]:
 
 
 def _of_source_tree(pyproject: Path) -> Iterator[str]:
-    if sys.version_info < (3, 11):  # by itself, so that the type checker understands it
+    if sys.version_info < (3, 11) or not pyproject.is_file():
         return
-    if not pyproject.is_file():
-        return
-    import tomllib
+    import tomllib  # type: ignore[import-not-found] # in Python 3.11
 
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     yield from project["dependencies"]
