@@ -52,7 +52,7 @@ def train(folder: Path, settings: Recipe, stop_after: int | None = None) -> list
     drawings = read_samples(DATA)
     samples = [s for s in drawings if s.split == "train"] + [s for s in drawings if s.split == "dev"][:DEV]
     trainer = build_trainer(settings, run, samples, count_words, ProgressReporter(), lambda done: None)
-    losses, step = [], trainer._step
+    losses, step = [], trainer.step
 
     def counted(group: object) -> float:
         losses.append(step(group))
@@ -61,7 +61,7 @@ def train(folder: Path, settings: Recipe, stop_after: int | None = None) -> list
             raise Interrupted
         return losses[-1]
 
-    trainer._step = counted
+    trainer.step = counted
     trainer.fit()
     return losses
 

@@ -133,7 +133,7 @@ def _child(folder: Path, tell: int, errors: Path, disk: FailingDisk) -> None:
 
 def _report(tell: Callable[[str, int], object]) -> None:
     """Let every Trainer of this process tell how far it is."""
-    step, save = Trainer._step, Trainer.save
+    step, save = Trainer.step, Trainer.save
 
     def told_step(self: Trainer, group: Any) -> float:
         entropy = step(self, group)
@@ -145,4 +145,4 @@ def _report(tell: Callable[[str, int], object]) -> None:
         save(self)
         tell("saved", self.progress.step)
 
-    Trainer._step, Trainer.save = told_step, told_save  # type: ignore[method-assign]
+    Trainer.step, Trainer.save = told_step, told_save  # type: ignore[method-assign]

@@ -98,7 +98,7 @@ def test_a_run_of_a_sweep_is_the_run_that_train_makes(tmp_path: Path) -> None:
 
 def test_interrupted_it_goes_on_and_finished_runs_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = 0
-    step = Trainer._step
+    step = Trainer.step
 
     def step_then_stop(self: Trainer, group: object) -> float:
         nonlocal steps
@@ -108,7 +108,7 @@ def test_interrupted_it_goes_on_and_finished_runs_stay(tmp_path: Path, monkeypat
             os.kill(os.getpid(), signal.SIGINT)
         return entropy
 
-    monkeypatch.setattr(Trainer, "_step", step_then_stop)
+    monkeypatch.setattr(Trainer, "step", step_then_stop)
     folder = tmp_path / "sweep"
     done = sweep(folder, "train.seed=1,2,3")
     assert done.exit_code == 130 and "stopped; 1 of 3 are done; the same command goes on" in done.stderr

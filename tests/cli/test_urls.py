@@ -52,7 +52,7 @@ def test_urls_and_files_are_captioned_in_order(web: FakeWeb, tmp_path: Path) -> 
     assert [row["image"] for row in rows] == inputs
     codes = ["not_an_image", "url_failed", "url_refused", "url_refused"]
     assert [row.get("error") for row in rows] == [None, None, None, *codes]
-    assert rows[0]["caption"] == rows[1]["caption"] == rows[2]["caption"] and "dog" in rows[0]["caption"]
+    assert rows[0]["caption"] == rows[1]["caption"] == rows[2]["caption"] and "shepherd" in rows[0]["caption"]
     assert set(web.connected) == {"93.184.216.34"} and web.canary.visits == 0
 
 

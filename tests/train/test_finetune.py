@@ -196,14 +196,14 @@ def test_a_run_resumes_bit_for_bit_when_the_bundle_has_gone(
     settings = recipe(begin, "train.epochs=2", "train.lr=0.003", "model.decoder.dropout=0.1", *changes)
     trainer(tmp_path / "whole", settings, samples).fit()
     stopped = trainer(tmp_path / "parts", settings, samples)
-    step = stopped._step
+    step = stopped.step
 
     def step_then_stop(group: object) -> float:
         if stopped.progress.step == 3:
             os.kill(os.getpid(), signal.SIGINT)
         return step(group)
 
-    monkeypatch.setattr(stopped, "_step", step_then_stop)
+    monkeypatch.setattr(stopped, "step", step_then_stop)
     with pytest.raises(Interrupted):
         stopped.fit()
     begin.rename(tmp_path / "gone")

@@ -141,7 +141,7 @@ sinking.value = 0.0
 
 def stop_after(run: Trainer, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As Ctrl-C does."""
-    step = run._step
+    step = run.step
 
     def step_then_stop(group: Sequence[Batch]) -> float:
         entropy = step(group)
@@ -149,7 +149,7 @@ def stop_after(run: Trainer, steps: int, monkeypatch: pytest.MonkeyPatch) -> Non
             os.kill(os.getpid(), signal.SIGINT)
         return entropy
 
-    monkeypatch.setattr(run, "_step", step_then_stop)
+    monkeypatch.setattr(run, "step", step_then_stop)
     with pytest.raises(Interrupted):
         run.fit()
 
@@ -383,8 +383,8 @@ def test_accumulating_takes_fewer_steps(tmp_path: Path, monkeypatch: pytest.Monk
     """Five batches, two a step: the third step has one."""
     run = trainer(tmp_path, recipe(*SHORT, "train.batch_size=10", "train.accumulate_grad_batches=2", "train.epochs=1"))
     groups: list[int] = []
-    step = run._step
-    monkeypatch.setattr(run, "_step", lambda group: [groups.append(len(group)), step(group)][1])
+    step = run.step
+    monkeypatch.setattr(run, "step", lambda group: [groups.append(len(group)), step(group)][1])
     run.fit()
     assert len(run.train_set.photos) == 48 and groups == [2, 2, 1]
     assert (run.progress.step, run.total_steps) == (3, 3)
