@@ -38,6 +38,7 @@ PARSED_ONLY = {
     "serve": "does not end by itself; tests/serve",
     "bench": "a minute; tests/cli/test_bench.py",
     "calibrate": "refuses fewer than 50 photos; tests/cli/test_calibrate.py",
+    "data get": "downloads; tests/cli/test_get.py",
     "data features": "downloads the weights of an encoder; tests/cli/test_features.py",
 }
 """Commands that are parsed, with their recipes, and not run."""
@@ -110,8 +111,9 @@ def test_the_command_line_takes_it(command: Command) -> None:
 def test_what_the_text_mentions_exists(mention: str) -> None:
     if mention in NO_COMMANDS:
         pytest.skip(NO_COMMANDS[mention])
-    words = shlex.split(re.sub(r" \| .*|\[.*?\](\.\.\.)?", "", mention))[1:]
-    if words == ["--help"]:
+    words = shlex.split(re.sub(r" \| .*|(?<!=)\[.*?\](\.\.\.)?", "", mention))[1:]
+    if words[0].startswith("--"):  # of showtell itself
+        assert words[0] in {option for parameter in command_line().params for option in parameter.opts} | {"--help"}
         return
     name, parameters = parsed([PLACEHOLDERS.get(word, word) for word in words], allow_missing=True)
     if "a,b" not in mention:  # `showtell sweep RECIPE key=a,b other=c,d`

@@ -42,7 +42,7 @@ def test_captioning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "(confidence 0." in one and "image/png" in one
     assert several.startswith("en ") and "greedy: " in several
     assert many.splitlines()[-1] == "missing.jpg -> missing: no such file" and len(many.splitlines()) == 3
-    assert "2 captioned, 0 failed" in folder and '"image": "dog.jpg"' in folder
+    assert "2 captioned, 0 failed" in folder and 'dog.jpg", "caption": ' in folder
     assert "url_refused" in refused and "exit code" in refused
     assert "image/png" in attention
 

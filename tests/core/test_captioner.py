@@ -48,11 +48,12 @@ def test_a_caption_says_how_sure_it_is(captioner: Captioner) -> None:
     assert caption.attention is None
 
 
-def test_attention_is_a_distribution_over_the_grid_for_every_word(captioner: Captioner) -> None:
+def test_attention_to_the_grid_for_every_word(captioner: Captioner) -> None:
     caption = captioner.caption(EXAMPLES[0], attention=True)
     assert caption.attention is not None
     assert caption.attention.shape == (len(caption.words), 7, 7)
-    np.testing.assert_allclose(caption.attention.sum((1, 2)), 1, atol=1e-4)
+    sums = caption.attention.sum((1, 2))
+    assert ((sums > 0.3) & (sums < 1)).all()  # the rest is attention to tags
     assert caption.text == captioner.caption(EXAMPLES[0]).text
 
 
@@ -213,7 +214,7 @@ def writer_of_pieces(captioner: Captioner, line: str) -> Captioner:
     )
     ids = [*text.tokens_to_ids(pieces), text.eos_id]
     lines = {tuple(ids[:t]): {ids[t]: 1 / (t + 2)} for t in range(len(ids))}
-    manifest = captioner.bundle.manifest.model_copy(update={"vocab_size": text.vocab_size, "grid": (5, REGIONS // 5)})
+    manifest = captioner.bundle.manifest.model_copy(update={"vocab_size": text.vocab_size, "grid": (5, REGIONS // 5), "prefix_regions": 0})
     return Captioner(Bundle(captioner.bundle.path, manifest, text), OneNetwork([script(text.vocab_size, lines)]))
 
 

@@ -21,13 +21,14 @@ def say_forecast(recipe: Recipe, folder: Path, samples: Sequence[Sample], report
     """Measure and say what the run in `folder` will take. `recipe` is resolved."""
     from showtell.core.cache_folder import cache_folder
     from showtell.metrics import score
+    from showtell.metrics.reward import CiderReward
     from showtell.progress import duration
     from showtell.train.out_of_memory import explain_out_of_memory
     from showtell.train.rehearsal import rehearse
 
     reporter.say("measuring a few steps of each kind")
     with explain_out_of_memory():
-        forecast = rehearse(recipe, samples, score)
+        forecast = rehearse(recipe, samples, score, CiderReward)
     validation, epochs = forecast.validation_seconds, recipe.train.epochs
     whole = forecast.features_seconds + forecast.training_seconds + validation
     cache = cache_folder()

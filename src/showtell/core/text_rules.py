@@ -41,6 +41,8 @@ _CHARACTER: Final = (
 )
 
 LEGACY_LANGUAGES: Final = frozenset({"en", "ar"})
+WITHOUT_ARABIC_MARKS: Final = frozenset({"en", "ar", "de"})
+"""Those of the built-in model, whose first caption need not wait for the files about languages."""
 _LEGACY_WORD: Final = rf"{UNK}|[\p{{L}}\p{{N}}]+(?:[-'][\p{{L}}\p{{N}}]+)*"
 
 _IGNORED: Final = (
@@ -91,7 +93,8 @@ def text_rule(languages: Iterable[str]) -> TextRule:
     tags = frozenset(languages)
     if tags <= LEGACY_LANGUAGES:  # their files are not read
         return _rule(is_legacy=True, keeps_arabic_marks=False)
-    return _rule(is_legacy=False, keeps_arabic_marks=any(language_info(tag).arabic_marks for tag in tags))
+    others = [tag for tag in tags if tag not in WITHOUT_ARABIC_MARKS]
+    return _rule(is_legacy=False, keeps_arabic_marks=any(language_info(tag).arabic_marks for tag in others))
 
 
 @cache

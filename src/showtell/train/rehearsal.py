@@ -19,7 +19,6 @@ from pathlib import Path
 
 import torch
 
-from showtell.metrics.reward import CiderReward
 from showtell.progress import Advance, ProgressReporter
 from showtell.records import Sample
 from showtell.settings import Recipe
@@ -27,6 +26,7 @@ from showtell.train.batches import Batch
 from showtell.train.features import unique_photos
 from showtell.train.loop import Trainer
 from showtell.train.run_folder import RunFolder
+from showtell.train.self_critical import MakeReward
 from showtell.train.sentences import batches_of_epoch, read_sentences
 from showtell.train.setup import build_trainer, make_tokenizer, split_samples
 from showtell.train.validate import Score
@@ -51,7 +51,7 @@ class Forecast:
     """At most, while a state is saved."""
 
 
-def rehearse(recipe: Recipe, samples: Sequence[Sample], score: Score) -> Forecast:
+def rehearse(recipe: Recipe, samples: Sequence[Sample], score: Score, make_reward: MakeReward) -> Forecast:
     """`recipe` is resolved. Writes nothing that stays. Raises what `build_trainer` and training raise."""
     train, dev = split_samples(recipe, samples)
     few_train, few_dev = _few(train, 2 * recipe.train.batch_size), _few(dev, DEV_PHOTOS)
@@ -63,7 +63,7 @@ def rehearse(recipe: Recipe, samples: Sequence[Sample], score: Score) -> Forecas
             vocabulary_of = samples if recipe.text.splits == "all" else train
             make_tokenizer(run, recipe, vocabulary_of, read_sentences(recipe.train.text, recipe.text.languages))
             whole = recipe.model_copy(update={"train": recipe.train.model_copy(update={"max_images": None})})
-            trainer = build_trainer(whole, run, [*few_train, *few_dev], score, clock, _nothing, CiderReward)
+            trainer = build_trainer(whole, run, [*few_train, *few_dev], score, clock, _nothing, make_reward)
             features = sum(file.stat().st_size for file in (Path(folder) / "features").rglob("view-*.npy"))
             photos, few = len(unique_photos(train)), len(unique_photos(few_train))
             views = photos * recipe.train.views + len(unique_photos(dev))
