@@ -56,8 +56,8 @@ data=flickr:DIR` is that command, without German, tags and sentences.
 
 ## Packages
 
-`pip install .` installs those that captioning needs, an extra such as `'.[train]'` those with its name. In bold what
-showtell asks for itself; the others come with these. Licences are those that each package's metadata name
+`pip install .` installs those that captioning needs, an extra such as `'.[train]'` those with its name. In bold:
+what showtell asks for itself; the others come with these. Licences are those that each package's metadata name
 (`python docs/licences.py`, Python PYTHON on PLATFORM); other systems and versions may bring others, and a wheel may hold
 libraries with licences of their own. Two kinds differ from the rest:
 

@@ -34,7 +34,18 @@ NEEDED = {
     "showtell/recipes/default.yaml",
     "showtell/serve/static/index.html",
 }
-PUBLISHED = {"src", "tests", "examples", "docs", "mkdocs.yml", "Makefile", "README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml"}
+PUBLISHED = {
+    "src",
+    "tests",
+    "examples",
+    "docs",
+    "mkdocs.yml",
+    "Makefile",
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+    "pyproject.toml",
+}
 ADDED = {"PKG-INFO", ".gitignore"}
 
 

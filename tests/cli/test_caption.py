@@ -88,7 +88,7 @@ def test_different_captions() -> None:
     """Several beams begin alike where one beam does not care; the number is the same, and no caption comes twice."""
 
     def captions(*options: object) -> list[str]:
-        done = showtell("caption", DOG, "--num", 4, *options)
+        done = showtell("caption", EXAMPLES / "gate.jpg", "--num", 4, *options)
         assert done.returncode == 0
         return [line.split("\t")[1] for line in done.stdout.splitlines()]
 

@@ -214,7 +214,9 @@ def writer_of_pieces(captioner: Captioner, line: str) -> Captioner:
     )
     ids = [*text.tokens_to_ids(pieces), text.eos_id]
     lines = {tuple(ids[:t]): {ids[t]: 1 / (t + 2)} for t in range(len(ids))}
-    manifest = captioner.bundle.manifest.model_copy(update={"vocab_size": text.vocab_size, "grid": (5, REGIONS // 5), "prefix_regions": 0})
+    manifest = captioner.bundle.manifest.model_copy(
+        update={"vocab_size": text.vocab_size, "grid": (5, REGIONS // 5), "prefix_regions": 0}
+    )
     return Captioner(Bundle(captioner.bundle.path, manifest, text), OneNetwork([script(text.vocab_size, lines)]))
 
 

@@ -8,8 +8,9 @@ import pytest
 from tests.sentences import SENTENCES
 
 from showtell.core.bundle import builtin
-from showtell.core.text_rules import UNK, text_rule
+from showtell.core.text_rules import UNK, WITHOUT_ARABIC_MARKS, text_rule
 from showtell.core.tokenizer import Tokenizer, split_words
+from showtell.languages import language_info
 from showtell.languages.scripts import UNSPACED, scripts_of
 from showtell.settings import TextSettings
 from showtell.train.vocabulary import build_tokenizer, pretokenize
