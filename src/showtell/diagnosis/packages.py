@@ -110,7 +110,9 @@ def release(text: str) -> tuple[int, ...]:
 
 
 def _of_source_tree(pyproject: Path) -> Iterator[str]:
-    if sys.version_info < (3, 11) or not pyproject.is_file():
+    if sys.version_info < (3, 11):
+        return
+    if not pyproject.is_file():
         return
     import tomllib
 
