@@ -110,16 +110,14 @@ def release(text: str) -> tuple[int, ...]:
 
 
 def _of_source_tree(pyproject: Path) -> Iterator[str]:
-    if sys.version_info < (3, 11):
-        return
-    if not pyproject.is_file():
-        return
-    import tomllib
+    """Nothing on Python 3.10, which reads no TOML."""
+    if sys.version_info >= (3, 11) and pyproject.is_file():
+        import tomllib
 
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    yield from project["dependencies"]
-    for extra, lines in project["optional-dependencies"].items():
-        yield from (f"{line}; extra == '{extra}'" for line in lines)
+        project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+        yield from project["dependencies"]
+        for extra, lines in project["optional-dependencies"].items():
+            yield from (f"{line}; extra == '{extra}'" for line in lines)
 
 
 def _extra(extra: str) -> dict[str, Any]:
