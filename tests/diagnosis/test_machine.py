@@ -23,7 +23,8 @@ def test_version_2_the_least_limit_on_the_way_up_holds(tmp_path: Path) -> None:
         {
             "proc/self/cgroup": "0::/user.slice/app",
             "sys/fs/cgroup/user.slice/cpu.max": "150000 100000",
-            "sys/fs/cgroup/user.slice/app/cpu.max": "max 100000",
+            "sys/fs/cgroup/user.slice/app/cpu.max": "300000 100000",
+            "sys/fs/cgroup/cpu.max": "max 100000",
             "sys/fs/cgroup/user.slice/memory.max": "max",
             "sys/fs/cgroup/user.slice/app/memory.max": "1073741824",
             "sys/fs/cgroup/user.slice/app/memory.current": "1048576",

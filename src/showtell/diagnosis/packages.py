@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -87,7 +86,7 @@ def requirements() -> tuple[Requirement, ...]:
     try:
         lines = metadata.requires("showtell") or []
     except metadata.PackageNotFoundError:
-        lines = list(_of_source_tree(Path(__file__).parents[3] / "pyproject.toml"))
+        lines = _of_source_tree(Path(__file__).parents[3] / "pyproject.toml")
     return tuple(filter(None, map(parse, lines)))
 
 
@@ -109,15 +108,17 @@ def release(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def _of_source_tree(pyproject: Path) -> Iterator[str]:
-    if sys.version_info < (3, 11) or not pyproject.is_file():
-        return
-    import tomllib  # type: ignore[import-not-found] # in Python 3.11
+def _of_source_tree(pyproject: Path) -> list[str]:
+    """Nothing on Python 3.10, which reads no TOML."""
+    lines: list[str] = []
+    if sys.version_info >= (3, 11) and pyproject.is_file():
+        import tomllib
 
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    yield from project["dependencies"]
-    for extra, lines in project["optional-dependencies"].items():
-        yield from (f"{line}; extra == '{extra}'" for line in lines)
+        project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+        lines += project["dependencies"]
+        for extra, asked in project["optional-dependencies"].items():
+            lines += [f"{line}; extra == '{extra}'" for line in asked]
+    return lines
 
 
 def _extra(extra: str) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def examine_fonts(
     begin = clock()
     for language in known_languages() if languages is None else languages:
         name = language_info(language).name
-        written = {_script_name(code) for code in scripts_of(name)} - scripts.keys()
+        # Some languages have letters that the package's font lacks, though most of their script's are in it.
+        written = {script for script in map(_script_name, scripts_of(name)) if scripts.get(script) != "own"}
         if clock() - begin > limit:
             unknown |= written
             continue
@@ -59,7 +60,8 @@ def examine_fonts(
             problem = next((piece.problem for piece in pieces if piece.problem), "")
             is_own = all(piece.file == OWN for piece in pieces)
             boxes = {"font": "no font", "layout": "no layout engine"}
-            scripts[script] = boxes[problem] if problem else "own" if is_own else "system"
+            found = boxes[problem] if problem else "own" if is_own else "system"
+            scripts[script] = found if found == "own" else scripts.get(script, found)
     facts = {"scripts": scripts, "not_examined": sorted(unknown - scripts.keys()), "install": INSTALL_FONTS}
     return Findings(facts)
 
