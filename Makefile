@@ -14,7 +14,7 @@ COMPANION ?= ../shared/weights/mobilenetv2_100.tf_in1k.safetensors
 # sources anew, for 8 seconds of the processor's time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-busy test-kernels torture notebooks lint site model clean
+.PHONY: demo test test-long test-busy test-kernels torture first-day notebooks lint site model clean
 
 demo: $(LIGHT)/installed
 	$(LIGHT)/bin/showtell caption examples
@@ -41,6 +41,10 @@ torture: $(FULL)/installed
 	@failed=0; for part in images bundles data server guards training; do \
 		$(FULL)/bin/python -m torture.$$part || failed=1; \
 	done; exit $$failed
+
+# What a new user does on the first day, in an empty home folder; keeps its log in build/first_day.
+first-day:
+	tests/first_day.sh
 
 # The notebooks' outputs, anew.
 notebooks: $(FULL)/installed
