@@ -100,6 +100,15 @@ def test_a_dry_run_says_what_the_run_takes_and_leaves_nothing(tmp_path: Path) ->
     assert written / 1e6 <= forecast[1] <= 4 * written / 1e6
 
 
+def test_a_dry_run_without_a_cache_and_in_two_processes(tmp_path: Path) -> None:
+    command = ["train", "shapes", "data=shapes:60", *TINY, "train.cache_features=false", "train.devices=2"]
+    done = showtell(*command, "--dry-run", SHOWTELL_CACHE=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    training, processes, folder, last = done.stderr.splitlines()[1:]
+    assert training.startswith("training: 1 epochs") and processes.startswith("measured in one process; 2 share")
+    assert folder.startswith("runs/shapes: at most ") and last.startswith("in all: ")
+
+
 def test_a_dry_run_in_the_folder_of_another_run(tmp_path: Path) -> None:
     """What would refuse the run refuses its forecast."""
     command = ["train", "shapes", "data=shapes:60", *TINY, "--run", tmp_path / "run"]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
+from showtell.disk_space import size_in_words
+
 LABEL_WIDTH = 14
 Facts = Mapping[str, Any]
 
@@ -94,7 +96,7 @@ def _fonts(facts: Facts) -> Iterator[str]:
 
 def _captioning(facts: Facts) -> Iterator[str]:
     if facts["works"]:
-        yield f"works: first caption after {facts['seconds']:.2f} s, by {', '.join(facts['providers'])}"
+        yield f"works: first caption after {facts['seconds']:.2f} s"
     else:
         yield f"fails: {facts['error']}"
 
@@ -115,6 +117,4 @@ DESCRIPTIONS: Mapping[str, Callable[[Facts], Iterator[str]]] = {
 
 
 def _size(size: int | None) -> str:
-    if size is None:
-        return "unknown"
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    return "unknown" if size is None else size_in_words(size)

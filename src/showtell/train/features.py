@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from showtell.core.cache_folder import cache_folder
 from showtell.core.image import load_image
 from showtell.core.load_ahead import LoadingHangs, load_ahead
 from showtell.core.pixels import normalise, resize
+from showtell.disk_space import free_bytes, size_in_words
 from showtell.errors import BadData, BadImage, StorageUnreachable
 from showtell.files import allocate, sha256, write_text
 from showtell.nets.companion import Companion, noun_lines
@@ -93,8 +95,8 @@ def extract_features(
     mirror: bool = True,
     bfloat16: bool = False,
 ) -> Features:
-    """The features of `samples`, from the cache or computed now; `advance(n)` is called for every n photos, `say` when
-    another process is computing them and this one waits. Without `mirror` no view is mirrored. `bfloat16`: see
+    """The features of `samples`, from the cache or computed now; `advance(n)` is called for every n photos, `say` for
+    the size of new ones, and when another process is computing them and this one waits. Without `mirror` no view is mirrored. `bfloat16`: see
     `frozen_graph.uses_bfloat16`.
 
     Raises BadData, naming the photo, for one that cannot be read, StorageUnreachable for one that does not arrive, and
@@ -107,8 +109,12 @@ def extract_features(
     cache = (folder or cache_folder()) / "features" / _key(encoder, settings, samples, seed, rand, mirror, bfloat16)
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache, say):
-        is_missing = any(not (cache / f"view-{view}.npy").exists() for view in range(views))
-        with frozen_stages(encoder, is_missing and by_graph, bfloat16) as run_frozen:
+        missing = sum(not (cache / f"view-{view}.npy").exists() for view in range(views))
+        if missing:
+            shape, dtype = _stored(encoder, missing * len(samples))
+            size, free = math.prod(shape) * np.dtype(dtype).itemsize, free_bytes(cache)
+            say(f"features: {size_in_words(size)} to write in {cache} ({size_in_words(free)} free)")
+        with frozen_stages(encoder, missing > 0 and by_graph, bfloat16) as run_frozen:
             maps = [
                 _view(cache, encoder, samples, view, seed, rand, mirror, advance, run_frozen) for view in range(views)
             ]
@@ -222,11 +228,8 @@ def _view(
     if path.exists():
         advance(len(samples))
         return _open(path)
-    has_frozen_stages = len(encoder.frozen) > 0
-    size = encoder.pixels.size
-    shape = (len(samples), *(encoder.cached_shape if has_frozen_stages else (size, size, 3)))
+    shape, dtype = _stored(encoder, len(samples))
     done = int(progress.read_text()) if progress.exists() and part.exists() else 0
-    dtype = np.float16 if has_frozen_stages else np.uint8
     store = np.lib.format.open_memmap(part, mode="r+" if done else "w+", dtype=dtype, shape=None if done else shape)
     if not done:
         allocate(part, part.stat().st_size)
@@ -239,7 +242,7 @@ def _view(
     with contextlib.closing(batches):
         for begin, images in batches:
             stop = begin + len(images)
-            if has_frozen_stages:
+            if len(encoder.frozen):
                 store[begin:stop] = run_frozen(normalise(images, encoder.pixels))
             else:
                 store[begin:stop] = images
@@ -251,6 +254,13 @@ def _view(
     files.disk.sync_folder(cache)
     progress.unlink(missing_ok=True)
     return _open(path)
+
+
+def _stored(encoder: Encoder, rows: int) -> tuple[tuple[int, ...], type[np.float16] | type[np.uint8]]:
+    """Shape and type of the features of `rows` photos, or of their pixels where no stage is frozen."""
+    if len(encoder.frozen):
+        return (rows, *encoder.cached_shape), np.float16
+    return (rows, encoder.pixels.size, encoder.pixels.size, 3), np.uint8
 
 
 def _loaded(

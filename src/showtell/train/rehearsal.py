@@ -47,6 +47,7 @@ class Forecast:
     memory: int | None
     """None on a system that does not tell."""
     features_bytes: int
+    """0 where none are cached: streamed photos, precomputed features."""
     run_folder_bytes: int
     """At most, while a state is saved."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from showtell.data.download.catalogue import GIGABYTE, MEGABYTE, Archive, Conten
 from showtell.data.download.record import NAME, Record
 from showtell.data.download.transfer import Transfer
 from showtell.data.download.unpack import inspect, unpack
+from showtell.disk_space import free_bytes
 from showtell.errors import OUTPUT_ERRNOS, BadConfig, BadData, OutputError
 from showtell.files import beside
 from showtell.locks import Locked, locked
@@ -28,12 +28,6 @@ from showtell.progress import ProgressReporter
 _BLOCK: Final = 1 << 20
 _TRIES: Final = 2
 """Downloads of an archive that comes with another checksum."""
-
-
-def free_bytes(folder: Path) -> int:
-    """On the disk where the folder is, or will be."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free
 
 
 @dataclass(frozen=True)
