@@ -48,8 +48,9 @@ first-day:
 
 # The notebooks' outputs, anew.
 notebooks: $(FULL)/installed
-	cd examples && PATH="$(CURDIR)/$(FULL)/bin:$$PATH" jupyter execute --inplace captioning.ipynb training.ipynb
-	rm -rf examples/captions.jsonl examples/captions.jsonl.ledger examples/runs examples/my-model
+	cd examples && PATH="$(CURDIR)/$(FULL)/bin:$$PATH" SHOWTELL_CACHE=cache \
+		jupyter execute --inplace captioning.ipynb training.ipynb
+	cd examples && rm -rf attention.jpg cache captions.jsonl captions.jsonl.ledger my-model runs
 
 lint: $(FULL)/installed
 	$(FULL)/bin/ruff format --check .

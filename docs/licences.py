@@ -50,9 +50,12 @@ No photo and no caption of these data is in the package. More in the [model card
   2014) and Multi30K, for non-commercial research and education.
 
 The built-in model has learned from all of these, in every language that it writes. Whoever may not use a model that has
-seen data for non-commercial research trains one without them, from data whose terms suit: `showtell train default
-'text.languages=[en,ar]'
-data=flickr:DIR` is that command, without German, tags and sentences.
+seen data for non-commercial research trains one without them, from data whose terms suit; without German, tags and
+sentences that is
+
+```
+showtell train default 'text.languages=[en,ar]' data=flickr:DIR
+```
 
 ## Packages
 
