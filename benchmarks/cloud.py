@@ -27,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.bulk import stub
-from tests.bulk.object_server import BUCKET, ObjectServer, object_server
+from tests.remote.object_server import BUCKET, ObjectServer, object_server
 
 from showtell.bulk.sources import find_inputs
 from showtell.core.load_ahead import load_ahead

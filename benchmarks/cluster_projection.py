@@ -24,7 +24,7 @@ class Assumptions:
     price_per_core_hour: float = _assumed(0.04, "an assumption, not a quote: set your own")
     bytes_per_photo: float = _assumed(100e3, "an assumption: a JPEG of some 0.5 megapixels")
     bytes_per_shard: float = _assumed(1e9, "an assumption: WebDataset's usual size")
-    bytes_per_request: float = _assumed(8 * 2**20, "a shard is read in pieces of this size, bulk/range_file.py")
+    bytes_per_request: float = _assumed(8 * 2**20, "a shard is read in pieces of this size, remote/range_file.py")
     requests_per_piece: float = _assumed(2, "the bytes, and whether the shard is still the same")
     price_per_1000_requests: float = _assumed(0.0004, "an assumption, not a quote: set your own")
     price_per_gb_out: float = _assumed(0.0, "0 within a region, by an assumption; set your own for another region")

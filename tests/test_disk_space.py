@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from showtell.disk_space import free_bytes, size_in_words
 
 

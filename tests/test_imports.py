@@ -14,13 +14,14 @@ SOURCE = Path(showtell.__file__).parent
 SHARED = {
     *("errors", "config", "settings", "renamed_settings", "records", "files", "languages", "image_formats", "columns"),
     *("loading", "progress", "install", "terminal", "locks", "folder_scan", "backoff"),
+    *("cache_folder", "disk_space", "urls"),
 }
 THIRD_PARTY_EVERYWHERE = {"pydantic", "yaml"}
 
 # Room -> the rooms it may import, and the third-party packages.
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
-    "data": (set(), {"PIL", "h5py", "pyarrow", "safetensors"}),
-    "core": (set(), {"numpy", "PIL", "tokenizers", "onnxruntime", "openvino", "pillow_heif", "platformdirs"}),
+    "data": ({"remote"}, {"PIL", "h5py", "pyarrow", "safetensors"}),
+    "core": (set(), {"numpy", "PIL", "tokenizers", "onnxruntime", "openvino", "pillow_heif"}),
     "nets": ({"core"}, {"numpy", "torch", "timm", "safetensors"}),
     "train": (
         {"data", "core", "nets"},
@@ -37,6 +38,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "metrics": (set(), {"numpy", "pycocoevalcap"}),
     "view": ({"core"}, {"numpy", "PIL", "matplotlib", "bidi", "arabic_reshaper"}),
     "fetch": (set(), set()),
+    "remote": (set(), {"fsspec"}),
     "serve": (
         {"core", "view", "fetch"},
         {
@@ -51,7 +53,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "uvicorn",
         },
     ),
-    "bulk": ({"core", "view", "fetch"}, {"numpy", "pyarrow", "PIL", "fsspec", "ray"}),
+    "bulk": ({"core", "view", "remote"}, {"numpy", "pyarrow", "PIL", "ray"}),
     "diagnosis": ({"core", "view"}, {"PIL"}),
     "recipes": (set(), set()),
     "cli": (
@@ -67,6 +69,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "fetch",
             "serve",
             "bulk",
+            "remote",
             "diagnosis",
             "recipes",
             "cli",

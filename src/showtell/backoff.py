@@ -4,7 +4,7 @@ The wait before the n-th repetition is drawn between 0 and FIRST * 2**n seconds,
 were throttled together do not come back together.
 
 Rejected: the retries of botocore and of s3fs. They are nested (a request, its response, the whole call), so that a host
-that is gone would be asked 125 times; both are switched off in `bulk/object_store`.
+that is gone would be asked 125 times; both are switched off in `remote/client`.
 """
 
 from __future__ import annotations

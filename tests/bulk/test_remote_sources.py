@@ -14,16 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.bulk.object_server import BUCKET, ObjectServer, object_server
 from tests.bulk.stub import Engine, caption
 from tests.bulk.test_sources import png, red
+from tests.remote.object_server import BUCKET, ObjectServer, object_server
 from tests.skips import PACKAGES
 
 pytest.importorskip("s3fs", reason=PACKAGES)
 pytest.importorskip("moto", reason=PACKAGES)
 
 from showtell.backoff import Backoff
-from showtell.bulk import container_file, object_store, range_file
+from showtell.bulk import container_file
 from showtell.bulk.run import RunOptions
 from showtell.bulk.sources import count_inputs, find_inputs
 from showtell.core.load_ahead import load_ahead
@@ -31,6 +31,7 @@ from showtell.core.sources import ImageInput
 from showtell.errors import BadConfig, BadImage, StorageUnreachable
 from showtell.folder_scan import PassedOver
 from showtell.records import Caption, CaptionRow
+from showtell.remote import client, range_file
 
 S3 = f"s3://{BUCKET}"
 
@@ -45,7 +46,7 @@ def server() -> Iterator[ObjectServer]:
 def _client(server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in server.environment().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(object_store, "backoff", Backoff(sleep=lambda seconds: None))
+    monkeypatch.setattr(client, "backoff", Backoff(sleep=lambda seconds: None))
     monkeypatch.setattr(container_file, "SMALL", 10_000)
     monkeypatch.setattr(range_file.RangeFile.__init__, "__defaults__", (100_000,))
     server.faults.reset()
@@ -124,9 +125,9 @@ def test_a_prefix_gives_what_a_folder_gives(server: ObjectServer, scheme: str) -
 def test_a_list_is_read_page_by_page(server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(7):
         server.put(f"pages/{number}/x.png", b"x")
-    client = object_store.filesystem("s3")
-    call = client.call_s3
-    monkeypatch.setattr(client, "call_s3", lambda method, **arguments: call(method, MaxKeys=3, **arguments))
+    s3 = client.filesystem("s3")
+    call = s3.call_s3
+    monkeypatch.setattr(s3, "call_s3", lambda method, **arguments: call(method, MaxKeys=3, **arguments))
     server.faults.reset()
     images = find_inputs([f"{S3}/pages/"])
     assert [next(images).path for _ in range(3)] == [f"{S3}/pages/{number}/x.png" for number in range(3)]
@@ -273,12 +274,12 @@ def test_what_is_not_there_is_one_sentence(server: ObjectServer, monkeypatch: py
         *["missing: no such object"] * 2,
         "missing: no images in this folder; check its name and that of the bucket",
     ]
-    monkeypatch.setattr(object_store, "_filesystems", {})
+    monkeypatch.setattr(client, "_filesystems", {})
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert details(f"{S3}/a.png") == [
         "url_failed: found no connection to bucket; check the network and AWS_ENDPOINT_URL; tried 7 times"
     ]
-    monkeypatch.setattr(object_store, "_filesystems", {})
+    monkeypatch.setattr(client, "_filesystems", {})
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(Path.cwd()))

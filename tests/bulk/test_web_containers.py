@@ -9,19 +9,19 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import pytest
-from tests.bulk.object_server import Faults, wsgi_server
 from tests.bulk.test_remote_sources import shard
 from tests.bulk.test_sources import png, red
+from tests.remote.object_server import Faults, wsgi_server
 from tests.skips import PACKAGES
 
 pytest.importorskip("fsspec", reason=PACKAGES)
 pytest.importorskip("werkzeug", reason=PACKAGES)
 
 from showtell.backoff import Backoff
-from showtell.bulk import http_ranges, object_store
 from showtell.bulk.refusal import run_header
 from showtell.bulk.sources import find_inputs
 from showtell.errors import MissingExtra
+from showtell.remote import client, http_ranges
 
 FILES = {
     "shard.tar": shard({f"{n:03}.png": png(n) for n in range(20)}),
@@ -63,7 +63,7 @@ def send(environ: dict[str, Any], start_response: Callable[..., Any], data: byte
 
 @pytest.fixture(autouse=True)
 def _client(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_store, "backoff", Backoff(sleep=lambda seconds: None))
+    monkeypatch.setattr(client, "backoff", Backoff(sleep=lambda seconds: None))
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_what_is_not_there_is_one_sentence_without_the_query(web: tuple[str, Web
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_store, "_filesystems", {})
+    monkeypatch.setattr(client, "_filesystems", {})
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     with pytest.raises(MissingExtra, match=r"this needs fsspec, which is not installed; .*cloud"):
         next(find_inputs(["s3://bucket/photos/"]))
@@ -191,7 +191,7 @@ def test_googles_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     import fsspec.config
 
     storage = GoogleStorage()
-    monkeypatch.setattr(object_store, "_filesystems", {})
+    monkeypatch.setattr(client, "_filesystems", {})
     monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
     with wsgi_server(storage) as url:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.bulk.object_server import object_server
 from tests.cli.in_process import showtell
+from tests.remote.object_server import object_server
 from tests.skips import PACKAGES
 
 pytest.importorskip("s3fs", reason=PACKAGES)
 pytest.importorskip("moto", reason=PACKAGES)
 
-from showtell.bulk import object_store
+from showtell.remote import client
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -24,7 +24,7 @@ def rows(path: str) -> list[dict[str, object]]:
 
 def test_a_bucket_has_the_captions_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(object_store, "_filesystems", {})
+    monkeypatch.setattr(client, "_filesystems", {})
     with object_server() as server:
         for name in ("band.jpg", "dog.jpg"):
             server.put(f"photos/{name}", (EXAMPLES / name).read_bytes())

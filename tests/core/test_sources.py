@@ -14,9 +14,10 @@ from PIL import Image
 
 from showtell.core import sources
 from showtell.core.image import load_image
-from showtell.core.sources import ImageInput, find_images, is_url
+from showtell.core.sources import ImageInput, find_images
 from showtell.errors import BadConfig, BadImage
 from showtell.folder_scan import ATTENTION_MAP, HIDDEN, OTHER, REPEATED, SYSTEM, PassedOver
+from showtell.urls import is_url
 
 
 def picture(file_format: str) -> bytes:

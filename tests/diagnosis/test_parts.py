@@ -9,8 +9,8 @@ import pytest
 from tests import tiny_bundle
 
 from showtell import terminal
+from showtell.cache_folder import cache_folder
 from showtell.core.bundle import MANIFEST
-from showtell.core.cache_folder import cache_folder
 from showtell.diagnosis import model, text, trial
 from showtell.diagnosis.folders import examine_folders, folder_facts
 from showtell.diagnosis.text import examine_encoding, examine_fonts

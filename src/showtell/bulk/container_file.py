@@ -6,21 +6,20 @@ the bytes themselves.
 
 from __future__ import annotations
 
-import io
 import os
 import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Protocol
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urljoin
 
-from showtell.bulk.http_ranges import probe, read_whole
-from showtell.bulk.object_store import ObjectStatus, StoredImage, is_stored, read_range, scheme_of, status_of
-from showtell.bulk.range_file import RangeFile
+from showtell.bulk.stored_image import StoredImage
 from showtell.core.image import MAX_BYTES
-from showtell.core.sources import ImageInput, is_url
+from showtell.core.sources import ImageInput
 from showtell.errors import BadImage
+from showtell.remote.opened import ObjectPart, open_url
+from showtell.urls import is_stored, is_url, without_secrets
 
 SMALL: Final = 1024 * 1024
 """Bytes of a part that is read with its surroundings: a request of its own takes as long as this many bytes."""
@@ -105,39 +104,6 @@ class LocalFile:
 
 
 @dataclass(frozen=True)
-class ObjectSlice:
-    """A part of an object of that version. Calling it gives its bytes, all of them; raises BadImage."""
-
-    url: str
-    offset: int
-    size: int
-    status: ObjectStatus
-
-    def __call__(self) -> bytes:
-        size = min(self.size, MAX_BYTES + 1)
-        try:
-            data = read_range(self.url, self.offset, self.offset + size)
-        except BadImage:
-            self._check_version()  # a request for bytes that are not there any more fails in its own way
-            raise
-        # After each range: no other storage than S3 gives a range of one version only.
-        self._check_version()
-        if len(data) != size:
-            raise BadImage("truncated", f"found {len(data)} bytes from byte {self.offset} on; expected {size}")
-        return data
-
-    def _check_version(self) -> None:
-        try:
-            now = _current_status(self.url)
-        except BadImage as error:
-            if error.code != "missing":
-                raise
-            raise BadImage("unreadable", "the container was removed while it was read; run it again") from error
-        if now != self.status:
-            raise BadImage("unreadable", "the container has changed while it was read; run it again")
-
-
-@dataclass(frozen=True)
 class RemoteFile:
     """Of object storage, or of a web server."""
 
@@ -145,22 +111,17 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
-        """Without the query, which may be a signature: it changes from day to day, and is a secret."""
-        return without_query(self.url) if scheme_of(self.url) in ("http", "https") else self.url
+        return without_secrets(self.url)
 
     def open(self) -> BinaryIO:
-        status = _current_status(self.url)
-        if status is None:
-            return io.BytesIO(read_whole(self.url))
-        file = RangeFile(status.size, lambda start, end: ObjectSlice(self.url, start, end - start, status)())
-        return _RemoteReader(file, status)
+        return open_url(self.url)
 
     def parts(self, file: BinaryIO) -> ReadPart:
         status = getattr(file, "status", None)
 
         def read(offset: int, size: int) -> Callable[[], bytes]:
             if status is not None and size > SMALL:
-                return ObjectSlice(self.url, offset, size, status)
+                return ObjectPart(self.url, offset, min(size, MAX_BYTES + 1), status)
             file.seek(offset)
             data = file.read(min(size, MAX_BYTES + 1))
             if len(data) < min(size, MAX_BYTES + 1):
@@ -187,33 +148,9 @@ class RemoteFile:
         return named_url(cell, f"{scheme}://{bucket}/{below}")
 
 
-class _RemoteReader(io.BufferedReader):
-    """pyarrow and tarfile expect all bytes that they ask for, which a raw file need not give."""
-
-    def __init__(self, file: RangeFile, status: ObjectStatus) -> None:
-        super().__init__(file, 1 << 16)
-        self.status = status
-
-
 def named_url(key: str, url: str) -> ImageInput:
     """The photo at `url`, called `key`. One of a web server is given a `read` by `cli.urls`."""
     return ImageInput(key, read=StoredImage(url) if is_stored(url) else None, file=url if url != key else None)
-
-
-def without_query(url: str) -> str:
-    """Without user and password either."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _current_status(url: str) -> ObjectStatus | None:
-    """None for a file of a server that gives no ranges. Raises BadImage."""
-    if not is_stored(url):
-        return probe(url)
-    status = status_of(url)
-    if status is None:
-        raise BadImage("unreadable", "found a folder; expected a file, or the folder's name with a slash at its end")
-    return status
 
 
 def _status(file: BinaryIO) -> tuple[int, int]:

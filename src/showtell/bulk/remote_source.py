@@ -11,14 +11,16 @@ import posixpath
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from showtell.bulk.object_listing import Entry, is_pattern, matching, objects_below
-from showtell.bulk.object_store import DoubtfulImage, StoredImage, path_of_url, status_of
+from showtell.bulk.stored_image import DoubtfulImage, StoredImage
 from showtell.core.image import MAX_BYTES
 from showtell.core.image_file import check_bytes
 from showtell.core.sources import ImageInput
 from showtell.errors import BadImage
 from showtell.folder_scan import OTHER, PassedOver, is_other, skip_reason
 from showtell.image_formats import format_of_suffix
+from showtell.remote.client import status_of
+from showtell.remote.listing import Entry, is_pattern, matching, objects_below
+from showtell.urls import path_of_url
 
 
 class NamedObject(NamedTuple):

@@ -21,9 +21,10 @@ from showtell.bulk.rows import Record
 from showtell.bulk.sinks import SinkOptions
 from showtell.bulk.storage import Storage, write_files
 from showtell.bulk.xmp import xmp_document
-from showtell.core.sources import ImageInput, is_url
+from showtell.core.sources import ImageInput
 from showtell.errors import BadConfig
 from showtell.image_formats import format_of_suffix
+from showtell.urls import is_url
 
 SUFFIXES = {"sidecar": ".txt", "xmp": ".xmp"}
 

@@ -22,13 +22,13 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Final
 
-from showtell.bulk.container_file import ContainerFile, LocalFile, RemoteFile, named_url, without_query
-from showtell.bulk.object_store import is_stored, scheme_of
+from showtell.bulk.container_file import ContainerFile, LocalFile, RemoteFile, named_url
 from showtell.bulk.remote_source import NamedObject, expand
-from showtell.core.sources import ImageInput, find_images, is_url
+from showtell.core.sources import ImageInput, find_images
 from showtell.errors import BadImage, StorageUnreachable
 from showtell.folder_scan import PassedOver, unreadable
 from showtell.image_formats import SIGNATURE_BYTES, format_of_bytes, format_of_suffix
+from showtell.urls import is_stored, is_url, is_web, without_secrets
 
 Reader = Callable[[ContainerFile, str | None], Iterator[ImageInput]]
 """From a file, and the name of the column that the user gave, to its images."""
@@ -99,7 +99,7 @@ def container_reader(name: str) -> Reader | None:
         return None
     reader = _reader_of_suffix(name)
     if reader is None or is_url(name):
-        is_file = is_stored(name) or scheme_of(name) in ("http", "https")
+        is_file = is_stored(name) or is_web(name)
         return reader if is_file else None
     if Path(name).is_dir():
         return None
@@ -120,7 +120,7 @@ def without_signature(name: str) -> str:
 
 def _reader_of_suffix(name: str) -> Reader | None:
     try:
-        lower = (without_query(name) if scheme_of(name) in ("http", "https") else name).lower()
+        lower = without_secrets(name).lower()
     except ValueError:  # no URL; as a photo it is reported
         return None
     return next((reader for suffix, reader in CONTAINERS.items() if lower.endswith(suffix)), None)

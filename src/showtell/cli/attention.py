@@ -17,13 +17,14 @@ from PIL import Image
 
 from showtell.core.captioner import Captioner
 from showtell.core.image import load_image
-from showtell.core.sources import ImageInput, is_url
+from showtell.core.sources import ImageInput
 from showtell.errors import BadConfig
 from showtell.files import replacing
 from showtell.folder_scan import ATTENTION_MAP, ATTENTION_SUFFIXES, PassedOver
 from showtell.locks import Locked, locked
 from showtell.records import CaptionRow
 from showtell.terminal import echo
+from showtell.urls import is_url
 from showtell.view.attention import LOAD_SIZE, sheet, write_animation
 from showtell.view.notes import drawing_problems
 

@@ -21,7 +21,7 @@ WRITTEN = (
 
 def say_forecast(recipe: Recipe, folder: Path, samples: Sequence[Sample], reporter: ProgressReporter) -> None:
     """Measure and say what the run in `folder` will take. `recipe` is resolved."""
-    from showtell.core.cache_folder import cache_folder
+    from showtell.cache_folder import cache_folder
     from showtell.metrics import score
     from showtell.metrics.reward import CiderReward
     from showtell.train.out_of_memory import explain_out_of_memory

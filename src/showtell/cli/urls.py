@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from showtell.core.sources import ImageInput, is_url
+from showtell.core.sources import ImageInput
+from showtell.urls import is_url
 
 
 def with_urls(images: Iterable[ImageInput]) -> Iterator[ImageInput]:

@@ -19,9 +19,10 @@ from typing import Any, Final, TypeVar, cast
 from PIL import Image
 from pydantic import ValidationError
 
-from showtell.core.sources import ImageInput, is_url
+from showtell.core.sources import ImageInput
 from showtell.errors import BadBundle, BadConfig
 from showtell.settings import DecodeSettings
+from showtell.urls import is_url
 
 T = TypeVar("T")
 _NONE: Final = object()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from showtell.cache_folder import cache_folder
 from showtell.core.bundle import MANIFEST, Bundle
-from showtell.core.cache_folder import cache_folder
 from showtell.core.onnx_stepper import OnnxStepper
 from showtell.core.runtimes.registry import AUTO
 from showtell.errors import BadBundle

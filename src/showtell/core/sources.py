@@ -6,7 +6,6 @@ Rejected: `sorted(os.scandir(...))`, which would hold a million names before the
 
 import heapq
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from io import BufferedIOBase
@@ -16,9 +15,9 @@ from typing import Final, NamedTuple
 from showtell.core.standard_input import read_standard_input
 from showtell.errors import BadConfig, BadImage
 from showtell.folder_scan import OTHER, REPEATED, PassedOver, check_file, is_other, skip_reason, unreadable
+from showtell.urls import is_url
 
 NAMES_PER_ROUND: Final = 20_000
-_URL: Final = re.compile("[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # two letters or more: C:// is a drive
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,6 @@ def find_images(
                 yield from _expand_standard_input(stdin, null_separated, counter)
             except BadImage as error:
                 yield ImageInput(name, error)
-
-
-def is_url(path: str) -> bool:
-    """Whether it is a URL of any scheme; a folder that is called so can still be named as `./http:/...`."""
-    return _URL.match(path) is not None
 
 
 def _expand_standard_input(stdin: BufferedIOBase, null_separated: bool, counter: PassedOver) -> Iterator[ImageInput]:

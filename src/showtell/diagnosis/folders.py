@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from showtell.core.cache_folder import VARIABLE, cache_folder
+from showtell.cache_folder import VARIABLE, cache_folder
 from showtell.diagnosis.findings import Findings
 
 

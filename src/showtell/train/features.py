@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from showtell import files
-from showtell.core.cache_folder import cache_folder
+from showtell.cache_folder import cache_folder
 from showtell.core.image import load_image
 from showtell.core.load_ahead import LoadingHangs, load_ahead
 from showtell.core.pixels import normalise, resize
@@ -96,8 +96,8 @@ def extract_features(
     bfloat16: bool = False,
 ) -> Features:
     """The features of `samples`, from the cache or computed now; `advance(n)` is called for every n photos, `say` for
-    the size of new ones, and when another process is computing them and this one waits. Without `mirror` no view is mirrored. `bfloat16`: see
-    `frozen_graph.uses_bfloat16`.
+    the size of new ones, and when another process is computing them and this one waits. Without `mirror` no view is
+    mirrored. `bfloat16`: see `frozen_graph.uses_bfloat16`.
 
     Raises BadData, naming the photo, for one that cannot be read, StorageUnreachable for one that does not arrive, and
     OutputError when the disk is full or fails.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from showtell.bulk.object_store import ObjectStatus, call
 from showtell.errors import BadImage
+from showtell.remote.client import ObjectStatus, call
 
 WHOLE: Final = 64 * 1024 * 1024
 """Bytes that are read at once where the server gives no ranges."""

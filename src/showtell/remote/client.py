@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from showtell.backoff import Backoff
-from showtell.bulk.object_errors import SAME_AS, is_empty_range, is_transient, translated
-from showtell.core.image import MAX_BYTES
-from showtell.core.sources import is_url
-from showtell.errors import BadConfig, BadImage, MissingExtra, ShowtellError
-from showtell.image_formats import SIGNATURE_BYTES, expected_formats, format_of_bytes
+from showtell.errors import BadConfig, MissingExtra, ShowtellError
+from showtell.remote.client_errors import SAME_AS, is_empty_range, is_transient, translated
+from showtell.urls import path_of_url, scheme_of
 
 T = TypeVar("T")
 
@@ -29,9 +27,6 @@ _OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "s3": {"max_concurrency": 1, "config_kwargs": {"retries": {"total_max_attempts": 1}, "max_pool_connections": 64}},
     "gs": {},
 }
-STORAGE_SCHEMES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"})
-"""Of object storage. Not `file` (a path does), nor all that fsspec knows: `github`, `ftp` or `reference` would be read
-with other rules than a user expects of a photo's address."""
 _CLIENTS: Final = {"s3": "s3fs", "gs": "gcsfs"}
 _VERSION_FIELDS: Final = (
     *("ETag", "etag", "generation", "md5Hash", "content_md5"),
@@ -49,20 +44,6 @@ class ObjectStatus:
 
     size: int
     version: tuple[str, ...]
-
-
-def scheme_of(url: str) -> str:
-    return url.partition("://")[0].lower()
-
-
-def is_stored(name: str) -> bool:
-    """Whether it is the URL of an object, or of many, in object storage."""
-    return is_url(name) and scheme_of(name) in STORAGE_SCHEMES
-
-
-def path_of_url(url: str) -> str:
-    """As fsspec has it: bucket and key; of http, the URL itself."""
-    return url if scheme_of(url) in ("http", "https") else url.partition("://")[2]
 
 
 def filesystem(scheme: str) -> Any:
@@ -111,30 +92,6 @@ def status_of(url: str) -> ObjectStatus | None:
     if info.get("type") == "directory":
         return None
     return ObjectStatus(int(info["size"]), tuple(str(info[name]) for name in _VERSION_FIELDS if info.get(name)))
-
-
-@dataclass(frozen=True)
-class StoredImage:
-    """An object. Calling it gives its bytes, at most those that an image may have and one more; raises BadImage."""
-
-    url: str
-
-    def __call__(self) -> bytes:
-        return read_range(self.url, 0, MAX_BYTES + 1)
-
-
-@dataclass(frozen=True)
-class DoubtfulImage:
-    """An object whose name is that of a picture that is not decoded: its first bytes decide, before it is read."""
-
-    url: str
-    what: str
-
-    def __call__(self) -> bytes:
-        image_format = format_of_bytes(read_range(self.url, 0, SIGNATURE_BYTES), self.url)
-        if image_format is None or not image_format.is_decoded:
-            raise BadImage("unsupported", f"found {self.what}, by its name; {expected_formats()}; convert it")
-        return StoredImage(self.url)()
 
 
 def _new_filesystem(scheme: str) -> Any:

@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from showtell.bulk.object_store import call, path_of_url, scheme_of
+from showtell.remote.client import call
+from showtell.urls import path_of_url, scheme_of
 
 _MAGIC: Final = re.compile(r"[*?[]")
 

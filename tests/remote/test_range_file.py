@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from showtell.bulk.range_file import RangeFile
+from showtell.remote.range_file import RangeFile
 
 DATA = random.Random(0).randbytes(1000)
 
