@@ -14,7 +14,7 @@ SOURCE = Path(showtell.__file__).parent
 SHARED = {
     *("errors", "config", "settings", "renamed_settings", "records", "files", "languages", "image_formats", "columns"),
     *("loading", "progress", "install", "terminal", "locks", "folder_scan", "backoff"),
-    *("cache_folder", "disk_space", "urls"),
+    *("cache_folder", "disk_space", "stages", "urls"),
 }
 THIRD_PARTY_EVERYWHERE = {"pydantic", "yaml"}
 
@@ -24,7 +24,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "core": (set(), {"numpy", "PIL", "tokenizers", "onnxruntime", "openvino", "pillow_heif"}),
     "nets": ({"core"}, {"numpy", "torch", "timm", "safetensors"}),
     "train": (
-        {"data", "core", "nets"},
+        {"data", "core", "nets", "remote"},
         {
             *("numpy", "torch", "lightning_fabric", "safetensors", "sklearn", "tokenizers", "spacy", "PIL", "filelock"),
             "tensorboard",

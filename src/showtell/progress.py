@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from showtell.stages import Advance
 from showtell.terminal import escape
 
-Advance = Callable[..., None]
-"""`advance(n, note="")`: n more are done."""
 SECONDS_BETWEEN_LINES = 30.0
 
 

@@ -20,13 +20,15 @@ class Faults:
         self.app, self.every, self.seed = app, every, seed
         self.requests: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
+        self.healthy: int | None = None
+        """Requests after which all fail; None: no such end."""
         self.refusal = ""
         """S3's code of an error with the status 403, in place of every response."""
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
-    def reset(self, every: int = 0, seed: int = 0, refusal: str = "") -> None:
-        self.every, self._random, self.refusal = every, random.Random(seed), refusal
+    def reset(self, every: int = 0, seed: int = 0, refusal: str = "", healthy: int | None = None) -> None:
+        self.every, self._random, self.refusal, self.healthy = every, random.Random(seed), refusal, healthy
         self.requests, self.failed = Counter(), Counter()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -35,6 +37,8 @@ class Faults:
             is_list = "list-type" in environ.get("QUERY_STRING", "")
             self.requests["LIST" if is_list else method] += 1
             fault = self._random.choice(FAULTS) if self.every and self._random.randrange(self.every) == 0 else None
+            if self.healthy is not None and self.requests.total() > self.healthy:
+                fault = "503"
             if fault is not None:
                 self.failed[fault] += 1
         if self.refusal:

@@ -29,7 +29,7 @@ from showtell.nets.encoder import Encoder
 from showtell.records import Sample
 from showtell.settings import CompanionSettings, EncoderSettings, PixelOverrides, TagSettings
 from showtell.train import features as room
-from showtell.train import frozen_graph
+from showtell.train import frozen_graph, photo_views
 from showtell.train.augment import RandAugment, augment
 from showtell.train.features import Features, cache_folder, describe_companion, extract_features
 
@@ -226,8 +226,8 @@ def test_a_photo_that_never_arrives_ends_the_run_and_the_next_one_goes_on(
         return load_image(source)
 
     with monkeypatch.context() as patch:
-        patch.setattr(room, "PATIENCE", 1.0)
-        patch.setattr(room, "load_image", stuck)
+        patch.setattr(photo_views, "PATIENCE", 1.0)
+        patch.setattr(photo_views, "load_image", stuck)
         with pytest.raises(StorageUnreachable, match=r"^6\.png: the photo was not read within 1 s; check its disk"):
             extracted(encoder, views=1)
     go.set()
@@ -245,7 +245,7 @@ def test_a_loader_thread_never_ends_in_silence(
             raise end
         return load_image(source)
 
-    monkeypatch.setattr(room, "load_image", ends)
+    monkeypatch.setattr(photo_views, "load_image", ends)
     with pytest.raises(type(end)):
         extracted(Counted(), views=1)
 
@@ -433,7 +433,8 @@ def test_a_process_waits_while_another_one_extracts(extracted: Extract, tmp_path
             assert told.wait(HANG_SECONDS) and encoder.seen == 0 and not features.done()
             other.stdin.close()
             assert len(features.result(HANG_SECONDS)) == PHOTOS and encoder.seen == PHOTOS
-    assert len(messages) == 1 and "waiting" in messages[0] and str(cache) in messages[0]
+    assert "waiting" in messages[0] and str(cache) in messages[0]
+    assert len(messages) == 2 and messages[1].startswith("features: ")
 
 
 def test_other_nouns_of_a_companion_are_other_features(tmp_path: Path) -> None:

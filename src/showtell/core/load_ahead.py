@@ -35,7 +35,11 @@ class LoadingHangs(Exception):
 
 
 def load_ahead(
-    images: Iterator[Any], load: Callable[[Any], T], batch_size: int, patience: float | None = None
+    images: Iterator[Any],
+    load: Callable[[Any], T],
+    batch_size: int,
+    patience: float | None = None,
+    threads: int = LOADER_THREADS,
 ) -> Iterator[list[tuple[Any, T | BaseException]]]:
     """Batches of images, each with what `load` made of it or the error that it raised; in order, and lazily.
 
@@ -47,7 +51,7 @@ def load_ahead(
     `patience`: for how many seconds the next image may fail to arrive; without it, for ever. Raises LoadingHangs after
     that, and leaves the thread to what it waits for.
     """
-    loaders, pending, failure = _Loaders(load, patience), Pending(), None
+    loaders, pending, failure = _Loaders(load, patience, threads), Pending(), None
     ahead = 1 if batch_size == 1 else 2 * batch_size
     try:
         while True:
@@ -62,7 +66,7 @@ def load_ahead(
                     break
                 pending.append((image, _pending_already(image, pending) or loaders.submit(image)))
             if not loaders.are_here():
-                loaders = _Loaders(load, patience)
+                loaders = _Loaders(load, patience, threads)
                 pending = Pending((image, loaders.submit(image)) for image, _ in pending)
             if not pending:
                 if failure is not None:
@@ -97,14 +101,14 @@ def _outcome(future: Future[T]) -> T | BaseException:
 class _Loaders:
     """Threads of one process."""
 
-    def __init__(self, load: Callable[[Any], Any], patience: float | None) -> None:
-        self._pid, self._patience = os.getpid(), patience
+    def __init__(self, load: Callable[[Any], Any], patience: float | None, threads: int) -> None:
+        self._pid, self._patience, self._count = os.getpid(), patience, threads
         self._jobs: SimpleQueue[tuple[Any, Future[Any]] | None] = SimpleQueue()
         arguments = self._jobs, load
         self._threads = [
             # Daemons, since the interpreter's exit waits for all others.
             threading.Thread(target=_work, args=arguments, name="showtell-load", daemon=True)
-            for _ in range(LOADER_THREADS)
+            for _ in range(threads)
         ]
         for thread in self._threads:
             thread.start()
@@ -128,7 +132,7 @@ class _Loaders:
             return
         for _, future in pending:
             future.cancel()
-        for _ in range(LOADER_THREADS):
+        for _ in range(self._count):
             self._jobs.put(None)
         for thread in self._threads:
             if thread is not threading.current_thread():  # where the garbage collector happens to run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from showtell.data.files import FileIndex
@@ -41,7 +41,7 @@ class ImageRecord(NamedTuple):
     language: str | None
 
 
-def split_from_file_name(file: Path) -> str | None:
+def split_from_file_name(file: PurePath) -> str | None:
     """The split that a file's name begins with, as in train-00000-of-00012.parquet, or else the only one in it, as in
     cc3m-validation-0000.tar; None when there is none."""
     words = re.split(r"[-_.\s]+", file.stem.lower())

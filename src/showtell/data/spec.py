@@ -1,7 +1,7 @@
 """Data specs such as `flickr:DIR` or `shapes:2000`: the word before the colon names the reader.
 
-A new format is one module with a `read(location, languages, omissions)` function and one line in `READERS`. A reader
-imports an optional package only when it is called.
+A new format is one module with a `read(location, languages, omissions, stage)` function, or one with fewer arguments,
+and one line in `READERS`. A reader imports an optional package only when it is called.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from showtell.data.tables import read_csv, read_jsonl
 from showtell.errors import BadConfig
 from showtell.languages import canonical_tag
 from showtell.records import Sample
+from showtell.stages import Stage, silent_stage
 
 
 class Reader(NamedTuple):
@@ -35,25 +36,31 @@ class Reader(NamedTuple):
 
     syntax: str
     summary: str
-    read: Callable[[str, Sequence[str], Omissions], list[Sample]]
+    read: Read
 
 
-def _complete(
-    read: Callable[[str, Sequence[str]], list[Sample]],
-) -> Callable[[str, Sequence[str], Omissions], list[Sample]]:
+Read = Callable[[str, Sequence[str], Omissions, Stage], list[Sample]]
+
+
+def _at_once(read: Callable[[str, Sequence[str], Omissions], list[Sample]]) -> Read:
+    """A reader that has no progress to show."""
+    return lambda location, languages, omissions, _: read(location, languages, omissions)
+
+
+def _complete(read: Callable[[str, Sequence[str]], list[Sample]]) -> Read:
     """A reader of data that leaves nothing out."""
-    return lambda location, languages, _: read(location, languages)
+    return lambda location, languages, *_: read(location, languages)
 
 
 READERS: Final = {
-    "flickr": Reader("flickr:DIR", "Flickr8k or Flickr30k: captions, split lists, photos", read_flickr),
-    "coco": Reader("coco:DIR[,YEAR]", "COCO captions of 2014 or 2017", read_coco),
-    "karpathy": Reader("karpathy:FILE,IMAGES", "Karpathy's splits of COCO, Flickr8k, Flickr30k", read_karpathy),
-    "csv": Reader("csv:FILE[,IMAGES]", "a table with the columns image and caption", read_csv),
-    "jsonl": Reader("jsonl:FILE", "JSON objects with image and caption or captions", read_jsonl),
+    "flickr": Reader("flickr:DIR", "Flickr8k or Flickr30k: captions, split lists, photos", _at_once(read_flickr)),
+    "coco": Reader("coco:DIR[,YEAR]", "COCO captions of 2014 or 2017", _at_once(read_coco)),
+    "karpathy": Reader("karpathy:FILE,IMAGES", "Karpathy's splits of COCO and Flickr", _at_once(read_karpathy)),
+    "csv": Reader("csv:FILE[,IMAGES]", "a table with the columns image and caption", _at_once(read_csv)),
+    "jsonl": Reader("jsonl:FILE", "JSON objects with image and caption or captions", _at_once(read_jsonl)),
     "parquet": Reader("parquet:FILE_OR_FOLDER", "tables with photos in them or beside them", _complete(read_parquet)),
-    "shards": Reader("shards:PATTERN", "tar files of photos and captions (WebDataset)", read_shards),
-    "folder": Reader("folder:DIR", "photos with text files beside them, or a metadata file", read_folder),
+    "shards": Reader("shards:PATTERN", "tar files of photos and captions (WebDataset), also s3:// ...", read_shards),
+    "folder": Reader("folder:DIR", "photos with text files beside them, or a metadata file", _at_once(read_folder)),
     "features": Reader("features:FILE", "what `showtell data features` wrote", _complete(read_features)),
     "cs231n": Reader("cs231n:DIR", "COCO features and captions of Stanford's CS231n", _complete(read_cs231n)),
     "shapes": Reader(
@@ -62,11 +69,17 @@ READERS: Final = {
 }
 
 
-def read_samples(spec: str, languages: Sequence[str] = ("en",), omissions: Omissions | None = None) -> list[Sample]:
+def read_samples(
+    spec: str,
+    languages: Sequence[str] = ("en",),
+    omissions: Omissions | None = None,
+    stage: Stage = silent_stage,
+) -> list[Sample]:
     """One Sample per image and language, in the order of the files; the languages of an image follow each other. What
-    is left out is added to `omissions`.
+    is left out is added to `omissions`; `stage` shows how far long reading has come.
 
-    Raises BadConfig for a spec that cannot be followed, and BadData when what it names makes no sense or holds nothing.
+    Raises BadConfig for a spec that cannot be followed, BadData when what it names makes no sense or holds nothing, and
+    StorageUnreachable when remote data cannot be read now.
     """
     kind, colon, location = spec.partition(":")
     if kind not in READERS:
@@ -79,7 +92,7 @@ def read_samples(spec: str, languages: Sequence[str] = ("en",), omissions: Omiss
         tags = tuple(dict.fromkeys(map(canonical_tag, languages)))
     except ValueError as error:
         raise BadConfig(f"data spec {spec!r}: {error}") from error
-    return READERS[kind].read(location, tags, omissions or Omissions())
+    return READERS[kind].read(location, tags, omissions or Omissions(), stage)
 
 
 def tables_of(spec: str) -> list[Path]:

@@ -27,7 +27,8 @@ import yaml
 from showtell.core.no_bundle import MANIFEST, what_it_is
 from showtell.errors import OUTPUT_ERRNOS, BadConfig, BadWeights, OutputError, ShowtellError
 from showtell.files import sha256
-from showtell.progress import Advance, ProgressReporter
+from showtell.progress import ProgressReporter
+from showtell.stages import Advance
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _WANTED: Final = re.compile(r"model(-\d+-of-\d+)?\.safetensors|[^/]+\.(json|txt)|README\.md|LICEN[CS]E(\.\w+)?", re.I)

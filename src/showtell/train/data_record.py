@@ -22,6 +22,7 @@ from showtell.errors import BadConfig, BadData
 from showtell.files import sha256, write_text
 from showtell.loading import LOADER_THREADS
 from showtell.records import FeatureRow, Sample
+from showtell.remote.opened import ObjectPart
 
 ENDS: Final = 16384
 """Bytes that are hashed at each end of a file; another photo differs in them, even where its size is the same."""
@@ -131,6 +132,9 @@ def _stamp(image: object, known: SampleRecord | None) -> Stamp:
         file, offset, size = image, 0, None
     elif isinstance(image, FeatureRow):
         return Stamp(None, None, f"row {image.row}")
+    elif isinstance(image, ObjectPart):  # its storage says which version it is; a copy in another bucket is the same
+        version = image.status.version[:1]
+        return Stamp(image.size, None, _hash(f"{image.offset} {image.status.size} {version}".encode()))
     else:
         return Stamp(None, None, _hash(repr(image).encode(errors="surrogatepass")))
     try:

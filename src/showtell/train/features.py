@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,23 +25,19 @@ from torch import Tensor, nn
 
 from showtell import files
 from showtell.cache_folder import cache_folder
-from showtell.core.image import load_image
-from showtell.core.load_ahead import LoadingHangs, load_ahead
-from showtell.core.pixels import normalise, resize
+from showtell.core.pixels import normalise
 from showtell.disk_space import free_bytes, size_in_words
-from showtell.errors import BadData, BadImage, StorageUnreachable
 from showtell.files import allocate, sha256, write_text
 from showtell.nets.companion import Companion, noun_lines
 from showtell.nets.encoder import Encoder
-from showtell.records import FeatureRow, Sample
+from showtell.records import Sample
 from showtell.settings import CompanionSettings, EncoderSettings, PixelSettings
-from showtell.train.augment import OFF, RandAugment, augment
+from showtell.train.augment import OFF, RandAugment
 from showtell.train.batch_source import Wanted
 from showtell.train.frozen_graph import RunFrozen, frozen_stages, pays
+from showtell.train.photo_views import PhotoViews
 
 BATCH = 32
-PATIENCE = 25.0
-"""Seconds after which a photo that does not arrive is an error. Decoding the largest one takes two."""
 Advance = Callable[[int], None]
 
 
@@ -197,20 +193,6 @@ def fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def photo_pixels(
-    samples: Sequence[Sample], i: int, view: int, settings: PixelSettings, seed: int, rand: RandAugment, mirror: bool
-) -> np.ndarray:
-    """A view of photo `i`, uint8 `[H, W, 3]`. Raises BadData, naming the photo, for one that cannot be read."""
-    try:
-        source = samples[i].image
-        assert not isinstance(source, FeatureRow)
-        photo = load_image(source)
-    except BadImage as error:
-        problem = f"{error.code} ({error.detail})"
-        raise BadData(samples[i].name, problem, "an image; `showtell data check` lists all that are not") from error
-    return resize(augment(photo, seed, i, view, rand, mirror), settings)
-
-
 def _view(
     cache: Path,
     encoder: Encoder,
@@ -235,13 +217,11 @@ def _view(
         allocate(part, part.stat().st_size)
     advance(done)
 
-    def pixels(i: int) -> np.ndarray:
-        return photo_pixels(samples, i, view, encoder.pixels, seed, rand, mirror)
-
-    batches = _loaded(samples, pixels, done)
-    with contextlib.closing(batches):
-        for begin, images in batches:
-            stop = begin + len(images)
+    photos = PhotoViews(samples, encoder.pixels, seed, rand, mirror)
+    with contextlib.closing(photos.ahead(((i, view) for i in range(done, len(samples))), BATCH)) as batches:
+        begin = done
+        for pixels in batches:
+            images, stop = np.stack(pixels), begin + len(pixels)
             if len(encoder.frozen):
                 store[begin:stop] = run_frozen(normalise(images, encoder.pixels))
             else:
@@ -249,6 +229,7 @@ def _view(
             store.flush()
             write_text(progress, str(stop))
             advance(stop - begin)
+            begin = stop
     del store
     files.disk.rename(part, path)
     files.disk.sync_folder(cache)
@@ -261,27 +242,6 @@ def _stored(encoder: Encoder, rows: int) -> tuple[tuple[int, ...], type[np.float
     if len(encoder.frozen):
         return (rows, *encoder.cached_shape), np.float16
     return (rows, encoder.pixels.size, encoder.pixels.size, 3), np.uint8
-
-
-def _loaded(
-    samples: Sequence[Sample], pixels: Callable[[int], np.ndarray], done: int
-) -> Generator[tuple[int, np.ndarray], None, None]:
-    """The pixels of the samples from number `done` on, `[B, H, W, 3]` at a time, with the number of the first one."""
-    begin = done
-    try:
-        for batch in load_ahead(iter(range(done, len(samples))), pixels, BATCH, PATIENCE):
-            loaded: list[np.ndarray] = []
-            for _, outcome in batch:
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                loaded.append(outcome)
-            yield begin, np.stack(loaded)
-            begin += len(batch)
-    except LoadingHangs as hang:
-        raise StorageUnreachable(
-            f"{samples[hang.image].name}: the photo was not read within {PATIENCE:.0f} s; check its disk or network; "
-            "the same command goes on from there"
-        ) from hang
 
 
 def _open(path: Path) -> NDArray[Any]:

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import torch
 
-from showtell.progress import Advance, ProgressReporter
+from showtell.progress import ProgressReporter
 from showtell.records import Sample
 from showtell.settings import Recipe
+from showtell.stages import Advance
 from showtell.train.batches import Batch
 from showtell.train.features import unique_photos
 from showtell.train.loop import Trainer

@@ -3,7 +3,7 @@
 For data whose features no disk holds: a photo of 20 kB has features of 200 kB in every view. A view has the same pixels
 as in the cache, so that a run is the same but for rounding, and resumes in mid-epoch like any other; here a view costs
 nothing, and there may be a thousand. Photos are read by threads, ahead of the network, from wherever the data has them:
-files, tar shards, Parquet.
+files, tar shards here or in object storage, Parquet.
 
 Rejected: a shuffle window over shards read from their beginning, as WebDataset has it. Photos of a tar or Parquet file
 are stretches that can be read in any order, and an order that is a function of seed and epoch alone is what resuming
@@ -21,31 +21,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from showtell.core.load_ahead import LoadingHangs, load_ahead
 from showtell.core.pixels import normalise
-from showtell.errors import StorageUnreachable
 from showtell.nets.encoder import Encoder
 from showtell.records import Sample
 from showtell.train.augment import RandAugment
 from showtell.train.batch_source import Wanted
-from showtell.train.features import PATIENCE, photo_pixels
+from showtell.train.photo_views import Key, PhotoViews
 
 AT_ONCE = 16
 """Photos that the threads take from the plan together; twice as many are read ahead."""
-Key = tuple[int, int]
-"""Image and view."""
 
 
 class StreamedFeatures:
     def __init__(self, encoder: Encoder, samples: Sequence[Sample], seed: int, rand: RandAugment, mirror: bool) -> None:
-        self._encoder, self._samples = encoder, samples
-        self._seed, self._rand, self._mirror = seed, rand, mirror
+        self._encoder = encoder
+        self._photos = PhotoViews(samples, encoder.pixels, seed, rand, mirror)
         self._plan: deque[Wanted] = deque()
         """The batches that come next; their photos are being read, in this order."""
         self._pixels: Iterator[np.ndarray] = iter(())
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self._photos.samples)
 
     @contextlib.contextmanager
     def ahead(self, plan: Iterable[Wanted]) -> Iterator[None]:
@@ -77,23 +73,8 @@ class StreamedFeatures:
 
     def _read(self, keys: Iterator[Key]) -> Generator[np.ndarray, None, None]:
         """The pixels of each photo `[H, W, 3]`, in order."""
-
-        def load(key: Key) -> np.ndarray:
-            settings = self._encoder.pixels
-            return photo_pixels(self._samples, *key, settings, self._seed, self._rand, self._mirror)
-
-        try:
-            for batch in load_ahead(keys, load, AT_ONCE, PATIENCE):
-                for _, outcome in batch:
-                    if isinstance(outcome, BaseException):
-                        raise outcome
-                    yield outcome
-        except LoadingHangs as hang:
-            image, _ = hang.image
-            raise StorageUnreachable(
-                f"{self._samples[image].name}: the photo was not read within {PATIENCE:.0f} s; check its disk or "
-                "network; the same command goes on from the last saved state"
-            ) from hang
+        with contextlib.closing(self._photos.ahead(keys, AT_ONCE)) as batches:
+            yield from itertools.chain.from_iterable(batches)
 
 
 def _keys(images: np.ndarray, views: np.ndarray) -> list[Key]:

@@ -1,0 +1,102 @@
+"""Shards in object storage and on web servers.
+
+    pattern -> URLs -> the index of each, from the cache or by reading the shard once -> photos by ranges of bytes
+
+The headers of a tar are spread over it, so that nearly all of it travels to make the index; that is kept in the cache,
+for the version of the object that it was made from, and another start of the same command reads it there. An
+interrupted first start goes on after the last whole shard.
+
+Rejected: reading shards as streams in every epoch, as WebDataset does. A photo's place in the order of an epoch would
+depend on the shards that are open, and resuming in the middle of an epoch on reading them again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from showtell.cache_folder import cache_folder
+from showtell.data.shard_index import ShardIndex, Stretch, scan
+from showtell.errors import BadData, BadImage, OutputError, StorageUnreachable
+from showtell.files import write_text
+from showtell.remote.client import ObjectStatus
+from showtell.remote.listing import is_pattern, matching
+from showtell.remote.opened import OpenedObject, current_status, open_url
+from showtell.urls import is_stored, path_of_url, without_secrets
+
+_FORMAT: Final = 1
+
+
+def find_shards(pattern: str) -> list[str]:
+    """The URLs that a pattern without braces names, in order. Wildcards are those of object storage.
+
+    Raises BadData, StorageUnreachable, and BadConfig without credentials."""
+    if pattern.endswith("/"):
+        raise BadData(without_secrets(pattern), "a folder", f"tar files, such as {pattern}*.tar")
+    if not (is_stored(pattern) and is_pattern(path_of_url(pattern))):
+        return [pattern]
+    with _as_data(pattern):
+        urls = [entry.url for entry in matching(pattern) if entry.size is not None]
+    if not urls:
+        raise BadData(pattern, "no such objects", "tar files")
+    return urls
+
+
+def remote_index(url: str) -> tuple[ShardIndex, ObjectStatus]:
+    """The index of a shard, and the version that it is of. Raises as `find_shards`."""
+    name = without_secrets(url)
+    with _as_data(url):
+        status = current_status(url)
+        if status is None:
+            raise BadData(name, "a server that gives no ranges of bytes", "one that does; else download it")
+        kept = cache_folder() / "shards" / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.json"
+        index = _read(kept, status)
+        if index is None:
+            with open_url(url) as file:
+                index = scan(name, file)
+                status = file.status if isinstance(file, OpenedObject) else status
+            # A disk that is full or read-only costs time at the next start, and nothing else.
+            with contextlib.suppress(OutputError, OSError):
+                _write(kept, name, index, status)
+    return index, status
+
+
+@contextlib.contextmanager
+def _as_data(url: str) -> Iterator[None]:
+    """Errors of a photo's request, in the words of data."""
+    try:
+        yield
+    except BadImage as error:
+        name = without_secrets(url)
+        if error.code == "url_failed":
+            raise StorageUnreachable(f"{name}: {error.detail}; the same command goes on") from error
+        raise BadData(name, f"nothing that can be read ({error.detail})", "a tar file") from error
+
+
+def _read(kept: Path, status: ObjectStatus) -> ShardIndex | None:
+    """None where there is none of this version."""
+    try:
+        raw: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        if (raw["format"], raw["size"], tuple(raw["version"])) != (_FORMAT, status.size, status.version):
+            return None
+        photos = {key: Stretch(*stretch) for key, stretch in raw["photos"].items()}
+        texts = {key: {s: text.encode("latin-1") for s, text in of.items()} for key, of in raw["texts"].items()}
+        return ShardIndex(photos, texts, list(raw["undecoded"]), int(raw["hidden"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # missing, damaged, of another version
+        return None
+
+
+def _write(kept: Path, name: str, index: ShardIndex, status: ObjectStatus) -> None:
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    # Latin-1 has a character for each byte: the encoding of a text is found out later, as in a local shard.
+    texts = {key: {s: text.decode("latin-1") for s, text in of.items()} for key, of in index.texts.items()}
+    raw = {"format": _FORMAT, "shard": name, "size": status.size, "version": status.version}
+    raw |= {"photos": index.photos, "texts": texts, "undecoded": index.undecoded, "hidden": index.hidden}
+    out = io.StringIO()
+    json.dump(raw, out)
+    write_text(kept, out.getvalue())

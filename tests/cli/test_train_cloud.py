@@ -1,0 +1,83 @@
+"""`showtell train ... data=shards:s3://...`: the model of the same shards on the disk, whatever the storage does."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from tests.cli.in_process import showtell
+from tests.cli.test_train import TINY
+from tests.remote.object_server import BUCKET, object_server
+from tests.skips import PACKAGES
+
+pytest.importorskip("s3fs", reason=PACKAGES)
+pytest.importorskip("moto", reason=PACKAGES)
+pytest.importorskip("torch", reason=PACKAGES)
+
+from showtell.backoff import Backoff
+from showtell.data.spec import read_samples
+from showtell.remote import client
+
+PHOTOS = 60
+
+
+def shards() -> dict[str, bytes]:
+    """Two tars of drawn shapes."""
+    packed = {}
+    samples = read_samples(f"shapes:{PHOTOS}")
+    for number in range(2):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for sample in samples[number::2]:
+                photo = io.BytesIO()
+                sample.image().save(photo, "PNG")  # type: ignore[operator, union-attr]
+                about = json.dumps({"captions": sample.captions, "split": sample.split}).encode()
+                for ending, raw in (("png", photo.getvalue()), ("json", about)):
+                    info = tarfile.TarInfo(f"{sample.name}.{ending}")
+                    info.size = len(raw)
+                    tar.addfile(info, io.BytesIO(raw))
+        packed[f"{number}.tar"] = buffer.getvalue()
+    return packed
+
+
+@pytest.mark.parametrize("caches", ["true", "false"])
+def test_the_model_is_that_of_the_disk(caches: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_filesystems", {})
+    monkeypatch.setattr(client, "backoff", Backoff(sleep=lambda seconds: None))
+    settings = [*TINY, "train.epochs=2", "train.batch_size=16", f"train.cache_features={caches}"]
+
+    def train(data: str, run: str, **environment: str) -> tuple[int, str]:
+        cache = str(tmp_path / f"cache of {run}")
+        command = ["train", "shapes", f"data={data}", *settings, "--run", tmp_path / run]
+        done = showtell(*command, SHOWTELL_CACHE=cache, **environment)
+        return done.returncode, done.stderr
+
+    for name, data in shards().items():
+        (tmp_path / name).write_bytes(data)
+    assert train(f"shards:{tmp_path}/*.tar", "local")[0] == 0
+    remote = f"shards:s3://{BUCKET}/*.tar"
+    with object_server() as server:
+        for name, data in shards().items():
+            server.put(name, data)
+        server.faults.reset(every=10, seed=3)
+        assert train(remote, "whole", **server.environment())[0] == 0
+        assert sum(server.faults.failed.values()) > 5
+        used = server.faults.requests.total()
+        for part in (0.2, 0.7):
+            server.faults.reset(healthy=int(part * used))
+            status, said = train(remote, "broken", **server.environment())
+            assert status == 75 and said.endswith("; the same command goes on\n"), said
+        server.faults.reset()
+        assert train(remote, "broken", **server.environment())[0] == 0
+    expected = weights(tmp_path / "local")
+    for run in ("whole", "broken"):
+        assert weights(tmp_path / run) == expected
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    from safetensors.numpy import load_file
+
+    return {name: values.tobytes() for name, values in load_file(run / "best" / "model.safetensors").items()}
