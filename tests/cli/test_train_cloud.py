@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.cli.in_process import showtell
 from tests.cli.test_train import TINY
 from tests.remote.object_server import BUCKET, object_server
@@ -75,6 +76,26 @@ def test_the_model_is_that_of_the_disk(caches: str, tmp_path: Path, monkeypatch:
     expected = weights(tmp_path / "local")
     for run in ("whole", "broken"):
         assert weights(tmp_path / run) == expected
+
+
+def test_parquet_in_storage_is_not_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each photo of a drawn order would fetch a whole group of rows."""
+    import pyarrow
+    import pyarrow.parquet
+
+    monkeypatch.setattr(client, "_filesystems", {})
+    photo, buffer = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (32, 32)).save(photo, "PNG")
+    rows = {"image": [photo.getvalue()] * 4, "caption": ["a square"] * 4, "split": ["train", "train", "dev", "test"]}
+    pyarrow.parquet.write_table(pyarrow.table(rows), buffer)
+    with object_server() as server:
+        server.put("a.parquet", buffer.getvalue())
+        command = ["train", "shapes", "data=parquet:s3://bucket/a.parquet", *TINY, "--run", tmp_path / "run"]
+        environment = {**server.environment(), "SHOWTELL_CACHE": str(tmp_path / "cache")}
+        done = showtell(*command, "train.cache_features=false", **environment)
+        assert done.returncode == 2 and "would fetch a group of rows of s3://bucket/a.parquet" in done.stderr
+        done = showtell(*command[:-1], tmp_path / "other", **environment)
+        assert done.returncode == 0, done.stderr
 
 
 def weights(run: Path) -> dict[str, bytes]:

@@ -1,11 +1,17 @@
-"""Paths in data specs, and an index of existing files."""
+"""Paths and patterns in data specs, and an index of existing files."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final, TypeVar
 
 from showtell.errors import BadData
+
+Found = TypeVar("Found")
+_BRACES: Final = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def expand_path(text: str) -> Path:
@@ -22,6 +28,25 @@ def resolve_folder(text: str) -> Path:
     if not folder.is_dir():
         raise BadData(folder, "a file" if folder.exists() else "no such folder", "a folder")
     return folder
+
+
+def expand_braces(location: str, pattern: str, find: Callable[[str], list[Found]]) -> list[Found]:
+    """All that `find` finds for the patterns without braces that `part-{000..012}.tar` stands for. `location`: the
+    pattern in messages. Raises BadData."""
+    found = [file for plain in _without_braces(pattern) for file in find(plain)]
+    if not found:
+        raise BadData(location, "no numbers in a pair of braces", "the smaller one first, as in {000..012}")
+    return found
+
+
+def _without_braces(pattern: str) -> list[str]:
+    """`a{08..10}` -> a08, a09, a10; every pair of braces in turn."""
+    braces = _BRACES.search(pattern)
+    if braces is None:
+        return [pattern]
+    first, last = braces.groups()
+    numbers = [str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)]
+    return [name for n in numbers for name in _without_braces(pattern[: braces.start()] + n + pattern[braces.end() :])]
 
 
 class FileIndex:

@@ -16,44 +16,26 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from showtell.cache_folder import cache_folder
+from showtell.data.remote_files import as_data, ranged_status
 from showtell.data.shard_index import ShardIndex, Stretch, scan
-from showtell.errors import BadData, BadImage, OutputError, StorageUnreachable
+from showtell.errors import OutputError
 from showtell.files import write_text
 from showtell.remote.client import ObjectStatus
-from showtell.remote.listing import is_pattern, matching
-from showtell.remote.opened import OpenedObject, current_status, open_url
-from showtell.urls import is_stored, path_of_url, without_secrets
+from showtell.remote.opened import OpenedObject, open_url
+from showtell.urls import without_secrets
 
 _FORMAT: Final = 1
 
 
-def find_shards(pattern: str) -> list[str]:
-    """The URLs that a pattern without braces names, in order. Wildcards are those of object storage.
-
-    Raises BadData, StorageUnreachable, and BadConfig without credentials."""
-    if pattern.endswith("/"):
-        raise BadData(without_secrets(pattern), "a folder", f"tar files, such as {pattern}*.tar")
-    if not (is_stored(pattern) and is_pattern(path_of_url(pattern))):
-        return [pattern]
-    with _as_data(pattern):
-        urls = [entry.url for entry in matching(pattern) if entry.size is not None]
-    if not urls:
-        raise BadData(pattern, "no such objects", "tar files")
-    return urls
-
-
 def remote_index(url: str) -> tuple[ShardIndex, ObjectStatus]:
-    """The index of a shard, and the version that it is of. Raises as `find_shards`."""
+    """The index of a shard, and the version that it is of. Raises as `remote_files`."""
     name = without_secrets(url)
-    with _as_data(url):
-        status = current_status(url)
-        if status is None:
-            raise BadData(name, "a server that gives no ranges of bytes", "one that does; else download it")
+    with as_data(name):
+        status = ranged_status(url)
         kept = cache_folder() / "shards" / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.json"
         index = _read(kept, status)
         if index is None:
@@ -64,18 +46,6 @@ def remote_index(url: str) -> tuple[ShardIndex, ObjectStatus]:
             with contextlib.suppress(OutputError, OSError):
                 _write(kept, name, index, status)
     return index, status
-
-
-@contextlib.contextmanager
-def _as_data(url: str) -> Iterator[None]:
-    """Errors of a photo's request, in the words of data."""
-    try:
-        yield
-    except BadImage as error:
-        name = without_secrets(url)
-        if error.code == "url_failed":
-            raise StorageUnreachable(f"{name}: {error.detail}; the same command goes on") from error
-        raise BadData(name, f"nothing that can be read ({error.detail})", "a tar file") from error
 
 
 def _read(kept: Path, status: ObjectStatus) -> ShardIndex | None:

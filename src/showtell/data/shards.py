@@ -16,17 +16,17 @@ from __future__ import annotations
 
 import glob
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 from showtell.data.containers import FileSlice, ImageRecord, samples_from_records, split_from_file_name
-from showtell.data.files import expand_path
+from showtell.data.files import expand_braces, expand_path
 from showtell.data.folder_files import is_about_the_data
 from showtell.data.omissions import NO_CAPTION, NO_PHOTO, NOT_READ, Omissions, not_read_detail
-from showtell.data.remote_shards import find_shards, remote_index
+from showtell.data.remote_files import find_objects
+from showtell.data.remote_shards import remote_index
 from showtell.data.rows import SPLITS
 from showtell.data.shard_index import ShardIndex, Stretch, scan
 from showtell.data.text_files import collapse_whitespace, decode_text, numbered_lines
@@ -37,9 +37,6 @@ from showtell.remote.client import ObjectStatus
 from showtell.remote.opened import ObjectPart
 from showtell.stages import Stage, silent_stage
 from showtell.urls import is_url, without_secrets
-
-Found = TypeVar("Found")
-BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def read_shards(
 
 
 def _local_shards(location: str) -> Iterator[Shard]:
-    for path in _expand(location, str(expand_path(location)), _files):
+    for path in expand_braces(location, str(expand_path(location)), _files):
         try:
             modified = path.stat().st_mtime_ns
             with path.open("rb") as file:
@@ -79,7 +76,7 @@ def _local_shards(location: str) -> Iterator[Shard]:
 
 
 def _remote_shards(location: str, stage: Stage) -> Iterator[Shard]:
-    urls = _expand(without_secrets(location), location, find_shards)
+    urls = expand_braces(without_secrets(location), location, lambda plain: find_objects(plain, "*.tar"))
     with stage("headers of shards", len(urls)) as advance:
         for url in urls:
             index, status = remote_index(url)
@@ -144,24 +141,6 @@ def _record(shard: Shard, key: str, photo: Callable[[], bytes], texts: dict[str,
     if not captions:
         raise BadData(shard.name, f"no words in the captions of {key}", "captions")
     return ImageRecord(f"{shard.path.stem}/{key}", photo, captions, split, language)
-
-
-def _expand(location: str, pattern: str, find: Callable[[str], list[Found]]) -> list[Found]:
-    """All that `find` finds for the patterns without braces. Raises BadData."""
-    found = [file for plain in _without_braces(pattern) for file in find(plain)]
-    if not found:
-        raise BadData(location, "no numbers in a pair of braces", "the smaller one first, as in {000..012}")
-    return found
-
-
-def _without_braces(pattern: str) -> list[str]:
-    """`a{08..10}` -> a08, a09, a10; every pair of braces in turn."""
-    braces = BRACES.search(pattern)
-    if braces is None:
-        return [pattern]
-    first, last = braces.groups()
-    numbers = [str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)]
-    return [name for n in numbers for name in _without_braces(pattern[: braces.start()] + n + pattern[braces.end() :])]
 
 
 def _files(pattern: str) -> list[Path]:

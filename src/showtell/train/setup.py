@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric, seed_everything
 
 from showtell.core.tokenizer import AnyTokenizer
+from showtell.data.parquet import remote_parquet
 from showtell.errors import BadConfig, BadData
 from showtell.files import replacing, write_text
 from showtell.nets.backbone import resolve
@@ -262,6 +263,11 @@ def _features(
     rand = RandAugment(recipe.train.randaugment_num_ops, recipe.train.randaugment_magnitude)
     mirror = not without_mirrored_words(recipe.text.languages)
     if not recipe.train.cache_features:
+        if table := remote_parquet(samples):
+            raise BadConfig(
+                f"train.cache_features=false would fetch a group of rows of {table} for each photo; "
+                "expected tar shards, or train.cache_features=true"
+            )
         return StreamedFeatures(model.encoder, samples, recipe.train.seed, rand, mirror)
     with reporter.stage(f"features of the {split} split", len(samples) * views) as advance:
         return extract_features(
