@@ -16,13 +16,12 @@ from pathlib import Path
 import pytest
 from tests.bulk.stub import Engine, caption
 from tests.bulk.test_sources import png, red
-from tests.remote.object_server import BUCKET, ObjectServer, object_server
+from tests.remote.object_server import BUCKET, ObjectServer, object_server, use
 from tests.skips import PACKAGES
 
 pytest.importorskip("s3fs", reason=PACKAGES)
 pytest.importorskip("moto", reason=PACKAGES)
 
-from showtell.backoff import Backoff
 from showtell.bulk import container_file
 from showtell.bulk.run import RunOptions
 from showtell.bulk.sources import count_inputs, find_inputs
@@ -31,7 +30,7 @@ from showtell.core.sources import ImageInput
 from showtell.errors import BadConfig, BadImage, StorageUnreachable
 from showtell.folder_scan import PassedOver
 from showtell.records import Caption, CaptionRow
-from showtell.remote import client, range_file
+from showtell.remote import client
 
 S3 = f"s3://{BUCKET}"
 
@@ -44,12 +43,8 @@ def server() -> Iterator[ObjectServer]:
 
 @pytest.fixture(autouse=True)
 def _client(server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in server.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(client, "backoff", Backoff(sleep=lambda seconds: None))
+    use(server, monkeypatch, block=100_000)
     monkeypatch.setattr(container_file, "SMALL", 10_000)
-    monkeypatch.setattr(range_file.RangeFile.__init__, "__defaults__", (100_000,))
-    server.faults.reset()
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.data.test_remote_shards import png, said
-from tests.remote.object_server import BUCKET, ObjectServer, object_server
+from tests.remote.object_server import BUCKET, ObjectServer, object_server, use
 from tests.skips import PACKAGES
 
 pytest.importorskip("s3fs", reason=PACKAGES)
@@ -20,12 +20,10 @@ pytest.importorskip("pyarrow", reason=PACKAGES)
 import pyarrow
 import pyarrow.parquet
 
-from showtell.backoff import Backoff
 from showtell.core.image import load_image
 from showtell.data.parquet import _images
 from showtell.data.spec import read_samples
 from showtell.errors import BadData, BadImage, StorageUnreachable
-from showtell.remote import client, range_file
 
 S3 = f"s3://{BUCKET}"
 
@@ -38,12 +36,7 @@ def server() -> Iterator[ObjectServer]:
 
 @pytest.fixture(autouse=True)
 def _client(server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in server.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(client, "_filesystems", {})
-    monkeypatch.setattr(client, "backoff", Backoff(sleep=lambda seconds: None))
-    monkeypatch.setattr(range_file.RangeFile.__init__, "__defaults__", (4096,))
-    server.faults.reset()
+    use(server, monkeypatch, block=4096)
     _images.cache_clear()
 
 

@@ -12,18 +12,16 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.remote.object_server import BUCKET, ObjectServer, object_server, wsgi_server
+from tests.remote.object_server import BUCKET, ObjectServer, object_server, use, wsgi_server
 from tests.skips import PACKAGES
 
 pytest.importorskip("s3fs", reason=PACKAGES)
 pytest.importorskip("moto", reason=PACKAGES)
 
-from showtell.backoff import Backoff
 from showtell.core.image import load_image
 from showtell.data.spec import read_samples
 from showtell.errors import BadData, BadImage, StorageUnreachable
 from showtell.records import Sample
-from showtell.remote import client, range_file
 
 S3 = f"s3://{BUCKET}"
 
@@ -36,12 +34,8 @@ def server() -> Iterator[ObjectServer]:
 
 @pytest.fixture(autouse=True)
 def _client(server: ObjectServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name, value in {**server.environment(), "SHOWTELL_CACHE": str(tmp_path / "cache")}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(client, "_filesystems", {})
-    monkeypatch.setattr(client, "backoff", Backoff(sleep=lambda seconds: None))
-    monkeypatch.setattr(range_file.RangeFile.__init__, "__defaults__", (4096,))
-    server.faults.reset()
+    use(server, monkeypatch, block=4096)
+    monkeypatch.setenv("SHOWTELL_CACHE", str(tmp_path / "cache"))
 
 
 def png(colour: int) -> bytes:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+import pytest
+
+from showtell.backoff import Backoff
+from showtell.remote import client, range_file
 
 FAULTS = ("503", "500", "cut")
 BUCKET = "bucket"
@@ -84,12 +90,25 @@ class ObjectServer:
         }
 
 
+def use(server: ObjectServer, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """In this test showtell's client is that of this server, without earlier faults; it waits for nothing between its
+    requests, and reads blocks of so many bytes."""
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(client, "_filesystems", {})
+    monkeypatch.setattr(client, "backoff", Backoff(sleep=lambda seconds: None))
+    monkeypatch.setattr(range_file.RangeFile.__init__, "__defaults__", (block,))
+    server.faults.reset()
+
+
 @contextlib.contextmanager
 def object_server() -> Iterator[ObjectServer]:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     faults = Faults(DomainDispatcherApplication(create_backend_app))
     with wsgi_server(faults) as url:
+        # All servers of a process have the same objects.
+        urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")).close()
         yield ObjectServer(url, faults)
 
 
