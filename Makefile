@@ -21,7 +21,7 @@ demo: $(LIGHT)/installed
 
 # tests/conftest.py puts the longest files first; xdist would sort files by their number of tests.
 test: lint
-	$(FULL)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(FULL)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 5
 
 # Thousands of random examples for each property; half an hour on two cores.
 test-long: $(FULL)/installed
