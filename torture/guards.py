@@ -130,9 +130,14 @@ GUARDS: Final[dict[str, Guard]] = {
         ("tests/test_config.py::test_a_value_of_a_thousand_million_items_is_shown_in_part",),
     ),
     "the end of a tar": Guard(
-        f"{DATA}.shards:_check_end",
+        f"{DATA}.shard_index:_check_end",
         nothing,
         ("tests/data/test_shards.py::test_a_tar_that_was_cut_is_not_a_shorter_one",),
+    ),
+    "the version of a remote photo": Guard(
+        "showtell.remote.opened:ObjectPart._check_version",
+        nothing,
+        ("tests/data/test_remote_shards.py::test_a_photo_of_a_shard_that_has_changed_is_an_error",),
     ),
     "equal files in a data set": Guard(
         f"{DATA}.checks:exact_duplicates",

@@ -1,4 +1,5 @@
-"""Where showtell keeps what it can compute again: features of photos, and the fastest runtime of this machine."""
+"""Where showtell keeps what it can compute again: features of photos, what is in remote shards, and the fastest runtime
+of this machine."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@
     ├── ExportMismatch  ONNX and torch disagree; the bundle was not written
     ├── Diverged        training gives loss, gradients or weights that are not finite
     ├── MissingExtra    an optional package is not installed; names the extra
+    ├── StorageUnreachable  inputs or data cannot be read now; the same command goes on
     └── OutputError     a result cannot be written: full disk, quota, I/O error, closed stdout
         └── OutputClosed    whoever read the output has gone, as `head` does
 

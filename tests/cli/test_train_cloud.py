@@ -58,7 +58,8 @@ def test_the_model_is_that_of_the_disk(caches: str, tmp_path: Path, monkeypatch:
 
     for name, data in shards().items():
         (tmp_path / name).write_bytes(data)
-    assert train(f"shards:{tmp_path}/*.tar", "local")[0] == 0
+    status, said = train(f"shards:{tmp_path}/*.tar", "local")
+    assert status == 0 and said.count(" to write in ") == (2 if caches == "true" else 0)
     remote = f"shards:s3://{BUCKET}/*.tar"
     with object_server() as server:
         for name, data in shards().items():
@@ -76,6 +77,31 @@ def test_the_model_is_that_of_the_disk(caches: str, tmp_path: Path, monkeypatch:
     expected = weights(tmp_path / "local")
     for run in ("whole", "broken"):
         assert weights(tmp_path / run) == expected
+
+
+def test_other_commands_end_when_the_storage_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A score, a report of broken photos or a table of failed runs would tell of the network."""
+    monkeypatch.setattr(client, "_filesystems", {})
+    monkeypatch.setattr(client, "backoff", Backoff(sleep=lambda seconds: None))
+    data, folder = f"shards:s3://{BUCKET}/0.tar", tmp_path / "sweep"
+    with object_server() as server:
+        server.put("0.tar", shards()["0.tar"])
+        environment = {**server.environment(), "SHOWTELL_CACHE": str(tmp_path / "cache")}
+        done = showtell("data", "check", data, **environment)
+        assert done.returncode == 0 and "80 images checked" in done.stderr, done.stderr
+        sweep = ["sweep", "shapes", f"data={data}", *TINY, "train.lr=0.001,0.002", "--output", folder]
+        for command in (
+            ["data", "check", data],
+            ["evaluate", "--data", data, "--report", tmp_path / "report.json"],
+            sweep,
+        ):
+            server.faults.reset(healthy=8)
+            done = showtell(*command, **environment)
+            assert done.returncode == 75 and done.stderr.count("Traceback") == 0, (command, done.stderr)
+        assert not (tmp_path / "report.json").exists() and "failed" not in done.stderr
+        server.faults.reset()
+        done = showtell(*sweep, **environment)
+        assert done.returncode == 0, done.stderr
 
 
 def test_parquet_in_storage_is_not_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

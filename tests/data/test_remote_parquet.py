@@ -21,7 +21,7 @@ import pyarrow
 import pyarrow.parquet
 
 from showtell.core.image import load_image
-from showtell.data.parquet import _images
+from showtell.data.parquet import _fetched, _images
 from showtell.data.spec import read_samples
 from showtell.errors import BadData, BadImage, StorageUnreachable
 
@@ -71,6 +71,7 @@ def test_threads_read_a_group_once(server: ObjectServer) -> None:
 
     def requests(threads: int) -> int:
         _images.cache_clear()
+        _fetched.cache_clear()
         server.faults.reset()
         with ThreadPoolExecutor(threads) as pool:
             shades = list(pool.map(lambda sample: load_image(sample.image).getpixel((0, 0))[0], samples))

@@ -164,6 +164,7 @@ class Advancing:
         (f"{S3}/bad/cut.tar", r"cut.tar: found no whole tar file"),
         (f"{S3}/bad/text.tar", r"text.tar: found no whole tar file"),
         (f"{S3}/bad/link.tar", r"link.tar: found b.png, which is a link"),
+        ("file:///tmp/a.tar", r"file://: found no storage that is read; expected one of: abfs, abfss, az, gcs, gs, hf"),
         (f"{S3}/bad/{{2..1}}.tar", r"found no numbers in a pair of braces"),
     ],
 )
@@ -191,31 +192,60 @@ def test_storage_that_does_not_answer_is_no_fault_of_the_data(server: ObjectServ
         read_samples(f"shards:{S3}/down/a.tar")
 
 
-@pytest.mark.parametrize("ranges", [True, False])
-def test_a_web_server_and_a_signature(ranges: bool) -> None:
-    """A signature in the URL is used, and not shown: neither in names nor in what the data are known by."""
-    data, queries = shard(0), set()
+def web_server(data: list[bytes], ranges: bool = True) -> Callable[..., list[bytes]]:
+    """An application that serves the last of `data`, and says nothing of versions."""
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        queries.add(environ["QUERY_STRING"])
-        header = environ.get("HTTP_RANGE")
+        header, whole = environ.get("HTTP_RANGE"), data[-1]
         if header is None or not ranges:
-            start_response("200 OK", [("Content-Length", str(len(data)))])
-            return [data]
+            start_response("200 OK", [("Content-Length", str(len(whole)))])
+            return [whole]
         first, _, last = header.removeprefix("bytes=").partition("-")
-        part = data[int(first) : int(last) + 1]
-        about = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
+        part = whole[int(first) : int(last) + 1]
+        about = f"bytes {first}-{int(first) + len(part) - 1}/{len(whole)}"
         start_response("206 Partial Content", [("Content-Length", str(len(part))), ("Content-Range", about)])
         return [part]
 
-    with wsgi_server(app) as url:
-        spec = f"shards:{url}/a.tar?signature=secret"
-        if not ranges:
-            with pytest.raises(BadData, match=r"found a server that gives no ranges of bytes") as caught:
-                read_samples(spec)
-            assert "secret" not in str(caught.value)
-            return
-        samples = read_samples(spec)
-        assert load_image(samples[3].image).getpixel((3, 3)) == (3, 9, 9)  # type: ignore[arg-type]
-    assert queries == {"signature=secret"} and len(samples) == 30
-    assert all("secret" not in sample.name + repr(sample.image) for sample in samples)
+    return app
+
+
+def test_a_web_server_that_says_nothing_of_versions() -> None:
+    """Nothing is kept of its shards: sizes of tars are multiples of 10 KiB, so that another one may have the same."""
+    data = [tar({"a.png": png(1), "a.txt": "one"})]
+    with wsgi_server(web_server(data)) as url:
+        (sample,) = read_samples(f"shards:{url}/a.tar")
+        assert (sample.name, sample.captions) == ("a/a", ("one",))
+        assert load_image(sample.image).getpixel((3, 3)) == (1, 9, 9)  # type: ignore[arg-type]
+        data.append(tar({"a.png": png(2), "a.txt": "two"}))
+        assert len(data[0]) == len(data[1])
+        assert read_samples(f"shards:{url}/a.tar")[0].captions == ("two",)
+
+
+def test_a_web_server_without_ranges() -> None:
+    with (
+        wsgi_server(web_server([shard(0)], ranges=False)) as url,
+        pytest.raises(BadData, match=r"found a server that gives no ranges of bytes; expected one that does"),
+    ):
+        read_samples(f"shards:{url}/a.tar")
+
+
+@pytest.mark.parametrize("url", ["https://example.org/a.tar?X-Signature=secret", "https://me:secret@example.org/a.tar"])
+@pytest.mark.parametrize("kind", ["shards", "parquet"])
+def test_a_secret_in_a_url_is_refused_and_not_shown(kind: str, url: str) -> None:
+    """It would be kept in run folders, model cards and reports."""
+    with pytest.raises(BadData, match=r"^https://example.org/a.tar: found a query or a password in the URL") as caught:
+        read_samples(f"{kind}:{url}")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_empty_photo_is_empty_and_not_the_whole_shard(server: ObjectServer) -> None:
+    server.put("empty/a.tar", tar({"a.png": b"", "a.txt": "nothing", "b.png": png(1), "b.txt": "one"}))
+    sample = read_samples(f"shards:{S3}/empty/a.tar")[0]
+    with pytest.raises(BadImage, match=r"^empty"):
+        load_image(sample.image)  # type: ignore[arg-type]
+
+
+def test_wildcards_match_no_hidden_names(server: ObjectServer) -> None:
+    server.put("mac/a.tar", shard(0))
+    server.put("mac/._a.tar", b"of the Finder")
+    assert len(read_samples(f"shards:{S3}/mac/*.tar")) == 30

@@ -44,7 +44,7 @@ def check(spec: Spec, lang: Languages = ["en"]) -> None:  # noqa: B006 (typer co
 
     omissions = Omissions()
     try:
-        samples = read_samples(spec, lang, omissions)
+        samples = read_samples(spec, lang, omissions, ProgressReporter().stage)
     except MissingImages as error:
         for name in error.names:
             echo(f"{name}: missing")

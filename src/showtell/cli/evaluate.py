@@ -71,6 +71,7 @@ def evaluate(
         decode=settings,
         prompt=prompt,
     )
+    _check_arrived(samples, rows)
     # A prompt is no work of the model's; validation in training leaves it out, too.
     captions = {s.name: row.captions[0].continuation if row.ok else "" for s, row in zip(samples, rows, strict=True)}
     alternatives = {
@@ -104,6 +105,16 @@ def evaluate(
     if failed:
         _say_failed(samples, rows)
         raise typer.Exit(1)
+
+
+def _check_arrived(samples: Sequence[Sample], rows: Sequence[CaptionRow]) -> None:
+    """Raises StorageUnreachable: a score in which the network is the reason of empty captions says nothing."""
+    from showtell.errors import StorageUnreachable
+
+    failed = [(s.name, row.detail) for s, row in zip(samples, rows, strict=True) if row.error == "url_failed"]
+    if failed:
+        name, detail = failed[0]
+        raise StorageUnreachable(f"{len(failed)} photos did not arrive, {name} first: {detail}; run it again")
 
 
 def _say_failed(samples: Sequence[Sample], rows: Sequence[CaptionRow]) -> None:

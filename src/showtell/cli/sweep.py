@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from showtell.errors import BadConfig, ShowtellError
+from showtell.errors import BadConfig, ShowtellError, StorageUnreachable
 
 if TYPE_CHECKING:
     from showtell.records import Sample
@@ -78,6 +78,10 @@ def sweep(
             done = sum(result.state == "done" for result in results)
             reporter.say(f"stopped; {done} of {len(planned)} are done; the same command goes on")
             raise typer.Exit(stopped.exit_code) from None
+        except StorageUnreachable:
+            results[n] = _result(combination, run)
+            _show(results, folder)
+            raise
         except ShowtellError as error:
             reporter.say(f"failed: {error}")
             results[n] = _result(combination, run, "failed", str(error))

@@ -16,7 +16,7 @@ from PIL import Image
 from showtell.data.duplicates import Fingerprint, exact_duplicates, fingerprint, near_duplicates
 from showtell.data.scripts import script_problem
 from showtell.data.split_folders import split_folder
-from showtell.errors import BadImage
+from showtell.errors import BadImage, StorageUnreachable
 from showtell.loading import LOADER_THREADS
 from showtell.records import FeatureRow, Sample
 
@@ -139,6 +139,8 @@ def _fingerprints(photos: Sequence[Sample], load: Callable[[Any], Image.Image]) 
             file = sample.image if isinstance(sample.image, Path) else None
             return fingerprint(sample.name, sample.split, load(sample.image), file)
         except BadImage as error:
+            if error.code == "url_failed":
+                raise StorageUnreachable(f"{sample.name}: {error.detail}; run it again") from error
             return Problem(sample.name, str(error))
         except OSError as error:  # from hashing the file, after it was decoded
             return Problem(sample.name, f"unreadable: {error.strerror or error}")

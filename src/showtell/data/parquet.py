@@ -9,12 +9,13 @@ then.
 
 Rows with the same path are captions of one photo; photos within the table are one for each row.
 
-Photos within a file are compressed by groups of rows, so a photo is read by reading its group; the latest groups are
-kept, which makes reading in order, as features are made, as fast as it can be, and any other order slow.
+Photos within a file are compressed by groups of rows, so a photo is read by reading its group; the latest two groups
+are kept, which makes reading in order fast, as features are made, and any other order slow.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ from showtell.data.table_files import LocalTable, RemoteTable, TableFile
 from showtell.data.text_files import collapse_whitespace
 from showtell.errors import BadData, BadImage, MissingExtra
 from showtell.records import Sample
-from showtell.urls import is_url, without_secrets
+from showtell.stages import Stage, silent_stage
+from showtell.urls import is_url
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,16 @@ class ParquetImage:
 
     def __call__(self) -> bytes | Path:
         try:
-            with _one_reads:
+            with _one_fetches if isinstance(self.file, RemoteTable) else contextlib.nullcontext():
                 images = _images(self.file, self.group, self.column)
             value = images[self.row].as_py()
         except (OSError, _error()) as error:
             raise BadImage("unreadable", f"{self.file}: {' '.join(str(error).split())}") from error
         if isinstance(value, dict):
             value = value.get("bytes") or value.get("path")
-        photo = self.file.photo(value) if isinstance(value, str) and value else value
-        if not photo:
+        if not value or (isinstance(value, str) and isinstance(self.file, RemoteTable)):
             raise BadImage("missing", f"no photo in row {self.row} of group {self.group} of {self.file}")
-        found: bytes | Path = photo
-        return found
+        return value if isinstance(value, bytes) else Path(self.file.path.parent) / value
 
 
 def remote_parquet(samples: Sequence[Sample]) -> str | None:
@@ -68,23 +68,31 @@ def remote_parquet(samples: Sequence[Sample]) -> str | None:
     return next(found, None)
 
 
-_one_reads = threading.Lock()
-"""Loader threads that need the same group do not all read it."""
+_one_fetches = threading.Lock()
+"""Loader threads that need the same group do not all fetch it."""
 
 
 @lru_cache(2)  # at the border of two groups, threads need both
 def _images(file: TableFile, group: int, column: str) -> Any:
     """The images of one row group."""
-    return _parquet().ParquetFile(file.open()).read_row_group(group, columns=[column]).column(column)
+    table = _fetched(file) if isinstance(file, RemoteTable) else _parquet().ParquetFile(file.open())
+    return table.read_row_group(group, columns=[column]).column(column)
 
 
-def read_parquet(location: str, languages: Sequence[str]) -> list[Sample]:
-    """Raises BadData for missing columns and broken files, MissingExtra without pyarrow; StorageUnreachable and
-    BadConfig for remote ones."""
+@lru_cache(1)  # its footer and its latest blocks are in memory
+def _fetched(file: RemoteTable) -> Any:
+    return _parquet().ParquetFile(file.open())
+
+
+def read_parquet(location: str, languages: Sequence[str], stage: Stage = silent_stage) -> list[Sample]:
+    """`stage` shows how far the reading of remote tables has come.
+
+    Raises BadData for missing columns and broken files, MissingExtra without pyarrow; StorageUnreachable and BadConfig
+    for remote ones."""
     _parquet()
-    tables = _remote_tables(location) if is_url(location) else _local_tables(expand_path(location))
+    tables = _remote_tables(location, stage) if is_url(location) else _local_tables(expand_path(location))
     records = (record for table in tables for record in parquet_records(table))
-    return samples_from_records(records, languages, without_secrets(location))
+    return samples_from_records(records, languages, location)
 
 
 def _local_tables(path: Path) -> Iterator[TableFile]:
@@ -98,9 +106,12 @@ def _local_tables(path: Path) -> Iterator[TableFile]:
             raise BadData(file, f"nothing that can be read ({error})", "a whole parquet file") from error
 
 
-def _remote_tables(location: str) -> Iterator[TableFile]:
-    for url in expand_braces(without_secrets(location), location, lambda plain: find_objects(plain, "*.parquet")):
-        yield RemoteTable(url, ranged_status(url))
+def _remote_tables(location: str, stage: Stage) -> Iterator[TableFile]:
+    urls = expand_braces(location, location, lambda plain: find_objects(plain, "*.parquet"))
+    with stage("captions of tables", len(urls)) as advance:
+        for url in urls:
+            yield RemoteTable(url, ranged_status(url))
+            advance(1)
 
 
 def parquet_records(file: TableFile) -> Iterator[ImageRecord]:

@@ -26,25 +26,23 @@ from showtell.errors import OutputError
 from showtell.files import write_text
 from showtell.remote.client import ObjectStatus
 from showtell.remote.opened import OpenedObject, open_url
-from showtell.urls import without_secrets
 
 _FORMAT: Final = 1
 
 
 def remote_index(url: str) -> tuple[ShardIndex, ObjectStatus]:
     """The index of a shard, and the version that it is of. Raises as `remote_files`."""
-    name = without_secrets(url)
-    with as_data(name):
-        status = ranged_status(url)
-        kept = cache_folder() / "shards" / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.json"
-        index = _read(kept, status)
-        if index is None:
-            with open_url(url) as file:
-                index = scan(name, file)
-                status = file.status if isinstance(file, OpenedObject) else status
-            # A disk that is full or read-only costs time at the next start, and nothing else.
-            with contextlib.suppress(OutputError, OSError):
-                _write(kept, name, index, status)
+    status = ranged_status(url)
+    kept = cache_folder() / "shards" / f"{hashlib.sha256(url.encode()).hexdigest()[:24]}.json"
+    # Without a version the size alone would tell, and sizes of tars are multiples of 10 KiB.
+    index = _read(kept, status) if status.version else None
+    if index is None:
+        with as_data(url), open_url(url) as file:
+            index = scan(url, file)
+            status = file.status if isinstance(file, OpenedObject) else status
+        # A disk that is full or read-only costs time at the next start, and nothing else.
+        with contextlib.suppress(OutputError, OSError):
+            _write(kept, url, index, status)
     return index, status
 
 

@@ -36,13 +36,12 @@ from showtell.records import Sample
 from showtell.remote.client import ObjectStatus
 from showtell.remote.opened import ObjectPart
 from showtell.stages import Stage, silent_stage
-from showtell.urls import is_url, without_secrets
+from showtell.urls import is_url
 
 
 @dataclass(frozen=True)
 class Shard:
     path: PurePath
-    """Of a URL, the URL without its query."""
     name: str
     """In messages."""
     index: ShardIndex
@@ -61,7 +60,7 @@ def read_shards(
     shards = _remote_shards(location, stage) if is_url(location) else _local_shards(location)
     omissions = omissions or Omissions()
     records = (record for shard in shards for record in shard_records(shard, omissions))
-    return samples_from_records(records, languages, without_secrets(location))
+    return samples_from_records(records, languages, location)
 
 
 def _local_shards(location: str) -> Iterator[Shard]:
@@ -76,13 +75,12 @@ def _local_shards(location: str) -> Iterator[Shard]:
 
 
 def _remote_shards(location: str, stage: Stage) -> Iterator[Shard]:
-    urls = expand_braces(without_secrets(location), location, lambda plain: find_objects(plain, "*.tar"))
+    urls = expand_braces(location, location, lambda plain: find_objects(plain, "*.tar"))
     with stage("headers of shards", len(urls)) as advance:
         for url in urls:
             index, status = remote_index(url)
-            name = without_secrets(url)
             advance(1)
-            yield Shard(PurePosixPath(name), name, index, _part_of_object(url, status))
+            yield Shard(PurePosixPath(url), url, index, _part_of_object(url, status))
 
 
 def _part_of_file(path: Path, modified: int) -> Callable[[Stretch], FileSlice]:

@@ -47,6 +47,10 @@ def _at_once(read: Callable[[str, Sequence[str], Omissions], list[Sample]]) -> R
     return lambda location, languages, omissions, _: read(location, languages, omissions)
 
 
+def _with_stage(read: Callable[[str, Sequence[str], Stage], list[Sample]]) -> Read:
+    return lambda location, languages, _, stage: read(location, languages, stage)
+
+
 def _complete(read: Callable[[str, Sequence[str]], list[Sample]]) -> Read:
     """A reader of data that leaves nothing out."""
     return lambda location, languages, *_: read(location, languages)
@@ -58,7 +62,7 @@ READERS: Final = {
     "karpathy": Reader("karpathy:FILE,IMAGES", "Karpathy's splits of COCO and Flickr", _at_once(read_karpathy)),
     "csv": Reader("csv:FILE[,IMAGES]", "a table with the columns image and caption", _at_once(read_csv)),
     "jsonl": Reader("jsonl:FILE", "JSON objects with image and caption or captions", _at_once(read_jsonl)),
-    "parquet": Reader("parquet:FILE_OR_FOLDER", "tables with photos in them or beside them", _complete(read_parquet)),
+    "parquet": Reader("parquet:FILE_OR_FOLDER", "tables with photos in them or beside them", _with_stage(read_parquet)),
     "shards": Reader("shards:PATTERN", "tar files of photos and captions (WebDataset), also s3:// ...", read_shards),
     "folder": Reader("folder:DIR", "photos with text files beside them, or a metadata file", _at_once(read_folder)),
     "features": Reader("features:FILE", "what `showtell data features` wrote", _complete(read_features)),

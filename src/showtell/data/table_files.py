@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, Protocol
+from pathlib import Path, PurePosixPath
 
 from showtell.errors import BadImage
 from showtell.remote.client import ObjectStatus
 from showtell.remote.opened import OpenedObject, open_url
-from showtell.urls import without_secrets
-
-
-class TableFile(Protocol):
-    @property
-    def path(self) -> PurePath:
-        """Of a URL, without its query."""
-
-    def open(self) -> Any:
-        """What pyarrow reads from. Raises OSError, BadImage."""
-
-    def photo(self, cell: str) -> Path | None:
-        """The file that a cell names; None where no cell can."""
-
-    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -34,9 +18,6 @@ class LocalTable:
 
     def open(self) -> Path:
         return self.path
-
-    def photo(self, cell: str) -> Path:
-        return self.path.parent / cell
 
     def __str__(self) -> str:
         return str(self.path)
@@ -49,20 +30,22 @@ class RemoteTable:
 
     @property
     def path(self) -> PurePosixPath:
-        return PurePosixPath(without_secrets(self.url))
+        """For its name."""
+        return PurePosixPath(self.url)
 
     def open(self) -> OpenedObject:
+        """Raises BadImage."""
         file = open_url(self.url)
         if not isinstance(file, OpenedObject) or file.status != self.status:
             raise BadImage("unreadable", "the table has changed since it was first read; run it again")
         return file
 
-    def photo(self, cell: str) -> None:
-        return None
-
     def __str__(self) -> str:
-        return without_secrets(self.url)
+        return self.url
 
     def __repr__(self) -> str:
         """What the data and the cache of features are known by; the same tomorrow."""
-        return f"{type(self).__name__}({str(self)!r}, {self.status.version})"
+        return f"{type(self).__name__}({self.url!r}, {self.status.version})"
+
+
+TableFile = LocalTable | RemoteTable

@@ -31,6 +31,7 @@ _CLIENTS: Final = {"s3": "s3fs", "gs": "gcsfs"}
 _VERSION_FIELDS: Final = (
     *("ETag", "etag", "generation", "md5Hash", "content_md5"),
     *("LastModified", "Last-Modified", "last_modified", "mtime", "created"),
+    *("blob_id", "xet_hash"),  # of the Hugging Face hub
 )
 
 _filesystems: dict[tuple[str, int], Any] = {}
@@ -73,6 +74,8 @@ def call(url: str, request: Callable[[Any, str], T]) -> T:
 
 def read_range(url: str, start: int, end: int) -> bytes:
     """The bytes from `start` to `end`, fewer where the object ends. Raises as `call`."""
+    if end <= start:  # no range of HTTP: servers give the whole object
+        return b""
 
     def request(client: Any, path: str) -> bytes:
         try:

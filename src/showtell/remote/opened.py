@@ -14,7 +14,7 @@ from showtell.errors import BadImage
 from showtell.remote.client import ObjectStatus, read_range, status_of
 from showtell.remote.http_ranges import probe, read_whole
 from showtell.remote.range_file import RangeFile
-from showtell.urls import is_stored, without_secrets
+from showtell.urls import is_stored
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,8 +29,9 @@ class ObjectPart:
     def __call__(self) -> bytes:
         try:
             data = read_range(self.url, self.offset, self.offset + self.size)
-        except BadImage:
-            self._check_version()  # a request for bytes that are not there any more fails in its own way
+        except BadImage as error:
+            if error.code != "url_failed":
+                self._check_version()  # a request for bytes that are not there any more fails in its own way
             raise
         # After each range: no other storage than S3 gives a range of one version only.
         self._check_version()
@@ -40,8 +41,7 @@ class ObjectPart:
 
     def __repr__(self) -> str:
         """What the data and the cache of features are known by; the same tomorrow."""
-        name = without_secrets(self.url)
-        return f"{type(self).__name__}({name!r}, {self.offset}, {self.size}, {self.status.version})"
+        return f"{type(self).__name__}({self.url!r}, {self.offset}, {self.size}, {self.status.version})"
 
     def _check_version(self) -> None:
         try:

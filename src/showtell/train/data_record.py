@@ -2,9 +2,9 @@
 
 A line per sample of the train and dev splits, in their order: name, language, split, a hash of the captions, and for a
 photo that is a file its size, its modification time and a hash of its beginning and end. Where size and time are as
-they were, the file is not opened again; a copy of the data with other times is the same data. Rejected: a hash of whole
-files, for which all photos of a large set would be read before each start. A file of sentences without photos has a
-line too, with a hash of all of it.
+they were, the file is not opened again; a copy of the data with other times is the same data. A photo in object storage
+is known by its place and version. Rejected: a hash of whole files, for which all photos of a large set would be read
+before each start. A file of sentences without photos has a line too, with a hash of all of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from showtell.errors import BadConfig, BadData
 from showtell.files import sha256, write_text
 from showtell.loading import LOADER_THREADS
 from showtell.records import FeatureRow, Sample
-from showtell.remote.opened import ObjectPart
 
 ENDS: Final = 16384
 """Bytes that are hashed at each end of a file; another photo differs in them, even where its size is the same."""
@@ -132,9 +131,6 @@ def _stamp(image: object, known: SampleRecord | None) -> Stamp:
         file, offset, size = image, 0, None
     elif isinstance(image, FeatureRow):
         return Stamp(None, None, f"row {image.row}")
-    elif isinstance(image, ObjectPart):  # its storage says which version it is; a copy in another bucket is the same
-        version = image.status.version[:1]
-        return Stamp(image.size, None, _hash(f"{image.offset} {image.status.size} {version}".encode()))
     else:
         return Stamp(None, None, _hash(repr(image).encode(errors="surrogatepass")))
     try:

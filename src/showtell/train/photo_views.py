@@ -14,6 +14,7 @@ import numpy as np
 from showtell.core.image import load_image
 from showtell.core.load_ahead import LoadingHangs, load_ahead
 from showtell.core.pixels import resize
+from showtell.data.parquet import remote_parquet
 from showtell.errors import BadData, BadImage, StorageUnreachable
 from showtell.loading import LOADER_THREADS
 from showtell.records import FeatureRow, Sample
@@ -23,8 +24,11 @@ from showtell.train.augment import RandAugment, augment
 
 PATIENCE: Final = 25.0
 """Seconds after which a photo that does not arrive is an error. Decoding the largest one takes two."""
+REMOTE_PATIENCE: Final = 600.0
+"""The same for photos in object storage: a request is made again seven times, and of a Parquet file a whole group of
+rows is fetched."""
 REMOTE_THREADS: Final = 8
-"""For photos in object storage: each thread waits for a request of its own."""
+"""For photos in tar shards there: each thread waits for a request of its own."""
 _SAME_COMMAND: Final = "check its disk or network; the same command goes on"
 Key = tuple[int, int]
 """Photo and view."""
@@ -55,10 +59,10 @@ class PhotoViews:
 
     def ahead(self, keys: Iterator[Key], at_once: int) -> Generator[list[np.ndarray], None, None]:
         """The pixels of each key, in order, `at_once` at a time; twice as many are read ahead. Raises as `pixels`."""
-        is_remote = any(isinstance(sample.image, ObjectPart) for sample in self.samples)
-        threads = REMOTE_THREADS if is_remote else LOADER_THREADS
+        parts = any(isinstance(sample.image, ObjectPart) for sample in self.samples)
+        patience = REMOTE_PATIENCE if parts or remote_parquet(self.samples) else PATIENCE
         try:
-            for batch in load_ahead(keys, self.pixels, at_once, PATIENCE, threads):
+            for batch in load_ahead(keys, self.pixels, at_once, patience, REMOTE_THREADS if parts else LOADER_THREADS):
                 loaded: list[np.ndarray] = []
                 for _, outcome in batch:
                     if isinstance(outcome, BaseException):
@@ -68,5 +72,5 @@ class PhotoViews:
         except LoadingHangs as hang:
             name = self.samples[hang.image[0]].name
             raise StorageUnreachable(
-                f"{name}: the photo was not read within {PATIENCE:.0f} s; {_SAME_COMMAND}"
+                f"{name}: the photo was not read within {patience:.0f} s; {_SAME_COMMAND}"
             ) from hang

@@ -278,6 +278,7 @@ def _features(
             recipe.train.seed,
             advance,
             rand=rand,
+            say=reporter.say,
             mirror=mirror,
             bfloat16=uses_bfloat16(recipe.train.precision),
         )
