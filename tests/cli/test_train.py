@@ -109,6 +109,15 @@ def test_a_dry_run_without_a_cache_and_in_two_processes(tmp_path: Path) -> None:
     assert folder.startswith("runs/shapes: at most ") and last.startswith("in all: ")
 
 
+def test_a_dry_run_with_more_components_than_its_photos(tmp_path: Path) -> None:
+    """As of three recipes: principal components of one region per photo, more than the photos that are tried."""
+    command = ["train", "shapes", "data=shapes:300", *TINY, "train.batch_size=16", "train.average_checkpoints=3"]
+    command += ["model.encoder.layer=pooled", "model.encoder.pca=64", "train.trainable_encoder_stages=0"]
+    done = showtell(*command, "--dry-run", SHOWTELL_CACHE=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("in all: ")
+
+
 def test_a_dry_run_in_the_folder_of_another_run(tmp_path: Path) -> None:
     """What would refuse the run refuses its forecast."""
     command = ["train", "shapes", "data=shapes:60", *TINY, "--run", tmp_path / "run"]

@@ -120,6 +120,12 @@ def test_a_trial_that_hangs_or_cannot_start(tmp_path: Path) -> None:
     assert "cannot be started" in trial.examine_captioning([str(tmp_path / "none")]).facts["error"]
 
 
+def test_the_trial_is_not_misled_by_files_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "random.py").write_text("raise ImportError('my own random.py')")
+    monkeypatch.chdir(tmp_path)
+    assert trial.examine_captioning().facts["works"] is True
+
+
 def test_the_trials_own_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     trial.main()
     assert "CPUExecutionProvider" in json.loads(capsys.readouterr().out)["providers"]

@@ -67,6 +67,14 @@ def test_words_that_both_have_are_as_probable_as_before(tie: bool, pixels: Tenso
     torch.testing.assert_close(logits(large, MANY, pixels), logits(small, FEW, pixels))
 
 
+def test_stages_of_the_encoder_keep_their_tensors_where_another_one_has_their_name() -> None:
+    """Where more stages are trained, `trainable.0` is another one; loading finds each by what it is."""
+    small, large = model(FEW), model(MANY)
+    name = next(name for name in large.state_dict() if name.startswith("encoder.frozen.") and name.endswith(".weight"))
+    weights = {**small.state_dict(), name: torch.ones(7, 7)}
+    assert torch.equal(grown(large, weights, FEW, MANY)[name], torch.ones(7, 7))
+
+
 def test_new_words_begin_as_rare_ones() -> None:
     small = model(FEW)
     large = grow(small, model(MANY))

@@ -42,6 +42,11 @@ def other(folder: Path, *changes: str) -> str:
         ((), ("text.languages=[ar]",), r"text.languages is \('en',\) in .*, \('ar',\) here"),
         ((), ("text.languages=[en,ar]", "text.kind=bpe"), "text.kind is 'words' in .*, 'bpe' here"),
         ((), ("text.languages=[en,ar]", "model.decoder.width=32"), "model.decoder.width is 64 in .*, 32 here"),
+        (
+            (),
+            ("text.languages=[en,ar]", "train.lora_rank=2"),
+            "adapters cannot learn new words: expected train.lora_rank=0",
+        ),
         ((COMPANION,), (), "model.encoder.companion is .* in .*, None here"),
         (ATTENTION, (*ATTENTION, COMPANION), "no model.encoder.companion; expected none here"),
         (

@@ -3,7 +3,7 @@
 import pytest
 
 from showtell.progress import duration
-from showtell.settings import TrainSettings
+from showtell.settings import SelfCriticalSettings, TrainSettings
 from showtell.train.pace import STEPS, Pace
 
 
@@ -23,6 +23,15 @@ def test_steps_that_will_be_slower_are_announced(epoch: int, slower: bool) -> No
     for step in range(STEPS):
         pace.add(1.0, step, 100)
     assert ("more from epoch 3 on" in said[0]) is slower
+
+
+def test_self_critical_steps_are_announced() -> None:
+    said: list[str] = []
+    settings = TrainSettings(epochs=9, self_critical=SelfCriticalSettings(start_epoch=5))
+    pace = Pace(settings, 0, said.append)
+    for step in range(STEPS):
+        pace.add(1.0, step, 100)
+    assert ", more from epoch 6 on, when captions are sampled; and" in said[0]
 
 
 @pytest.mark.parametrize(

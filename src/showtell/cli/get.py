@@ -45,10 +45,10 @@ def download(catalogue: Mapping[str, DataSet], name: str, folder: Path, yes: boo
         raise BadConfig(f"{name}: is no data set that can be downloaded{nearest(name, catalogue)}")
     data_set = catalogue[name]
     task = Download(data_set, folder, ProgressReporter())
-    if steps := task.steps():
+    if task.steps():
         _agree(data_set, yes)
         with _told(task.where):
-            task.run(steps)
+            task.run()
     else:
         echo(f"{folder}: everything is there", err=True)
     _report(task)

@@ -34,7 +34,7 @@ def examine_folders() -> Findings:
 def folder_facts(folder: Path, is_ours: bool = True) -> dict[str, Any]:
     """Sizes in bytes; `size` of its files if it `is_ours`. A folder that does not exist is writable if it can be
     made."""
-    above = next((path for path in (folder, *folder.absolute().parents) if path.exists()), None)
+    above = next((path for path in (folder, *folder.absolute().parents) if os.path.exists(path)), None)  # noqa: PTH110 (not permitted to look: False)
     exists = folder.is_dir()
     return {
         "path": str(folder),

@@ -35,8 +35,7 @@ def examine_processor(root: Path = Path("/")) -> Findings:
             "instructions": instructions(root),
         }
     )
-    if limit is not None and limit < usable:
-        threads = max(1, round(limit))
+    if limit is not None and (threads := max(1, round(limit))) < usable:
         findings.problem(
             f"{usable} cores can be used, but this container gets the time of {limit:g}: threads wait for each other",
             f"run: showtell caption --threads {threads}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import locale
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -31,7 +32,7 @@ def examine_encoding() -> Findings:
     if encoding is not None and not _encodes(encoding):
         findings.problem(
             f"stdout is {encoding}: letters that it lacks are printed as escapes, such as \\u0643",
-            "run: export PYTHONUTF8=1",
+            "run: unset PYTHONIOENCODING" if "PYTHONIOENCODING" in os.environ else "run: export PYTHONUTF8=1",
         )
     return findings
 

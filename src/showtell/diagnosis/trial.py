@@ -1,6 +1,6 @@
 """A caption, written by another process: a library that does not fit the processor ends it, and not the examination.
 
-`python -m showtell.diagnosis.trial` is that process.
+`COMMAND` is that process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from showtell.install import install_hint
 
 SECONDS: Final = 300.0
 """After which it hangs; it takes one."""
-COMMAND: Final = (sys.executable, "-m", "showtell.diagnosis.trial")
+_PROGRAM: Final = "import sys; sys.path[:] = filter(None, sys.path); from showtell.diagnosis.trial import main; main()"
+"""Without the current folder, in which a module may have the name of one of Python's."""
+COMMAND: Final = (sys.executable, "-c", _PROGRAM)
 
 
 def examine_captioning(command: Sequence[str] = COMMAND, limit: float = SECONDS) -> Findings:

@@ -1,8 +1,9 @@
 """The weights of a finished run in a larger network: more languages and words, or a companion of the encoder.
 
 What both networks have is copied, so that training goes on where the other run ended: a token's embedding by its text,
-a matrix's columns for the channels that it knew. Columns for new channels are zero, so that these begin without a say.
-A new token's bias is the lowest there is, as if it were a rare word. Everything else is as a new network has it.
+a matrix's columns for the channels that it knew. Columns for new channels are zero, so that these begin without a say,
+but for a norm over all channels, whose mean and deviation they are in. A new token's bias is the lowest there is, as if
+it were a rare word. Everything else is as a new network has it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ POSITIONS = "decoder.region_position_embedding"
 def grows(other: Recipe, recipe: Recipe) -> bool:
     """Whether a run of `recipe` that starts from `other` has more than it: languages, or a companion."""
     had, has = other.model.encoder.companion, recipe.model.encoder.companion
+    if other.text.imported is not None:  # its tokenizer is not ours to extend
+        return False
     return set(other.text.languages) < set(recipe.text.languages) or (had is None and has is not None)
 
 
@@ -34,8 +37,10 @@ def grown(model: CaptioningModel, weights: Mapping[str, Tensor], old: Tokenizer,
     ids, rows = (torch.tensor(column) for column in zip(*shared, strict=True))
     result = {name: tensor for name, tensor in own.items() if _is_new(name)}
     for name, tensor in weights.items():
-        if name not in own or (own[name].shape == tensor.shape and name not in BY_TOKEN):
-            result[name] = tensor  # a stage of the encoder may have another name, which is found when it is loaded
+        # A stage of the encoder may have another name, which is found when it is loaded, and no other shape.
+        is_decoders = name.startswith("decoder.") and name in own
+        if not is_decoders or (own[name].shape == tensor.shape and name not in BY_TOKEN):
+            result[name] = tensor
         elif name in BY_TOKEN:
             start = own[name].clone() if tensor.ndim > 1 else tensor.min().expand_as(own[name]).clone()
             result[name] = start.index_copy_(0, ids, tensor[rows])

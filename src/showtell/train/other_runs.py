@@ -49,6 +49,11 @@ def _check_network(path: Path, other: Recipe, recipe: Recipe) -> None:
     """That it is the same network, or one that has grown."""
     found, expected = _network(other), _network(recipe)
     if grows(other, recipe):
+        if recipe.train.lora_rank:
+            raise BadConfig(
+                f"train.lora_rank is {recipe.train.lora_rank}, and {path} has fewer languages or no companion; "
+                "adapters cannot learn new words: expected train.lora_rank=0"
+            )
         if found["encoder"]["companion"] is None and expected["encoder"]["companion"] is not None:
             _check_takes_channels(path, recipe)
             expected["encoder"]["companion"] = None

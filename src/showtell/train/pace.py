@@ -18,8 +18,11 @@ class Pace:
         self.seconds: list[float] = []
         self.say = say
         later = settings.unfreeze_encoder_at_epoch
-        unfreezes = settings.trainable_encoder_stages > 0 and epoch < later < settings.epochs
-        self.slower = f", more from epoch {later + 1} on, when the encoder is trained as well" if unfreezes else ""
+        changes = [(later, "the encoder is trained as well")] if settings.trainable_encoder_stages > 0 else []
+        if (critical := settings.self_critical.start_epoch) is not None:
+            changes.append((critical, "captions are sampled"))
+        slower = [f", more from epoch {at + 1} on, when {what}" for at, what in changes if epoch < at < settings.epochs]
+        self.slower = "".join(slower)
 
     def add(self, seconds: float, step: int, total: int) -> None:
         """A step took so long; `step` of `total` are done."""

@@ -58,14 +58,19 @@ def rehearse(recipe: Recipe, samples: Sequence[Sample], score: Score, make_rewar
     train, dev = split_samples(recipe, samples)
     few_train, few_dev = _few(train, 2 * recipe.train.batch_size), _few(dev, DEV_PHOTOS)
     clock = _Stopwatch()
-    with tempfile.TemporaryDirectory(prefix="showtell-dry-run-") as folder, _cache_in(Path(folder)):
+    with (
+        tempfile.TemporaryDirectory(prefix="showtell-dry-run-", ignore_cleanup_errors=True) as folder,
+        _cache_in(Path(folder)),
+    ):
         run = RunFolder(Path(folder) / "run")
         with run.lock():
             run.open(recipe)
             vocabulary_of = samples if recipe.text.splits == "all" else train
             make_tokenizer(run, recipe, vocabulary_of, read_sentences(recipe.train.text, recipe.text.languages))
             whole = recipe.model_copy(update={"train": recipe.train.model_copy(update={"max_images": None})})
-            trainer = build_trainer(whole, run, [*few_train, *few_dev], score, clock, _nothing, make_reward)
+            trainer = build_trainer(
+                whole, run, [*few_train, *few_dev], score, clock, _nothing, make_reward, fits_pca=False
+            )
             features = sum(file.stat().st_size for file in (Path(folder) / "features").rglob("view-*.npy"))
             photos, few = len(unique_photos(train)), len(unique_photos(few_train))
             views = photos * recipe.train.views + len(unique_photos(dev))
@@ -82,7 +87,7 @@ def rehearse(recipe: Recipe, samples: Sequence[Sample], score: Score, make_rewar
             validation * recipe.train.epochs,
             _peak_memory(),
             features * views // extracted,
-            STATES * _state_bytes(trainer) + _model_bytes(trainer),
+            STATES * _state_bytes(trainer) + _best_models(recipe) * _model_bytes(trainer),
         )
 
 
@@ -128,6 +133,12 @@ def _few(samples: Sequence[Sample], photos: int) -> list[Sample]:
         of_language = dict.fromkeys(sample.name for sample in samples if sample.language == language)
         names.update(list(of_language)[:photos])
     return [sample for sample in samples if sample.name in names]
+
+
+def _best_models(recipe: Recipe) -> int:
+    """So many are in `best/`, while one is saved that takes the place of another."""
+    averaged = recipe.train.average_checkpoints
+    return 1 if averaged == 1 else averaged + 2
 
 
 def _model_bytes(trainer: Trainer) -> int:

@@ -55,9 +55,11 @@ def build_trainer(
     after_epoch: Callable[[RunFolder], None],
     make_reward: MakeReward | None = None,
     processes: Processes | None = None,
+    fits_pca: bool = True,
 ) -> Trainer:
     """A trainer for a new run, or one that resumes the run in its folder. `make_reward` is needed for self-critical
-    training only; without `processes` there is this one. Raises what its parts raise."""
+    training only; without `processes` there is this one; not `fits_pca`: the photos may be fewer than components.
+    Raises what its parts raise."""
     settings, max_length = recipe.train, recipe.text.max_length
     train, dev = split_samples(recipe, samples)
     seed_everything(settings.seed, verbose=False)
@@ -86,7 +88,7 @@ def build_trainer(
     features = _features(model, recipe, unique_photos(train), settings.views, "train", reporter)
     # A resumed state has the fitted PCA, and so has a feature file.
     is_new = settings.start_from is None and not run.state.exists()
-    if model.encoder.pca is not None and is_new and not are_precomputed(train):
+    if fits_pca and model.encoder.pca is not None and is_new and not are_precomputed(train):
         fit_pca(model.encoder, features)
     dev_features = _features(model, recipe, unique_photos(dev), 1, "dev", reporter)
     teachers = _teachers(run, recipe, tokenizer, unique_photos(train), fabric.device, reporter)

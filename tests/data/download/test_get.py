@@ -17,6 +17,7 @@ from tests.data.download.hostile_web import Served, Web, serving
 from showtell.backoff import Backoff
 from showtell.data.download.catalogue import CATALOGUE, GIGABYTE, Archive, Content, DataSet
 from showtell.data.download.get import Download
+from showtell.data.download.record import Record
 from showtell.data.spec import read_samples
 from showtell.errors import BadConfig, BadData, OutputError
 from showtell.progress import ProgressReporter
@@ -77,7 +78,7 @@ def serving_coco(**changes: Served) -> Any:
 
 def download(data_set: DataSet, folder: Path, **options: Any) -> Download:
     task = Download(data_set, folder, ProgressReporter(), Backoff(2, sleep=lambda seconds: None), **options)
-    task.run(task.steps())
+    task.run()
     return task
 
 
@@ -182,7 +183,43 @@ def test_a_run_that_was_killed_before_it_removed_an_archive(tmp_path: Path) -> N
     with serving_coco() as web:
         download(coco(web), tmp_path)
         (tmp_path / "val.zip").write_bytes(ZIPS["val"])
+        Record(tmp_path).note("val.zip", downloaded=1)
         download(coco(web), tmp_path)
+        assert len(web.requests) == 3
+    assert names(tmp_path) == WHOLE
+
+
+def test_an_archive_that_the_user_puts_there_later_stays(tmp_path: Path) -> None:
+    with serving_coco() as web:
+        download(coco(web), tmp_path)
+        (tmp_path / "val.zip").write_bytes(ZIPS["val"])
+        assert Download(coco(web), tmp_path, ProgressReporter()).steps() == []
+        download(coco(web), tmp_path)
+    assert names(tmp_path) == sorted([*WHOLE, "val.zip"])
+
+
+@pytest.mark.parametrize("kind", ["other files", "link"])
+def test_what_is_in_the_place_of_photos_is_refused_before_the_download(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "coco"
+    folder.mkdir()
+    if kind == "link":
+        (tmp_path / "large disk").mkdir()
+        (folder / "train2014").symlink_to(tmp_path / "large disk")
+    else:
+        (folder / "train2014").mkdir()
+        (folder / "train2014" / ".DS_Store").write_bytes(b"x")
+    with serving_coco() as web:
+        with pytest.raises(BadData, match=r"train2014: found .*; expected the photos, an empty folder, or none"):
+            download(coco(web), folder)
+        assert web.requests == []
+
+
+def test_what_another_run_has_done_meanwhile_is_not_done_again(tmp_path: Path) -> None:
+    with serving_coco() as web:
+        task = Download(coco(web), tmp_path, ProgressReporter(), Backoff(2, sleep=lambda seconds: None))
+        assert len(task.steps()) == 3  # and then it asks whether the user agrees
+        download(coco(web), tmp_path)
+        task.run()
         assert len(web.requests) == 3
     assert names(tmp_path) == WHOLE
 

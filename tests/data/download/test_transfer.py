@@ -162,6 +162,26 @@ def test_chunks_end_at_the_size_that_is_known_or_allowed(tmp_path: Path) -> None
             (tmp_path / "file.zip.part").unlink()
 
 
+@pytest.mark.parametrize("answer", [{"headers": {"Content-Type": "text/html"}}, {"chunked": True}])
+def test_the_login_of_a_network_takes_nothing_of_what_came(tmp_path: Path, answer: dict[str, Any]) -> None:
+    (tmp_path / "file.zip.part").write_bytes(BODY[:30_000])
+    with serving(file_zip=Served(BODY[:300], ranges=False, **answer)) as web:
+        with pytest.raises(StorageUnreachable, match="30,000 of 50,000 bytes are in"):
+            transfer(web, tmp_path, validator='"1"').fetch()
+        web.files["/file.zip"] = Served(BODY)
+        transfer(web, tmp_path, validator='"1"').fetch()
+    assert received(tmp_path) == BODY
+
+
+def test_a_server_that_begins_anew_and_breaks_off_is_given_up(tmp_path: Path) -> None:
+    """It ignores Range, so that each try begins at nothing, and none comes further than the first."""
+    served = Served(BODY, ranges=False, breaks=[20_000, 10_000] * 30)
+    with serving(file_zip=served) as web:
+        with pytest.raises(StorageUnreachable):
+            transfer(web, tmp_path).fetch()
+        assert len(web.requests) == 1 + 3
+
+
 def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(tmp_path: Path) -> None:
     waits: list[float] = []
     backoff = Backoff(3, sleep=waits.append, draw=lambda: 1.0)

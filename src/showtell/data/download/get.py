@@ -18,7 +18,7 @@ from showtell.backoff import Backoff
 from showtell.data.download.catalogue import GIGABYTE, MEGABYTE, Archive, Content, DataSet
 from showtell.data.download.record import NAME, Record
 from showtell.data.download.transfer import Transfer
-from showtell.data.download.unpack import inspect, unpack
+from showtell.data.download.unpack import check_place, inspect, unpack
 from showtell.disk_space import free_bytes
 from showtell.errors import OUTPUT_ERRNOS, BadConfig, BadData, OutputError
 from showtell.files import beside
@@ -69,6 +69,8 @@ class Download:
         steps = []
         for archive in self.data_set.archives:
             contents = tuple(content for content in archive.contents if not self._is_there(content))
+            for content in contents:
+                check_place(self.folder, content)
             file = self._archive_file(archive)
             if not contents and not (file is not None and self._is_downloaded(archive)):
                 continue
@@ -90,9 +92,10 @@ class Download:
             f"(their page: {self.data_set.page}); put it there and run the same command again"
         )
 
-    def run(self, steps: Sequence[Step]) -> None:
+    def run(self) -> None:
         """Raises BadData, StorageUnreachable and OutputError; after each of them the same command goes on."""
         with self._folder_locked():
+            steps = self.steps()  # anew: another run may have ended meanwhile
             self._check_space(steps)
             for step in steps:
                 file = step.file or self._fetch(step.archive)
@@ -139,6 +142,8 @@ class Download:
         """Raises OutputError unless downloads and unpacked files fit, with what is removed in between."""
         used = needed = 0
         for step in steps:
+            if not step.contents:
+                continue  # gives room back
             size = step.archive.size or (step.file.stat().st_size if step.file else step.archive.max_size)
             if step.file is None:
                 part = self._part(step.archive)
@@ -155,8 +160,8 @@ class Download:
             )
 
     def _is_downloaded(self, archive: Archive) -> bool:
-        """Whether the archive is of an earlier run, and not the user's own."""
-        return archive.url is not None and bool(self._record.text(archive.name, "sha256"))
+        """Whether the archive that is there was downloaded by an earlier run, and is not the user's own."""
+        return archive.url is not None and self._record.number(archive.name, "downloaded") == 1
 
     def _part(self, archive: Archive) -> Path:
         return beside(self.folder / archive.name, ".part")
@@ -178,7 +183,7 @@ class Download:
                 f"{archive.name}: {size:,} bytes, SHA-256 {digest}; nobody publishes it, and it is recorded in "
                 f"{self._record.path}"
             )
-        self._record.note(archive.name, sha256=digest, size=part.stat().st_size)
+        self._record.note(archive.name, sha256=digest, size=part.stat().st_size, downloaded=1)
         file = part.replace(self.folder / archive.name)
         self._transfer = None
         return file
@@ -246,13 +251,14 @@ class Download:
             except BadData:
                 if is_downloaded and archive.sha256 is None:
                     file.unlink()  # a page of some proxy, perhaps; the next call downloads it again
-                    self._record.note(archive.name, sha256="")
+                    self._record.note(archive.name, sha256="", downloaded=0)
                 raise
             for path, unpacked in found.items():
                 self._record.note(path, files=unpacked.files, bytes=unpacked.size)
             self._unpacking = None
         if is_downloaded:
             file.unlink()
+            self._record.note(archive.name, downloaded=0)
 
     def _known_problem(self, archive: Archive, file: Path) -> BadData | None:
         """What is wrong with an archive that was in the folder, of which a checksum is published."""

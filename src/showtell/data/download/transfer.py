@@ -101,19 +101,22 @@ class Transfer:
         change, and OutputError when the disk takes no more.
         """
         self._opener = _opener()
-        failures = restarts = 0
+        failures = restarts = most = 0
         while self.size is None or self.done != self.size:
-            before = self.done
+            most = max(most, self.done)
             try:
-                self._request(before)
+                self._request(self.done)
                 return
             except _Restart as error:
                 restarts += 1
                 if restarts > MAX_RESTARTS:
                     raise BadData(self.url, f"{error}, {restarts} times", "one file that stays the same") from error
                 self._begin_anew()
+                most = 0
             except _Transient as error:
-                failures = 0 if self.done > before else failures + 1
+                # A server that ignores Range begins anew each time, and may come no further.
+                failures = 0 if self.done > most else failures + 1
+                most = max(most, self.done)
                 if failures >= self.backoff.attempts:
                     raise StorageUnreachable(f"{self.url}: cannot be reached ({error}); {self.kept()}") from error
                 self.say(f"{self.part.name}: {error}, at {self.done:,} bytes; trying again")
@@ -171,6 +174,8 @@ class Transfer:
     def _receive(self, response: Any, start: int) -> None:
         if (response.headers.get("Content-Encoding") or "identity").lower() != "identity":
             raise BadData(self.url, "a compressed response", "the file as it is; try without a proxy")
+        if (response.headers.get("Content-Type") or "").lower().startswith("text/html"):
+            raise _Transient("a web page in place of the file")  # such as the login of a hotel's network
         validator = _validator(response)
         total = self._total(response)
         if response.status == 206:
@@ -183,6 +188,8 @@ class Transfer:
             raise BadData(self.url, f"the status {response.status}", "the file; its authors may have moved it")
         self._check_total(total)
         if response.status == 200:
+            if start and total is None:
+                raise _Transient("a response without a length, in place of the rest")
             if start:
                 self._begin_anew()
             self.validator = validator

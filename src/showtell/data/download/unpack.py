@@ -47,6 +47,18 @@ def inspect(folder: Path, content: Content) -> Found | None:
     return Found(len(sizes), sum(sizes)) if sizes else None
 
 
+def check_place(folder: Path, content: Content) -> None:
+    """Raises BadData where something is in the place of contents that `inspect` has not found: before a download of
+    hours, not after it."""
+    path = folder / content.path
+    if content.photos is not None and path.is_dir() and (path.is_symlink() or any(path.iterdir())):
+        found = "a link to another folder" if path.is_symlink() else "files that are not the photos"
+        raise BadData(path, found, "the photos, an empty folder, or none; move it away")
+    parent = next(place for place in path.parents if place.exists())
+    if folder.exists() and parent.stat().st_dev != folder.stat().st_dev:  # nothing can be renamed to there
+        raise BadData(parent, f"a folder on another disk than {folder}", "one on the same disk; move it away")
+
+
 def temporary_folder(folder: Path, archive: Archive) -> Path:
     return folder / f".{archive.name}.unpacking"
 
@@ -69,7 +81,7 @@ def unpack(
             target = folder / content.path
             target.parent.mkdir(parents=True, exist_ok=True)
             if content.photos is not None and target.is_dir():
-                target.rmdir()  # empty, or `inspect` had found what is in it
+                target.rmdir()  # empty: see `check_place`
             (temporary / content.path).replace(target)
     except OSError as error:
         if error.errno in OUTPUT_ERRNOS:
