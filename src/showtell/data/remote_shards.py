@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -65,6 +64,4 @@ def _write(kept: Path, name: str, index: ShardIndex, status: ObjectStatus) -> No
     texts = {key: {s: text.decode("latin-1") for s, text in of.items()} for key, of in index.texts.items()}
     raw = {"format": _FORMAT, "shard": name, "size": status.size, "version": status.version}
     raw |= {"photos": index.photos, "texts": texts, "undecoded": index.undecoded, "hidden": index.hidden}
-    out = io.StringIO()
-    json.dump(raw, out)
-    write_text(kept, out.getvalue())
+    write_text(kept, json.dumps(raw))
