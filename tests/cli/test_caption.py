@@ -87,16 +87,18 @@ def test_jsonl_says_everything(tmp_path: Path) -> None:
 def test_different_captions() -> None:
     """Several beams begin alike where one beam does not care; the number is the same, and no caption comes twice."""
 
-    def captions(*options: object) -> list[str]:
-        done = showtell("caption", EXAMPLES / "gate.jpg", "--num", 4, *options)
+    def captions(*options: object) -> list[list[str]]:
+        """Four of each photo."""
+        done = showtell("caption", EXAMPLES, "--num", 4, *options)
         assert done.returncode == 0
-        return [line.split("\t")[1] for line in done.stdout.splitlines()]
+        lines = [line.split("\t")[1] for line in done.stdout.splitlines()]
+        return [lines[n : n + 4] for n in range(0, len(lines), 4)]
 
     variants, different = captions(), captions("--diverse")
-    assert len(set(variants)) == len(set(different)) == 4
-    words = [{word for caption in each for word in caption.split()} for each in (variants, different)]
-    assert len(words[0]) < len(words[1])
-    assert captions("--diverse", "--beam", 8) == captions("--diverse") != captions("--diverse", "--beam", 4), (
+    assert len(variants) == len(different) == 5 and all(len(set(each)) == 4 for each in variants + different)
+    words = [sum(len(set(" ".join(each).split())) for each in of_photos) for of_photos in (variants, different)]
+    assert words[0] < words[1]
+    assert captions("--diverse", "--beam", 8) == different != captions("--diverse", "--beam", 4), (
         "the built-in model's 5 beams become 8, two in each group"
     )
 
