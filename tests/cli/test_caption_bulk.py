@@ -12,6 +12,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from tests.builtin_model import BEAM
 from tests.bulk.stub import tree
 from tests.cli.in_process import showtell
 from tests.clocks import until
@@ -44,7 +45,7 @@ def test_a_finished_run_says_so_and_another_one_is_refused() -> None:
     )
     refused = showtell(*command, "--beam", 2)
     assert refused.returncode == 2 and refused.stderr == (
-        "showtell: --output rows.jsonl: its rows are of another run: found beam_size 8, expected 2; "
+        f"showtell: --output rows.jsonl: its rows are of another run: found beam_size {BEAM}, expected 2; "
         "give --overwrite to begin anew, --allow-changed to go on all the same, or another name\n"
     )
     shutil.copy(BAND, "gone.jpg")

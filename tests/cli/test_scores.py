@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from tests import tiny_bundle
+from tests.builtin_model import BEAM
 from tests.cli.in_process import showtell
 
 from showtell import Captioner
@@ -149,7 +150,7 @@ def test_evaluate_captions_scores_and_reports(photos: Path, tmp_path: Path) -> N
     assert done.returncode == 1 and "1 photo failed" in done.stderr
     result = json.loads(report.read_text(encoding="utf-8"))
     assert result["failed"] == {"dev/zz.jpg": "not_an_image"}
-    assert len(result["model"]["sha256"]) == 64 and result["decode"]["beam_size"] == 8
+    assert len(result["model"]["sha256"]) == 64 and result["decode"]["beam_size"] == BEAM
     assert {"CIDEr", "novelty", "self-CIDEr", "top-5", "loss"} <= result["scores"].keys()
     assert 0 < result["scores"]["top-5"]["value"] < 1 < result["scores"]["loss"]["value"]
     captions = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
@@ -169,9 +170,10 @@ def test_evaluate_different_captions(photos: Path) -> None:
         return report
 
     variants, different = result(), result("--diverse")
-    assert (different["decode"]["num_beam_groups"], different["decode"]["beam_size"]) == (3, 9)
+    beam = -(-BEAM // 3) * 3  # each of the three groups has as many
+    assert (different["decode"]["num_beam_groups"], different["decode"]["beam_size"]) == (3, beam)
     captioner = Captioner.load()
-    settings = captioner.settings(beam_size=9, num_beam_groups=3)
+    settings = captioner.settings(beam_size=beam, num_beam_groups=3)
     rows = captioner.caption_many([photos / row["image"] for row in different["rows"][:2]], num=3, decode=settings)
     expected = [[caption.text for caption in row.captions] for row in rows]
     assert [row["alternatives"] for row in different["rows"][:2]] == [texts[1:] for texts in expected]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
+from tests.builtin_model import BEAM
 from tests.serve.page_window import SENTENCES, Page, Running, Scripted, a_photo, isolated, named, press
 from tests.serve.running import until
 
@@ -276,7 +277,7 @@ def test_downloads(visit: Callable[..., Page]) -> None:
     row = json.loads(window.downloaded("Download JSON")[1])
     assert (row["image"], row["caption"], row["language"]) == ("my dogs.png", "two dogs run", "en")
     assert [word["text"] for word in row["words"]] == ["two", "dogs", "run"]
-    assert row["words"][1]["attention"][2][5] == 1 and row["beam"] == 8
+    assert row["words"][1]["attention"][2][5] == 1 and row["beam"] == BEAM
     assert [other["caption"] for other in row["alternatives"]] == ["two dogs run again", "two dogs run again again"]
 
 

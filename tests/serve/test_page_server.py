@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
+from tests.builtin_model import BEAM
 from tests.serve.page_window import Running, Scripted, a_photo
 from tests.serve.running import RED
 
@@ -233,7 +234,7 @@ def test_the_settings_are_those_of_model_and_limits(client: httpx.Client, server
         {"code": "ar", "name": "العربية", "direction": "rtl", "calibrated": True},
         {"code": "de", "name": "Deutsch", "direction": "ltr", "calibrated": True},
     ]
-    assert (settings["beam"], settings["max_beam"]) == (8, 10) and settings["has_attention"] is True
+    assert (settings["beam"], settings["max_beam"]) == (BEAM, 10) and settings["has_attention"] is True
     assert 0.99 * server.site.limits.body_bytes < settings["max_photo_bytes"] < server.site.limits.body_bytes
 
 

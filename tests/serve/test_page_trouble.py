@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.builtin_model import BEAM
 from tests.serve.page_window import Page, Running, Scripted, a_photo, named, press
 
 from showtell.serve.limits import Limits
@@ -195,14 +196,14 @@ def test_sliders_ask_when_they_rest(visit: Callable[..., Page]) -> None:
     window.page.clock.pause_at(window.page.evaluate("Date.now() + 1000"))
     requests = len(window.requests)
     window.page.get_by_label("Beam").focus()
-    for _ in range(4):
+    for _ in range(3):
         press(window.page, "ArrowLeft")
         window.page.clock.run_for(250)
     assert len(window.requests) == requests
     with window.page.expect_response("**/v1/caption"):
         window.page.clock.run_for(150)
     assert [method for method, _ in window.requests[requests:]] == ["POST"]
-    assert window.server.captioner.asked[-1].decode.beam_size == 4
+    assert window.server.captioner.asked[-1].decode.beam_size == BEAM - 3
 
 
 # ---- photos ----

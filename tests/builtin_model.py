@@ -1,0 +1,7 @@
+"""What tests know of the built-in model, so that another one may take its place."""
+
+from typing import Final
+
+from showtell.core.bundle import builtin, load_bundle
+
+BEAM: Final = load_bundle(builtin()).manifest.decode.beam_size
