@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.data.test_remote_shards import png, said
+from tests.data.test_remote_shards import photo, png, said
 from tests.remote.object_server import BUCKET, ObjectServer, object_server, use
 from tests.skips import PACKAGES
 
@@ -74,7 +74,7 @@ def test_threads_read_a_group_once(server: ObjectServer) -> None:
         _fetched.cache_clear()
         server.faults.reset()
         with ThreadPoolExecutor(threads) as pool:
-            shades = list(pool.map(lambda sample: load_image(sample.image).getpixel((0, 0))[0], samples))
+            shades = list(pool.map(lambda sample: photo(sample).getpixel((0, 0))[0], samples))
         assert shades == list(range(12))
         return server.faults.requests["GET"]
 
@@ -87,7 +87,7 @@ def test_a_table_that_has_changed_is_an_error(server: ObjectServer) -> None:
     assert repr(one.image) == repr(other.image)
     server.put("changing/a.parquet", table(50))
     with pytest.raises(BadImage, match=r"^unreadable: the table has changed since it was first read"):
-        load_image(one.image)  # type: ignore[arg-type]
+        photo(one)
 
 
 @pytest.mark.parametrize(

@@ -109,12 +109,15 @@ def evaluate(
 
 def _check_arrived(samples: Sequence[Sample], rows: Sequence[CaptionRow]) -> None:
     """Raises StorageUnreachable: a score in which the network is the reason of empty captions says nothing."""
+    from showtell.data.omissions import number_of
     from showtell.errors import StorageUnreachable
 
     failed = [(s.name, row.detail) for s, row in zip(samples, rows, strict=True) if row.error == "url_failed"]
     if failed:
         name, detail = failed[0]
-        raise StorageUnreachable(f"{len(failed)} photos did not arrive, {name} first: {detail}; run it again")
+        raise StorageUnreachable(
+            f"{number_of(len(failed), 'photo')} did not arrive, {name} first: {detail}; run it again"
+        )
 
 
 def _say_failed(samples: Sequence[Sample], rows: Sequence[CaptionRow]) -> None:

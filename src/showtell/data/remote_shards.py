@@ -41,7 +41,8 @@ def remote_index(url: str) -> tuple[ShardIndex, ObjectStatus]:
             status = file.status if isinstance(file, OpenedObject) else status
         # A disk that is full or read-only costs time at the next start, and nothing else.
         with contextlib.suppress(OutputError, OSError):
-            _write(kept, url, index, status)
+            if status.version:
+                _write(kept, url, index, status)
     return index, status
 
 

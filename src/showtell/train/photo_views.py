@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -57,12 +58,18 @@ class PhotoViews:
             raise BadData(name, problem, "an image; `showtell data check` lists all that are not") from error
         return resize(augment(image, self.seed, photo, view, self.rand, self.mirror), self.settings)
 
+    @cached_property
+    def _patience_and_threads(self) -> tuple[float, int]:
+        """Once: a stream calls `ahead` for every batch of validation."""
+        if any(isinstance(sample.image, ObjectPart) for sample in self.samples):
+            return REMOTE_PATIENCE, REMOTE_THREADS
+        return REMOTE_PATIENCE if remote_parquet(self.samples) else PATIENCE, LOADER_THREADS
+
     def ahead(self, keys: Iterator[Key], at_once: int) -> Generator[list[np.ndarray], None, None]:
         """The pixels of each key, in order, `at_once` at a time; twice as many are read ahead. Raises as `pixels`."""
-        parts = any(isinstance(sample.image, ObjectPart) for sample in self.samples)
-        patience = REMOTE_PATIENCE if parts or remote_parquet(self.samples) else PATIENCE
+        patience, threads = self._patience_and_threads
         try:
-            for batch in load_ahead(keys, self.pixels, at_once, patience, REMOTE_THREADS if parts else LOADER_THREADS):
+            for batch in load_ahead(keys, self.pixels, at_once, patience, threads):
                 loaded: list[np.ndarray] = []
                 for _, outcome in batch:
                     if isinstance(outcome, BaseException):
