@@ -77,7 +77,9 @@ model: $(FULL)/installed
 		train.epochs=8 train.lr=0.0002 train.encoder_lr=0.00003 train.unfreeze_encoder_at_epoch=4 \
 		train.captions_per_language=1
 	$(FULL)/bin/showtell export runs/builtin src/showtell/models/default --card docs/model_card.md \
-		--precision int8 decode.beam_size=5 decode.length_penalty=0.9 decode.no_repeat_ngram_size=2
+		--precision int8 decode.beam_size=8 decode.length_penalty=0.9 decode.no_repeat_ngram_size=2 \
+		decode.early_stopping=heuristic
+	$(FULL)/bin/showtell fit-reranker src/showtell/models/default --data flickr:$(FLICKR8K)
 	$(FULL)/bin/showtell calibrate src/showtell/models/default --data flickr:$(FLICKR8K) --split dev
 
 $(LIGHT)/installed: pyproject.toml $(shell find src -type f -not -name '*.pyc')

@@ -25,6 +25,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     *({}, {"beam_size": 1}, {"beam_size": 3}, {"beam_size": 5}, {"beam_size": 10}),
     *({"length_penalty": x} for x in (0.5, 0.7, 1.1)),
     *({"no_repeat_ngram_size": n} for n in (0, 3)),
+    *({"rerank_weight": weight} for weight in (0, 2, 6)),
 )
 
 
@@ -52,7 +53,10 @@ def main(folder: str, bundle: str | None = None) -> None:
             found: list[str] = []
             for memory in memories:
                 count = min(TOGETHER, len(of) - len(found))
-                best = decode(captioner.stepper, memory, count, text, language, captioner.settings(**changes))
+                settings = captioner.settings(**changes)
+                best = decode(
+                    *(captioner.stepper, memory, count, text, language, settings), reranker=captioner.reranker
+                )
                 found += [text.decode(hypotheses[0].tokens) for hypotheses in best]
             captions = {s.name: caption for s, caption in zip(of, found, strict=True)}
             values = score(captions, {s.name: s.captions for s in of}, language)

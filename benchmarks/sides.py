@@ -11,7 +11,7 @@ import numpy as np
 from measure import Tasks
 from models import builtin_network, patch_network
 
-LIMIT = {"beam_size": 5, "max_length": 20, "truncate": True}
+LIMIT = {"beam_size": 5, "max_length": 20, "truncate": True, "early_stopping": "never", "rerank_weight": 0}
 """Beam search as `generate` does it, token for token."""
 
 

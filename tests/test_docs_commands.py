@@ -37,6 +37,7 @@ PARSED_ONLY = {
     "import": "downloads a model; tests/hub and tests/cli/test_import_model.py import small ones",
     "serve": "does not end by itself; tests/serve",
     "bench": "a minute; tests/cli/test_bench.py",
+    "fit-reranker": "needs the photos that a model was trained on; tests/cli/test_fit_reranker.py",
     "calibrate": "refuses fewer than 50 photos; tests/cli/test_calibrate.py",
     "data get": "downloads; tests/cli/test_get.py",
     "data features": "downloads the weights of an encoder; tests/cli/test_features.py",

@@ -18,7 +18,7 @@ import torch
 from tests import tiny_bundle
 from tests.export.tiny_runs import make_run
 
-from showtell.core.bundle import CHECKED, EXTERNAL, MANIFEST, builtin, load_bundle, write_bundle
+from showtell.core.bundle import CHECKED, EXTERNAL, MANIFEST, READ, builtin, load_bundle, write_bundle
 from showtell.core.captioner import Captioner
 from showtell.errors import ShowtellError
 from showtell.train.best_model import load_best
@@ -105,7 +105,7 @@ def _digest_of(tensors: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-_BUILTIN_FILES = tuple(name for name in (*CHECKED, *EXTERNAL) if (builtin() / name).exists())
+_BUILTIN_FILES = tuple(name for name in READ if (builtin() / name).exists())
 
 SUBJECTS = {
     "bundle of an imported model": Subject(_make_imported, (MANIFEST, *CHECKED, EXTERNAL[0]), load_captioner),

@@ -50,11 +50,11 @@ class Caption:
     """A sentence about an image. `text` begins with the prompt, where there is one; `words` are those that the model
     wrote after it.
 
-    `score` is the mean log-probability per token, the end token included. `confidence`, from 0 to 1 and higher for a
-    higher score, is the probability that the caption is correct where the model is calibrated, and else the geometric
-    mean of the tokens' probabilities. `attention` is `[T, height, width]` float32: for each word the weights over the
-    grid of image regions, summing to 1, or to less where an imported model attends to a class token or to its own words
-    as well; `None` unless requested, or when the decoder has no attention.
+    `score` is the mean log-probability per token, the end token included. `confidence`, from 0 to 1, is the probability
+    that the caption is correct where the model is calibrated, and else the geometric mean of the tokens' probabilities;
+    it is higher for a higher score or expected CIDEr. `attention` is `[T, height, width]` float32: for each word the
+    weights over the grid of image regions, summing to 1, or to less where an imported model attends to a class token or
+    to its own words as well; `None` unless requested, or when the decoder has no attention.
     """
 
     text: str
@@ -65,6 +65,9 @@ class Caption:
     attention: np.ndarray | None = field(default=None, compare=False, repr=False)
     prompt: str = ""
     """The beginning of `text` that was given."""
+    expected_cider: float | None = None
+    """What a model with a reranker expects: the caption's CIDEr against what people would write. It depends on the
+    references' document frequencies, those of the reranker's photos here, and ranks captions; it is no score."""
 
     @property
     def continuation(self) -> str:

@@ -15,7 +15,8 @@ from tests.manifests import write_manifest
 
 from showtell import Captioner
 from showtell.cli import calibrate
-from showtell.core.bundle import CHECKSUM, MANIFEST, builtin, write_calibration
+from showtell.core.bundle import CHECKSUM, MANIFEST, builtin
+from showtell.core.bundle_updates import write_calibration
 from showtell.core.confidence import Calibration
 from showtell.data.spec import read_samples, select_split
 from showtell.metrics.calibration import fit_logistic

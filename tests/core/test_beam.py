@@ -68,10 +68,18 @@ def log_prob(network: NextWord, prompt: Sentence, sentence: Sentence) -> float:
 
 
 def plain_beam_search(
-    network: NextWord, prompt: Sentence, vocabulary: int, limits: Limits, beam: int, exponent: float, num: int
+    network: NextWord,
+    prompt: Sentence,
+    vocabulary: int,
+    limits: Limits,
+    beam: int,
+    exponent: float,
+    num: int,
+    heuristic: bool = False,
 ) -> tuple[list[Sentence], int]:
     """All sentences that it finished, best first, their ends with them; and the step that none of the best `num` needs
-    more than."""
+    more than. With `heuristic` it ends when it has `beam` sentences that are better than what is unfinished would be if
+    it ended now."""
     unfinished: list[Sentence] = [()]
     finished: list[tuple[float, Sentence]] = []
     enough = 0
@@ -90,8 +98,13 @@ def plain_beam_search(
         goes_on = [(total, words) for total, words in best if not limits.is_finished(words)][:beam]
         unfinished = [words for _, words in goes_on]
         hopes = [total / limits.longest**exponent for total, _ in goes_on]
-        if not enough and (not hopes or (len(finished) >= num and max(hopes) <= finished[num - 1][0])):
+        if heuristic:
+            hopes = [total / (step + 1) ** exponent for total, _ in goes_on]
+            if not hopes or (len(finished) >= beam and max(hopes) <= finished[beam - 1][0]):
+                return [sentence for _, sentence in finished], step
+        elif not enough and (not hopes or (len(finished) >= num and max(hopes) <= finished[num - 1][0])):
             enough = step
+    enough = limits.longest if heuristic else enough
     return [sentence for _, sentence in finished], enough
 
 
@@ -140,16 +153,30 @@ def test_equals_the_plain_search(data: st.DataObject) -> None:
     beam = data.draw(st.integers(1, 5), "beam")
     num = data.draw(st.integers(1, beam), "num")
     exponent = data.draw(st.sampled_from([0, 0.5, 0.7, 1, 1.5]), "exponent")
+    heuristic = data.draw(st.booleans(), "heuristic")
 
     stepper = FakeStepper(about)
     memory, end, longest = stepper.encode(range(len(about))), rules.end, rules.max_length
     found = beam_search(
-        *(stepper, memory, np.array(starts), end, rules.rules(), beam, longest, exponent, num, True, rules.truncate)
+        *(
+            stepper,
+            memory,
+            np.array(starts),
+            end,
+            rules.rules(),
+            beam,
+            longest,
+            exponent,
+            num,
+            True,
+            rules.truncate,
+            heuristic,
+        )
     )
 
     assert len(found) == len(about)
     for image, network, prompt, hypotheses in zip(memory, about, map(tuple, starts), found, strict=True):
-        expected, enough = plain_beam_search(network, prompt, vocabulary, rules, beam, exponent, num)
+        expected, enough = plain_beam_search(network, prompt, vocabulary, rules, beam, exponent, num, heuristic)
         assert sentences(hypotheses, end) == expected[:num]
         for hypothesis, sentence in zip(hypotheses, expected, strict=False):
             assert hypothesis.log_prob == pytest.approx(log_prob(network, prompt, sentence), abs=1e-5)

@@ -16,13 +16,14 @@ from showtell.core.bundle import (
     CHECKED,
     MANIFEST,
     MAX_MANIFEST_BYTES,
+    RERANKER,
     builtin,
     check_destination,
     is_card_edited,
     load_bundle,
     write_bundle,
-    write_calibration,
 )
+from showtell.core.bundle_updates import write_calibration
 from showtell.core.confidence import Calibration
 from showtell.errors import BadBundle, OutputError
 from showtell.files import sha256
@@ -52,14 +53,14 @@ def test_the_builtin_model_is_whole_and_small() -> None:
     bundle = load_bundle(builtin())
     assert sum(file.stat().st_size for file in builtin().iterdir()) <= 60e6
     assert bundle.manifest.languages == ("en", "ar", "de") == tuple(bundle.manifest.calibration)
-    assert {file.name for file in builtin().iterdir()} == {*CHECKED, *DATA, CARD, MANIFEST}
+    assert {file.name for file in builtin().iterdir()} == {*CHECKED, *DATA, RERANKER, CARD, MANIFEST}
 
 
 def test_a_copy_captions(bundle: Path) -> None:
     assert Captioner.load(bundle).languages == ("en", "ar", "de")
 
 
-@pytest.mark.parametrize("name", [*CHECKED, *DATA])
+@pytest.mark.parametrize("name", [*CHECKED, *DATA, RERANKER])
 def test_one_flipped_bit_is_found(bundle: Path, name: str) -> None:
     data = bytearray((bundle / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -100,7 +101,8 @@ def test_a_card_may_be_edited_and_removed(bundle: Path, text: str | None) -> Non
     else:
         (bundle / CARD).write_text(text, encoding="utf-8")
     assert load_bundle(bundle).manifest == before.manifest
-    change_manifest(bundle, files={name: before.manifest.files[name].model_dump() for name in (*CHECKED, *DATA)})
+    files = before.manifest.files
+    change_manifest(bundle, files={name: files[name].model_dump() for name in (*CHECKED, *DATA, RERANKER)})
     assert load_bundle(bundle).fingerprint == before.fingerprint
 
 
@@ -135,7 +137,7 @@ def test_what_a_person_put_beside_a_model_stays_when_it_is_replaced(bundle: Path
     parts, manifest = parts_and_manifest()
     write_bundle(bundle, {**manifest, "showtell": "9.9"}, parts)
     assert load_bundle(bundle).manifest.showtell == "9.9"
-    assert {file.name for file in bundle.iterdir()} == {*CHECKED, *DATA, CARD, MANIFEST, "LICENSE", ".git"}
+    assert {file.name for file in bundle.iterdir()} == {*CHECKED, *DATA, RERANKER, CARD, MANIFEST, "LICENSE", ".git"}
     assert (bundle / ".git" / "HEAD").read_text(encoding="utf-8") == "ref"
 
 

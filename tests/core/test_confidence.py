@@ -10,7 +10,8 @@ import pytest
 from tests.manifests import write_manifest
 
 from showtell import Captioner
-from showtell.core.bundle import CHECKSUM, MANIFEST, builtin, load_bundle, manifest_checksum, write_calibration
+from showtell.core.bundle import CHECKSUM, MANIFEST, builtin, load_bundle, manifest_checksum
+from showtell.core.bundle_updates import write_calibration
 from showtell.core.confidence import Calibration, confidence
 from showtell.errors import BadBundle
 
@@ -37,6 +38,13 @@ def test_the_logistic_by_hand() -> None:
     assert confidence(-0.5, curve) == 0.5
     assert confidence(-1.5, curve) == pytest.approx(1 / (1 + math.e**2))
     assert confidence(0.0, curve) == pytest.approx(1 / (1 + math.exp(-1)))
+
+
+def test_the_expected_cider_counts_as_much_as_the_calibration_says() -> None:
+    curve = Calibration(slope=2, intercept=1, cider_weight=3)
+    assert confidence(-1.5, curve, 0.25) == pytest.approx(1 / (1 + math.exp(-(2 * (-1.5 + 0.75) + 1))))
+    assert confidence(-1.5, curve, None) == confidence(-1.5, curve, 0.0)
+    assert confidence(-1.5, Calibration(slope=2, intercept=1), 0.25) == pytest.approx(1 / (1 + math.e**2))
 
 
 @pytest.mark.parametrize(("slope", "expected"), [(0.0, 1.0), (1e6, 0.0)])

@@ -47,6 +47,20 @@ def test_a_report(system: tuple[dict[str, str], dict[str, float]]) -> None:
     assert none.captions == 0 and math.isnan(none.accuracy)
 
 
+def test_an_expected_cider_that_knows_more_counts_more(system: tuple[dict[str, str], dict[str, float]]) -> None:
+    captions, scores = system
+    plain = CalibrationReport(captions, scores, REFERENCES)
+    assert plain.cider_weight == 0
+    cider = Evaluation(captions, REFERENCES).per_image["CIDEr"]
+    knowing = dict(zip(captions, (cider / 10).tolist(), strict=True))
+    report = CalibrationReport(captions, scores, REFERENCES, expected_ciders=knowing)
+    assert report.cider_weight > 0 and report.rank_correlation.value > 0.9
+    assert report.log_losses["logistic"] < plain.log_losses["logistic"]
+    assert report.log_losses["exp(score)"] == plain.log_losses["exp(score)"]
+    noise = {name: float(value) for name, value in zip(captions, np.random.default_rng(1).random(200), strict=True)}
+    assert CalibrationReport(captions, scores, REFERENCES, expected_ciders=noise).cider_weight <= 1
+
+
 def test_the_order_of_the_mappings_does_not_matter(system: tuple[dict[str, str], dict[str, float]]) -> None:
     captions, scores = system
     backwards = dict(reversed(scores.items()))

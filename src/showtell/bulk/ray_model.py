@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from showtell.core.bundle import CHECKED, EXTERNAL, MANIFEST, Bundle, builtin, load_bundle
+from showtell.core.bundle import MANIFEST, READ, Bundle, builtin, load_bundle
 from showtell.errors import BadBundle
 
 
@@ -92,7 +92,7 @@ def _home() -> Path:
 def shipped(bundle: Bundle, is_local: bool) -> ShippedModel:
     """`is_local`: all workers are on this machine; else its files are put into the object store. Raises BadBundle."""
     folder = None if bundle.path == builtin() else bundle.path.absolute()
-    names = [name for name in (*CHECKED, *EXTERNAL) if name in bundle.manifest.files]
+    names = [name for name in READ if name in bundle.manifest.files]
     try:
         files = {}
         if folder is not None and not is_local:

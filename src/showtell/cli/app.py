@@ -16,6 +16,7 @@ from showtell.cli import (
     doctor,
     evaluate,
     export,
+    fit_reranker,
     import_model,
     recipes,
     score,
@@ -72,6 +73,7 @@ app.command("sweep")(sweep.sweep)
 app.command("export")(export.export)
 app.command("import")(import_model.import_model)
 app.command("evaluate")(evaluate.evaluate)
+app.command("fit-reranker")(fit_reranker.fit_reranker)
 app.command("calibrate")(calibrate.calibrate)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)

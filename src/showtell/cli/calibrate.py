@@ -36,7 +36,8 @@ def calibrate(
     cross-fitted: they come from photos that the curve was not fitted on.
     """
     from showtell.cli.scoring import check_outputs
-    from showtell.core.bundle import MANIFEST, write_calibration
+    from showtell.core.bundle import MANIFEST
+    from showtell.core.bundle_updates import write_calibration
     from showtell.core.captioner import Captioner
     from showtell.core.confidence import Calibration
 
@@ -52,7 +53,11 @@ def calibrate(
         failed += failures
     for language, report in reports.items():
         _print(language, report)
-    write_calibration(bundle, {language: Calibration(**report.curve._asdict()) for language, report in reports.items()})
+    curves = {
+        language: Calibration(**report.curve._asdict(), cider_weight=report.cider_weight)
+        for language, report in reports.items()
+    }
+    write_calibration(bundle, curves)
     echo(f"{bundle / MANIFEST}: calibrated for {', '.join(languages)}", err=True)
     if plot is not None:
         _draw(reports, plot)
@@ -109,6 +114,7 @@ def _calibrate(
         {name: caption.score for name, caption in captions.items()},
         {sample.name: sample.captions for sample in samples if sample.name in captions},
         language,
+        {name: c.expected_cider for name, c in captions.items() if c.expected_cider is not None},
     )
     return report, len(samples) - len(captions)
 
@@ -124,7 +130,9 @@ def _print(language: str, report: CalibrationReport) -> None:
         *((f"log-loss, {predictor}", loss, "") for predictor, loss in report.log_losses.items()),
     ):
         echo(f"{name:22}{value:.4f}{note}")
-    echo(f"{'curve':22}1 / (1 + exp(-({report.curve.slope:.4f} * score + {report.curve.intercept:.4f})))")
+    weight = report.cider_weight
+    evidence = f"(score + {weight:g} * expected CIDEr)" if weight else "score"
+    echo(f"{'curve':22}1 / (1 + exp(-({report.curve.slope:.4f} * {evidence} + {report.curve.intercept:.4f})))")
     echo()
     _table(("confidence", "accuracy", "low", "high", "captions"), report.bins)
     _table(("--min-confidence", "captions", "CIDEr", "accuracy"), map(report.coverage, MIN_CONFIDENCES))

@@ -12,8 +12,10 @@ and in the step that makes hypotheses so long all of the best K finish, with or 
 token.
 
 The stopping rule is exact: log-probabilities are at most 0, so a sum only falls, and `sum / longest ** length_penalty`
-bounds whatever a live beam can become. Rejected: stopping at the K-th finished hypothesis, which saves
-a step or two and loses better long captions.
+bounds whatever a live beam can become. With `heuristic`, the bound is what a live beam would have if it ended now, for
+nothing, against the worst of K finished hypotheses, much as with transformers' `early_stopping=False`. The built-in
+model takes 13 steps in place of 17, for a caption that is nearly always the same. Rejected: stopping at the K-th
+finished hypothesis, which saves another step or two and loses better long captions.
 
 `BeamScorer` and `decode_loop` are shared with diverse beam search (`diverse`), which runs several such beams per image.
 """
@@ -69,6 +71,8 @@ class BeamScorer:
     num: int
     """Hypotheses that are asked for."""
     truncate: bool = False
+    heuristic: bool = False
+    """Whether the search of an image may end before it is certain that nothing better comes."""
 
     @property
     def longest(self) -> int:
@@ -134,10 +138,13 @@ class BeamScorer:
         live = candidates.gather(order)
         return replace(live, sums=np.where(live.tokens == self.eos, -np.inf, live.sums))
 
-    def can_improve(self, finished: FinishedHypotheses, sums: Sums) -> bool:
-        """Whether a live beam with one of these sums can still rank among the best `num` hypotheses."""
-        bound = float(sums.max()) / self.longest**self.length_penalty
-        return bool(bound > -np.inf) and self._ranks(bound, finished, self.num)
+    def can_improve(self, finished: FinishedHypotheses, sums: Sums, live: LiveBeams) -> bool:
+        """Whether a beam of `live` with one of these sums, one token later, can still rank among the best `num`
+        hypotheses; with `heuristic`, whether it would rank among the best `beam_size` if it ended now."""
+        ended_now = live.tokens.shape[2] + 2  # with the newest token and the end
+        length, count = (ended_now, self.beam_size) if self.heuristic else (self.longest, self.num)
+        bound = float(sums.max()) / length**self.length_penalty
+        return bool(bound > -np.inf) and self._ranks(bound, finished, count)
 
     def with_length(self, rules: Sequence[AnyRule]) -> list[AnyRule]:
         """`rules`, and that of the greatest length, which a truncated sentence does not need."""
@@ -165,13 +172,14 @@ def beam_search(
     num: int = 1,
     attention: bool = False,
     truncate: bool = False,
+    heuristic: bool = False,
 ) -> list[list[Hypothesis]]:
     """The best `num` (at most `beam_size`) hypotheses of at most `max_length` tokens for each of the B images.
 
     `prompt` `[B, P]`: the tokens that each image's sentence begins with; they count in no length and no score. An image
     has fewer than `num` when the rules allow no more.
     """
-    scorer = BeamScorer(eos, beam_size, max_length, length_penalty, num, truncate)
+    scorer = BeamScorer(eos, beam_size, max_length, length_penalty, num, truncate, heuristic)
     finished: list[FinishedHypotheses] = [[] for _ in prompt]
 
     def select(live: LiveBeams, best: Best, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:
@@ -181,7 +189,7 @@ def beam_search(
         survivors = scorer.select_live(candidates)
         if scorer.is_last_step(live):
             return survivors, [False] * len(batch_finished)
-        open_images = [scorer.can_improve(*pair) for pair in zip(batch_finished, survivors.sums, strict=True)]
+        open_images = [scorer.can_improve(*pair, live) for pair in zip(batch_finished, survivors.sums, strict=True)]
         return survivors, open_images
 
     decode_loop(stepper, memory, prompt, scorer.with_length(rules), scorer.enough, select, attention)

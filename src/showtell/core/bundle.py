@@ -3,6 +3,7 @@
     bundle.json      format version, settings, languages, grid, sha256 and size of every other file, and a checksum
     tokenizer.json   encoder.onnx   decoder.onnx   README.md (the model card)
     model.safetensors   weights to which both graphs refer; without it they hold their own
+    reranker.npz        where `showtell fit-reranker` has been run; see `core/reranker`
 
 Loading checks every file that captioning reads against its hash, and the parts against each other, and refuses at the
 first mismatch. The card is for people: it may be edited or removed.
@@ -40,7 +41,10 @@ CHECKED = ("tokenizer.json", "encoder.onnx", "decoder.onnx")
 WEIGHTS = "model.safetensors"
 EXTERNAL = (WEIGHTS, "encoder.onnx.data", "decoder.onnx.data")
 """Files to which a graph may refer: the first of both graphs, the others of an int8 graph above ONNX's 2 GB."""
-PARTS = (*CHECKED, *EXTERNAL, CARD)
+RERANKER = "reranker.npz"
+READ = (*CHECKED, *EXTERNAL, RERANKER)
+"""All that captioning reads beside the manifest, of a bundle that has it."""
+PARTS = (*READ, CARD)
 LFS_POINTER = b"version https://git-lfs"
 CHECKSUM = "checksum"
 """Key of the manifest: sha256 of everything else in it. Without it, as earlier versions wrote it, it is not checked."""
@@ -102,7 +106,7 @@ class Bundle:
     def fingerprint(self) -> tuple[str, ...]:
         """Equal for bundles that write the same, with the same settings."""
         files = self.manifest.files
-        return tuple(files[name].sha256 for name in (*CHECKED, *EXTERNAL) if name in files)
+        return tuple(files[name].sha256 for name in READ if name in files)
 
     @cached_property
     def capitalized(self) -> dict[str, dict[str, str]]:
@@ -118,6 +122,10 @@ class Bundle:
     def decoder(self) -> Path:
         return self.path / "decoder.onnx"
 
+    @property
+    def reranker(self) -> Path | None:
+        return self.path / RERANKER if RERANKER in self.manifest.files else None
+
 
 def builtin() -> Path:
     """The folder of the model that is inside the package."""
@@ -126,14 +134,14 @@ def builtin() -> Path:
 
 def load_bundle(path: Path) -> Bundle:
     """Raises BadBundle, naming the first thing that is wrong."""
-    manifest = _manifest(path)
-    for name in (*CHECKED, *EXTERNAL):
+    manifest = read_manifest(path)
+    for name in READ:
         record = manifest.files.get(name)
         if record is not None:
             _check(path / name, record)
         elif name in CHECKED:
             raise BadBundle(f"{path / MANIFEST}: has no entry for {name}; export the model again")
-        elif (path / name).exists():  # a graph could read it
+        elif name in EXTERNAL and (path / name).exists():  # a graph could read it
             raise BadBundle(f"{path / name}: has no entry in {MANIFEST}; remove the file, or export the model again")
     tokenizer = load_tokenizer(path / "tokenizer.json", manifest.languages, manifest.imported_text)
     _check_vocabulary(path, tokenizer, manifest.vocab_size)
@@ -207,12 +215,12 @@ def _write(path: Path, manifest: Mapping[str, Any], parts: Path) -> None:
     try:
         records = {}
         for name in PARTS:
-            if name in EXTERNAL and not (parts / name).exists():
+            if name not in (*CHECKED, CARD) and not (parts / name).exists():
                 continue
             shutil.copyfile(parts / name, new / name)
             records[name] = FileRecord(sha256=sha256(new / name), size=(new / name).stat().st_size)
         whole = Manifest(**manifest, files=records)
-        _write_manifest(new, _readable_by_older_versions(whole.model_dump(mode="json")))
+        write_manifest(new, _readable_by_older_versions(whole.model_dump(mode="json")))
         _replace(path, new)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
@@ -223,27 +231,18 @@ def _readable_by_older_versions(raw: dict[str, Any]) -> dict[str, Any]:
     """The manifest without keys that are newer than its format and say nothing: older versions would refuse them."""
     newer = {"calibration": {}, "prefix_regions": 0, "imported_text": None, "source": {}}
     result = {key: value for key, value in raw.items() if key not in newer or value != newer[key]}
-    for section, name, default in (("decode", "truncate", False), ("pixels", "resize_size", None)):
-        result[section] = {key: value for key, value in raw[section].items() if key != name or value != default}
+    for section, name, default in (
+        ("decode", "truncate", False),
+        ("decode", "early_stopping", "never"),
+        ("decode", "rerank_weight", 3.0),
+        ("pixels", "resize_size", None),
+    ):
+        result[section] = {key: value for key, value in result[section].items() if key != name or value != default}
     return result
 
 
-def write_calibration(path: Path, calibration: Mapping[str, Calibration]) -> None:
-    """Write the curves, by language, into the bundle at `path`; curves of other languages and everything else stay.
-
-    Raises BadBundle when the manifest cannot be read or written.
-    """
-    merged = {**_manifest(path).calibration, **calibration}
-    try:
-        # Rejected: the validated manifest, which would write out every default.
-        raw = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        curves = {name: curve.model_dump() for name, curve in merged.items()}
-        _write_manifest(path, {**raw, "calibration": curves})
-    except OSError as error:
-        raise BadBundle(f"{path / MANIFEST}: cannot be written ({error.strerror or error}); copy the model") from error
-
-
-def _write_manifest(folder: Path, raw: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, raw: Mapping[str, Any]) -> None:
+    """`raw` without a checksum."""
     checked = {**raw, CHECKSUM: manifest_checksum(raw)}
     write_text(folder / MANIFEST, json.dumps(checked, indent=2, ensure_ascii=False) + "\n")
 
@@ -275,7 +274,8 @@ def _replace(path: Path, new: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """Checked, but for the other files. Raises BadBundle."""
     file = path / MANIFEST
     try:
         if not path.is_dir():

@@ -35,6 +35,7 @@ from showtell.core.load_ahead import load_ahead
 from showtell.core.load_stepper import choose_runtime, load_stepper
 from showtell.core.photo_source import advised, photo_source
 from showtell.core.pixels import normalise, resize, resized_side
+from showtell.core.reranker import Reranker, load_reranker
 from showtell.core.runtimes.registry import DEFAULT
 from showtell.core.stepper import Stepper
 from showtell.core.teacher_forced import TeacherForcedScore, score_captions
@@ -87,6 +88,8 @@ class Captioner:
         """Pixels of the largest photo, as `load_image` counts them."""
         # One model's calibration does not hold for the scores of an ensemble.
         self._calibration = {} if others else bundle.manifest.calibration
+        self.reranker: Reranker | None = None
+        """Chooses among the hypotheses of a beam, where the model has one; an ensemble has none."""
         self.runtime, self.runtime_choice = "", ""
         """What runs the networks, and why where `load` chose it; of captioners that it made."""
         self._loaded_from: tuple[Any, ...] | None = None  # of the captioners that `load` made
@@ -118,6 +121,8 @@ class Captioner:
         steppers = [load_stepper(bundle, threads, runtime) for bundle in bundles]
         captioner = cls(bundles[0], steppers[0] if len(steppers) == 1 else Ensemble(steppers), bundles[1:])
         captioner.max_pixels = max_pixels
+        if len(bundles) == 1 and bundles[0].reranker is not None:
+            captioner.reranker = load_reranker(bundles[0].reranker)
         # Another machine has the built-in model elsewhere, another process perhaps another current folder.
         paths = [None if bundle.path == builtin() else bundle.path.absolute() for bundle in bundles]
         fingerprints = [bundle.fingerprint for bundle in bundles]
@@ -272,7 +277,7 @@ class Captioner:
     ) -> Iterator[TeacherForcedScore | None]:
         for batch in load_ahead(pairs, lambda pair: self.preprocess(pair[0]), batch_size):
             good = [(pixels, ids) for (_, ids), pixels in batch if not isinstance(pixels, BaseException)]
-            memory = self._encode([pixels for pixels, _ in good]) if good else None
+            memory = self.encode([pixels for pixels, _ in good]) if good else None
             captions = [ids for _, ids in good]
             scores = iter(score_captions(self.stepper, memory, captions, prompt_length) if good else [])
             for _, pixels in batch:
@@ -307,7 +312,7 @@ class Captioner:
         tokenizer, language = self.bundle.tokenizer, options.language
         results = decode(
             self.stepper,
-            self._encode(photos),
+            self.encode(photos),
             len(photos),
             tokenizer,
             language,
@@ -315,6 +320,7 @@ class Captioner:
             options.num,
             options.attention and self.has_common_grid,
             options.prompt,
+            self.reranker,
         )
         if not all(results):
             raise ShowtellError(
@@ -327,7 +333,7 @@ class Captioner:
             for each in results
         ]
 
-    def _encode(self, photos: Sequence[PreprocessedImage]) -> Any:
+    def encode(self, photos: Sequence[PreprocessedImage]) -> Any:
         """The memory of the photos, of the network or of every member of an ensemble."""
         stacks = [np.stack(images) for images in zip(*photos, strict=True)]
         pairs = zip(self._pixel_settings, stacks, strict=True)

@@ -46,6 +46,7 @@ def diverse_beam_search(
     num: int = 1,
     attention: bool = False,
     truncate: bool = False,
+    heuristic: bool = False,
 ) -> list[list[Hypothesis]]:
     """`num` (at most `beam_size`) different hypotheses of at most `max_length` tokens for each of the B images.
 
@@ -54,7 +55,7 @@ def diverse_beam_search(
     `diversity_penalty` is so low that groups decode the same captions.
     """
     group_size = beam_size // num_beam_groups
-    scorer = BeamScorer(eos, group_size, max_length, length_penalty, group_size, truncate)
+    scorer = BeamScorer(eos, group_size, max_length, length_penalty, group_size, truncate, heuristic)
     finished: list[list[FinishedHypotheses]] = [[[] for _ in range(num_beam_groups)] for _ in prompt]
 
     def select(live: LiveBeams, best: Best, weights: Floats | None) -> tuple[Candidates, Sequence[bool]]:
@@ -72,7 +73,8 @@ def diverse_beam_search(
             group_finished = [finished[image][g] for image in live.images]
             ended += scorer.finish(group_finished, live, candidates, weights)
             survivors.append(scorer.select_live(candidates))
-            is_open |= [scorer.can_improve(*pair) for pair in zip(group_finished, survivors[-1].sums, strict=True)]
+            pairs = zip(group_finished, survivors[-1].sums, strict=True)
+            is_open |= [scorer.can_improve(*pair, live) for pair in pairs]
         return _concatenate(survivors), [False] * batch if scorer.is_last_step(live) else is_open.tolist()
 
     # Of a row's tokens at most `beam_size` are penalised, and as many forbidden; so many more make up for them.

@@ -1,9 +1,11 @@
 """A bundle's two ONNX graphs as a Stepper, whatever runtime runs them.
 
-    encoder.onnx   pixels [B, 3, H, W]                               -> memory.* [B, ...]
+    encoder.onnx   pixels [B, 3, H, W]                               -> memory.* [B, ...], pooled [B, C]
     decoder.onnx   tokens [B, K], rows [B, K, 2], best [1],          -> log_probs [B, K, V], attention [B, K, S],
                    memory.* [B, ...], state.* [B', K', ...]             best_log_probs, best_tokens [B, K, N],
                                                                         next.* [B, K, ...]
+
+`pooled`, the mean of the image regions, is for the reranker; models that were exported before there was one lack it.
 
 Both may have their weights in other files of the same folder, which the runtime finds by itself.
 
@@ -25,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showtell.core.runtimes.registry import DEFAULT, find_runtime
-from showtell.core.stepper import Floats, Ids, Step
+from showtell.core.stepper import POOLED, Floats, Ids, Step
 from showtell.errors import BadBundle
 
 ENCODER_BATCH = 4
@@ -79,6 +81,11 @@ class OnnxStepper:
     @property
     def runtime(self) -> str:
         return self._arguments[3]
+
+    @property
+    def has_pooled(self) -> bool:
+        """Whether a memory has pooled features, under the name of POOLED."""
+        return POOLED in self._encoder.outputs
 
     def encode(self, pixels: Floats) -> Arrays:
         memory: Arrays = {}

@@ -32,6 +32,8 @@ class Hypothesis:
     log_probs: Floats
     attention: Floats | None = field(default=None, repr=False)
     """`[T, S]`, when requested and the network has attention."""
+    expected_cider: float | None = None
+    """Where the model has a reranker (`core/reranker`)."""
 
     @property
     def log_prob(self) -> float:

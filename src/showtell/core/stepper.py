@@ -7,13 +7,16 @@ image are shared by its beams without copies, and neither numpy nor an ONNX grap
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
+
+POOLED: Final = "pooled"
+"""The name in a memory, where it is a dictionary, of what a reranker reads: the mean of the image regions, `[B, C]`."""
 
 
 @dataclass(frozen=True)

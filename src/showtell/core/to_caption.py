@@ -30,7 +30,7 @@ def to_caption(
     return Caption(
         text=_with_capitals(tokenizer.decode(hypothesis.tokens, prompt), capitalized),
         score=hypothesis.score,
-        confidence=confidence(hypothesis.score, calibration),
+        confidence=confidence(hypothesis.score, calibration, hypothesis.expected_cider),
         words=tuple(
             Word(_with_capitals(word, capitalized), float(log_prob))
             for (word, _), log_prob in zip(words, log_probs, strict=True)
@@ -38,6 +38,7 @@ def to_caption(
         language=language,
         attention=attention,
         prompt=tokenizer.decode((), prompt),
+        expected_cider=hypothesis.expected_cider,
     )
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from showtell.core.bundle import WEIGHTS
+from showtell.core.stepper import POOLED
 from showtell.export.rewrite import use_weights
 from showtell.export.search_nodes import add_search
 from showtell.export.weights import (
@@ -39,14 +40,16 @@ BATCH, BEAMS = "B", "K"
 
 
 class EncoderGraph(nn.Module):
-    """Pixels [B, 3, H, W] -> the decoder's memory."""
+    """Pixels [B, 3, H, W] -> the decoder's memory, and pooled features [B, C], the mean of the regions but the tags."""
 
     def __init__(self, model: CaptioningModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.encode(pixels).values())
+        encoder, decoder = self.model.encoder, self.model.decoder
+        regions = encoder(pixels)
+        return *decoder.encode_memory(regions).values(), regions[:, encoder.num_tags :].mean(1)
 
 
 class DecoderGraph(nn.Module):
@@ -109,7 +112,7 @@ def _encoder_graph(model: CaptioningModel, size: int) -> _Graph:
     # Example sizes differ from each other and from 0 and 1, which torch.export would treat as constants.
     pixels = torch.zeros(2, 3, size, size)
     with torch.no_grad():
-        outputs = [f"memory.{name}" for name in model.encode(pixels)]
+        outputs = [*(f"memory.{name}" for name in model.encode(pixels)), POOLED]
     program = _export(EncoderGraph(model), (pixels,), ["pixels"], outputs, ({0: Dim("B")},))
     return _Graph("encoder.onnx", program, "model.")
 

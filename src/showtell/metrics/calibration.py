@@ -6,9 +6,10 @@ check the logistic shape. On the dev photos of Flickr8k it was no better in eith
 logistic and isotonic, mean of 20 folds: English 0.567 and 0.567, Arabic 0.531 and 0.535), and a bundle would have to
 store its knots.
 
-Rejected: more features than the score. Length, lowest word probability, margin to the second caption, first word, score
-spread: each one in addition to the score changes log-loss by less than 0.004 in English and Arabic and the Brier score
-by about 0.001, where the score alone improves log-loss by 0.07 and 0.08.
+What a reranker expects counts beside the score (`calibration_report`). Rejected as further features: length, lowest
+word probability, margin to the second caption, first word, score spread. Each one in addition to the score changes
+log-loss by less than 0.004 in English and Arabic and the Brier score by about 0.001, where the score alone improves
+log-loss by 0.07 and 0.08.
 """
 
 from __future__ import annotations

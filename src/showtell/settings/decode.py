@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from showtell.settings.base import Settings
@@ -19,6 +21,11 @@ class DecodeSettings(Settings):
         description="max_length counts the end, and a caption may break off there, as in Hugging Face's generate; "
         "false: it needs an end",
     )
+    early_stopping: Literal["never", "heuristic"] = Field(
+        "never",
+        description="never: the search of an image ends when no unfinished hypothesis can still rank among the best, "
+        "which is exact; heuristic: when none would, at its present length, rank among the beam_size finished ones",
+    )
     no_repeat_ngram_size: int = Field(
         3, ge=0, description="an n-gram of this size occurs once per caption; 0: no limit"
     )
@@ -26,6 +33,14 @@ class DecodeSettings(Settings):
     num_beam_groups: int = Field(1, ge=1, description="groups of diverse beam search; 1: plain beam search")
     diversity_penalty: float = Field(
         0.5, ge=0, allow_inf_nan=False, description="subtracted from a token's score per use by earlier groups"
+    )
+
+    rerank_weight: float = Field(
+        3.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="of a bundle with a reranker: weight of the expected CIDEr beside the beam's score; 0: the beam's "
+        "own order",
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,1 @@
+"""Fitting a reranker (`core/reranker`) to photos with captions."""
