@@ -65,6 +65,9 @@ GUARDS: Final[dict[str, Guard]] = {
         nothing,
         ("tests/core/test_image.py::test_limits_are_inclusive_and_hold_for_every_kind_of_source",),
     ),
+    "arrays of a reranker": Guard(
+        f"{CORE}.reranker:_check", nothing, ("tests/core/test_reranker.py::test_arrays_that_do_not_fit_are_refused",)
+    ),
     "smallest side of an image": Guard(
         f"{CORE}.image:_check_size", nothing, ("tests/core/test_image.py::test_limits_are_checked_before_decoding",)
     ),

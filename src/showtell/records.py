@@ -51,10 +51,10 @@ class Caption:
     wrote after it.
 
     `score` is the mean log-probability per token, the end token included. `confidence`, from 0 to 1, is the probability
-    that the caption is correct where the model is calibrated, and else the geometric mean of the tokens' probabilities;
-    it is higher for a higher score or expected CIDEr. `attention` is `[T, height, width]` float32: for each word the
-    weights over the grid of image regions, summing to 1, or to less where an imported model attends to a class token or
-    to its own words as well; `None` unless requested, or when the decoder has no attention.
+    that the caption is correct where the model is calibrated, and else the geometric mean of the tokens' probabilities.
+    `attention` is `[T, height, width]` float32: for each word the weights over the grid of image regions, summing to 1,
+    or to less where an imported model attends to a class token or to its own words as well; `None` unless requested, or
+    when the decoder has no attention.
     """
 
     text: str

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests import bad_images
+from tests.builtin_model import DOG_WORD
 from tests.cli.in_process import showtell
 from tests.manifests import write_manifest
 from tests.tiny_bundle import write
@@ -29,7 +30,7 @@ def test_a_photo() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == showtell("caption", DOG).stdout
     path, caption = done.stdout.rstrip("\n").split("\t")
-    assert path == DOG and "shepherd" in caption
+    assert path == DOG and DOG_WORD in caption
 
 
 def test_every_bad_image_is_named_and_the_rest_is_captioned(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_csv_has_a_column_per_caption_and_a_row_per_input(tmp_path: Path) -> Non
     assert showtell("caption", DOG, "gone.jpg", "--num", 2, "--output", output).returncode == 1
     with output.open(encoding="utf-8", newline="") as file:
         good, bad = csv.DictReader(file)
-    assert "shepherd" in good["caption"] and good["caption_2"] not in ("", good["caption"]) and good["error"] == ""
+    assert DOG_WORD in good["caption"] and good["caption_2"] not in ("", good["caption"]) and good["error"] == ""
     assert (bad["image"], bad["caption"], bad["error"]) == ("gone.jpg", "", "missing")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.builtin_model import DOG_WORD
 from tests.fetch.fake_web import PHOTO, FakeWeb, answer, fake_web
 from typer.testing import CliRunner
 
@@ -52,7 +53,7 @@ def test_urls_and_files_are_captioned_in_order(web: FakeWeb, tmp_path: Path) -> 
     assert [row["image"] for row in rows] == inputs
     codes = ["not_an_image", "url_failed", "url_refused", "url_refused"]
     assert [row.get("error") for row in rows] == [None, None, None, *codes]
-    assert rows[0]["caption"] == rows[1]["caption"] == rows[2]["caption"] and "shepherd" in rows[0]["caption"]
+    assert rows[0]["caption"] == rows[1]["caption"] == rows[2]["caption"] and DOG_WORD in rows[0]["caption"]
     assert set(web.connected) == {"93.184.216.34"} and web.canary.visits == 0
 
 

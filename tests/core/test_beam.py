@@ -78,8 +78,8 @@ def plain_beam_search(
     heuristic: bool = False,
 ) -> tuple[list[Sentence], int]:
     """All sentences that it finished, best first, their ends with them; and the step that none of the best `num` needs
-    more than. With `heuristic` it ends when it has `beam` sentences that are better than what is unfinished would be if
-    it ended now."""
+    more than. With `heuristic` it ends there, or when it has `beam` sentences that are better than what is unfinished
+    would be if it ended now."""
     unfinished: list[Sentence] = [()]
     finished: list[tuple[float, Sentence]] = []
     enough = 0
@@ -98,13 +98,11 @@ def plain_beam_search(
         goes_on = [(total, words) for total, words in best if not limits.is_finished(words)][:beam]
         unfinished = [words for _, words in goes_on]
         hopes = [total / limits.longest**exponent for total, _ in goes_on]
-        if heuristic:
-            hopes = [total / (step + 1) ** exponent for total, _ in goes_on]
-            if not hopes or (len(finished) >= beam and max(hopes) <= finished[beam - 1][0]):
-                return [sentence for _, sentence in finished], step
-        elif not enough and (not hopes or (len(finished) >= num and max(hopes) <= finished[num - 1][0])):
+        if not enough and (not hopes or (len(finished) >= num and max(hopes) <= finished[num - 1][0])):
             enough = step
-    enough = limits.longest if heuristic else enough
+        hopes = [total / (step + 1) ** exponent for total, _ in goes_on]
+        if heuristic and (enough or (len(finished) >= beam and max(hopes) <= finished[beam - 1][0])):
+            return [sentence for _, sentence in finished], step
     return [sentence for _, sentence in finished], enough
 
 

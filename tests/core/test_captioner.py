@@ -12,6 +12,7 @@ import pytest
 import tokenizers
 from PIL import Image
 from tests import bad_images
+from tests.builtin_model import DOG_WORD
 from tests.fake_stepper import REGIONS, FakeStepper, script
 from tests.rounding import SCORE_BOUND
 from tokenizers import models
@@ -34,7 +35,7 @@ def captioner() -> Captioner:
 
 def test_it_sees_what_is_on_the_photos(captioner: Captioner) -> None:
     captions = {path.stem: captioner.caption(path).text for path in EXAMPLES}
-    assert "shepherd" in captions["dog"] and "dog" in captions["two_dogs"]
+    assert DOG_WORD in captions["dog"] and "dog" in captions["two_dogs"]
     assert len(set(captions.values())) >= 4
 
 
@@ -170,6 +171,11 @@ def test_rows_before_an_error_come_before_it(captioner: Captioner) -> None:
 def test_several_captions_come_best_first_and_differ(captioner: Captioner) -> None:
     (row,) = captioner.caption_many([EXAMPLES[0]], num=3, decode=captioner.settings(length_penalty=1.0))
     assert len({c.text for c in row.captions}) == 3
+    weight = captioner.settings().rerank_weight
+    totals = [c.score + weight * (c.expected_cider or 0) for c in row.captions]
+    assert totals == sorted(totals, reverse=True)
+    own = captioner.settings(length_penalty=1.0, rerank_weight=0)
+    (row,) = captioner.caption_many([EXAMPLES[0]], num=3, decode=own)
     assert [c.score for c in row.captions] == sorted((c.score for c in row.captions), reverse=True)
 
 
@@ -280,5 +286,5 @@ def test_captioning_reports_to_nobody(tmp_path: Path) -> None:
     environment |= {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": "", "TMPDIR": str(tmp_path / "tmp")}
     program = "import sys; from showtell import Captioner; print(Captioner.load().caption(sys.argv[1]).text)"
     done = subprocess.run([sys.executable, "-c", program, DOG], env=environment, capture_output=True, text=True)
-    assert "shepherd" in done.stdout and done.returncode == 0
+    assert DOG_WORD in done.stdout and done.returncode == 0
     assert [str(each) for each in tmp_path.rglob("*") if each.is_file()] == []

@@ -118,7 +118,7 @@ def test_hypotheses_say_what_is_expected_of_them() -> None:
 
 
 def test_a_file_is_what_was_written(tmp_path: Path) -> None:
-    reranker = load_reranker(write(tmp_path / "reranker.npz", arrays()))
+    reranker = load_reranker(write(tmp_path / "reranker.npz", arrays()), 2)
     assert captions(SETTINGS, reranker=reranker) == [["a dog"], ["a beach"]]
 
 
@@ -138,6 +138,9 @@ def test_a_file_is_what_was_written(tmp_path: Path) -> None:
         {"landmarks": np.zeros(2, np.int8)},
         {"landmark_scale": np.zeros(5, np.float32)},
         {"width": np.float32(-1)},
+        {"width": np.float32(np.inf)},
+        {"en.unseen_idf": np.float32(np.nan)},
+        {"en.lengths": np.float32(1)},
         {"width": np.zeros(2, np.float32)},
         {"de.keys": np.array([5], np.uint64)},
         {"en.lengths": np.array([["a"]])},
@@ -146,7 +149,7 @@ def test_a_file_is_what_was_written(tmp_path: Path) -> None:
 )
 def test_arrays_that_do_not_fit_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(BadBundle, match=r"reranker\.npz: no reranker \(.+\); run `showtell fit-reranker` again"):
-        load_reranker(write(tmp_path / "reranker.npz", arrays(**changes)))
+        load_reranker(write(tmp_path / "reranker.npz", arrays(**changes)), 2)
 
 
 class Harmful:
@@ -158,10 +161,10 @@ def test_a_pickle_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     harmful = np.array([Harmful()], object)
     with pytest.raises(BadBundle, match="no reranker"):
-        load_reranker(write(tmp_path / "reranker.npz", arrays(centre=harmful)))
+        load_reranker(write(tmp_path / "reranker.npz", arrays(centre=harmful)), 2)
     (tmp_path / "other.npz").write_bytes(pickle.dumps(Harmful()))
     with pytest.raises(BadBundle, match="no reranker"):
-        load_reranker(tmp_path / "other.npz")
+        load_reranker(tmp_path / "other.npz", 2)
     assert not Path("harmed").exists()
 
 
@@ -170,8 +173,48 @@ def test_a_small_file_does_not_fill_the_memory(tmp_path: Path) -> None:
     np.savez_compressed(path, **arrays(centre=np.zeros(10_000_000)))
     assert path.stat().st_size < 100_000
     with pytest.raises(BadBundle, match="compressed"):
-        load_reranker(path)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("centre.npy", b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f8', 'fortran_order': False, ")
+        load_reranker(path, 2)
+
+
+def header(text: str) -> bytes:
+    padded = text.ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode()
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        b"no array",
+        b"",
+        b"\x93NUMPY\x09\x00",
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000,), }"),
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999999999999999999999,), }"),
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }"),
+        header("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }") + bytes(8),
+        header("{'descr': '<c16', 'fortran_order': False, 'shape': (1,), }") + bytes(16),
+        header("__import__('os').abort()"),
+    ],
+)
+def test_a_member_that_is_no_array_is_refused(member: bytes, tmp_path: Path) -> None:
+    path = write(tmp_path / "reranker.npz", {name: a for name, a in arrays().items() if name != "centre"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("centre.npy", member)
     with pytest.raises(BadBundle, match="no reranker"):
-        load_reranker(path)
+        load_reranker(path, 2)
+
+
+@pytest.mark.parametrize("place", [6, 8])
+def test_what_python_cannot_unpack_is_refused(place: int, tmp_path: Path) -> None:
+    """Encrypted, and of a version that does not exist."""
+    data = bytearray(write(tmp_path / "reranker.npz", arrays()).read_bytes())
+    directory = data.index(b"PK\x01\x02")
+    data[directory + place] = 1 if place == 8 else 99
+    (tmp_path / "reranker.npz").write_bytes(data)
+    with pytest.raises(BadBundle, match="no reranker"):
+        load_reranker(tmp_path / "reranker.npz", 2)
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_that_of_another_encoder_is_refused(channels: int | None, tmp_path: Path) -> None:
+    with pytest.raises(BadBundle, match=r"reads 2 channels, the encoder has (None|3)"):
+        load_reranker(write(tmp_path / "reranker.npz", arrays()), channels)

@@ -44,6 +44,14 @@ def test_the_stages_write_the_rows_of_caption_many(tmp_path: Path) -> None:
     assert rows[0].captions[0].text == "a dog runs."
 
 
+def test_those_of_a_model_with_a_reranker_too() -> None:
+    captioner, paths = Captioner.load(threads=1), sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))[:3]
+    rows: list[CaptionRow] = []
+    stage_times(captioner, paths, 3, rows.append)
+    assert rows == list(captioner.caption_many(map(str, paths)))
+    assert all(row.captions[0].expected_cider is not None for row in rows)
+
+
 def test_a_stopwatch_adds_up_by_name() -> None:
     now = iter((1.0, 3.0, 3.0, 3.5, 10.0, 14.0))
     watch = Stopwatch(lambda: next(now))

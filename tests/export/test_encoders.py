@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from tests.rounding import assert_rounding
 
+from showtell.core.stepper import POOLED
 from showtell.export.graphs import export_graphs, round_to_half
 from showtell.nets.captioning_model import CaptioningModel
 from showtell.nets.encoder import Encoder
@@ -73,15 +74,19 @@ def test_the_graph_is_the_encoder_for_any_number_of_images(
         mean, components = (tuple(buffer.shape) for buffer in (model.encoder.pca.mean, model.encoder.pca.components))
         model.encoder.pca.fill(*(random.normal(size=shape).astype(np.float32) for shape in (mean, components)))
     gather_statistics(model.encoder, images)
+    tags = 2 if layer == "regions" else 0
+    model.encoder.num_tags = tags  # as if the first regions were tags, which are not pooled
     round_to_half(model)
     export_graphs(model, size, tmp_path)
     check_weights(model, tmp_path)
     with torch.no_grad():
-        other = model.encode(images)["hidden"].numpy()
+        other, other_regions = model.encode(images)["hidden"].numpy(), model.encoder(images).numpy()
         exact = model.double().encode(images.double())["hidden"].numpy()
+        regions = model.encoder(images.double()).numpy()
     assert np.ptp(exact, axis=0).max() > 0.01 * np.abs(exact).max()
     session = onnxruntime.InferenceSession(str(tmp_path / "encoder.onnx"))
-    place = [output.name for output in session.get_outputs()].index("memory.hidden")
     for count in (1, 5):
-        found = session.run(None, {"pixels": images[:count].numpy()})[place]
+        found, pooled = session.run(["memory.hidden", POOLED], {"pixels": images[:count].numpy()})
         assert_rounding(found, other[:count], exact[:count])
+        means = [each[:count, tags:].mean(1) for each in (other_regions, regions)]
+        assert_rounding(pooled, *means)

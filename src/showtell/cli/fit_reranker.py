@@ -26,15 +26,18 @@ def fit_reranker(
     rank: Annotated[int, typer.Option(min=1, help="Numbers that say what is in a photo.")] = 288,
     min_photos: Annotated[int, typer.Option(min=1, help="An n-gram counts if it is in the captions of so many.")] = 10,
     ridge: Annotated[float, typer.Option(min=1e-9, help="Larger: what is expected differs less from the mean.")] = 0.1,
+    weight: Annotated[
+        float, typer.Option(min=0, help="The bundle's decode.rerank_weight; 0: expect, choose not.")
+    ] = 3.0,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
 ) -> None:
-    """Fit a reranker: of the hypotheses of its beam, a bundle then writes the one whose expected CIDEr is highest.
+    """Fit a reranker: a bundle then chooses among the hypotheses of its beam by their expected CIDEr, too.
 
     It learns from photos what people write about such photos. Calibration curves are removed, since other captions are
-    chosen afterwards: run `showtell calibrate` again. decode.rerank_weight=0 of `showtell export`, or of
-    `captioner.settings` in Python, leaves it out.
+    chosen afterwards: run `showtell calibrate` again. Exporting the model again removes the reranker.
     """
-    from showtell.core.bundle import RERANKER
+    from showtell.cli.scoring import check_outputs
+    from showtell.core.bundle import MANIFEST, RERANKER
     from showtell.core.bundle_updates import write_reranker
     from showtell.core.captioner import Captioner
     from showtell.progress import ProgressReporter
@@ -43,13 +46,18 @@ def fit_reranker(
     from showtell.rerank.fit import fit_reranker as fit
 
     captioner = Captioner.load(bundle)
+    check_outputs({"BUNDLE": bundle / MANIFEST})
     _check_model(bundle, captioner)
     languages = captioner.languages if lang is None else (captioner.generation_options(lang).language,)
+    if lost := sorted(set(() if captioner.reranker is None else captioner.reranker.languages) - set(languages)):
+        raise BadConfig(f"{bundle}: would lose its reranker for {', '.join(lost)}; give data with all languages")
     samples = {language: _samples(data, split, language) for language in languages}
     photos = {sample.name: sample.image for split_samples in samples.values() for sample in split_samples}
     with ProgressReporter().stage("features", len(photos)) as advance:
         features, usable = pooled_features(captioner, _inputs(photos.values()), batch_size, advance)
     rows = [name for name, is_usable in zip(photos, usable, strict=True) if is_usable]
+    if not rows:
+        raise BadConfig(f"{data}: found no photo of {split} that can be used; give others")
     captions = {language: _captions(captioner, samples[language], rows, language) for language in languages}
     settings = FitSettings(landmarks, rank, min_photos, ridge)
     try:
@@ -57,7 +65,7 @@ def fit_reranker(
             arrays = fit(features, captions, captioner.bundle.tokenizer.unk_id, settings, advance)
     except ValueError as error:
         raise BadConfig(f"{data}: {error}; give more photos, or a smaller --min-photos") from error
-    write_reranker(bundle, arrays)
+    write_reranker(bundle, arrays, weight)
     size = (bundle / RERANKER).stat().st_size / 1e6
     echo(f"{bundle / RERANKER}: {size:.1f} MB, of {len(rows)} photos, for {', '.join(languages)}", err=True)
     echo(f"{bundle}: no longer calibrated; run `showtell calibrate {bundle} --data {data}`", err=True)
@@ -71,11 +79,13 @@ def _check_model(bundle: Path, captioner: Captioner) -> None:
     from showtell.core.caption_ngrams import MAX_TOKENS
     from showtell.core.onnx_stepper import OnnxStepper
 
-    if not (isinstance(captioner.stepper, OnnxStepper) and captioner.stepper.has_pooled):
+    if not (isinstance(captioner.stepper, OnnxStepper) and captioner.stepper.pooled_channels):
         raise BadConfig(f"{bundle}: was exported by a version without rerankers; export the model again")
     tokenizer = captioner.bundle.tokenizer
     if tokenizer.vocab_size > MAX_TOKENS:
         raise BadConfig(f"{bundle}: has {tokenizer.vocab_size} tokens; a reranker knows {MAX_TOKENS} at most")
+    if captioner.bundle.manifest.imported_text is not None:
+        raise BadConfig(f"{bundle}: is an imported model; a reranker needs a vocabulary of showtell's own")
     if tokenizer.needs_pretokenization:
         raise BadConfig(f"{bundle}: has pieces of words, and only training can split captions into them")
 

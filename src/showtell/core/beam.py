@@ -12,10 +12,10 @@ and in the step that makes hypotheses so long all of the best K finish, with or 
 token.
 
 The stopping rule is exact: log-probabilities are at most 0, so a sum only falls, and `sum / longest ** length_penalty`
-bounds whatever a live beam can become. With `heuristic`, the bound is what a live beam would have if it ended now, for
-nothing, against the worst of K finished hypotheses, much as with transformers' `early_stopping=False`. The built-in
-model takes 13 steps in place of 17, for a caption that is nearly always the same. Rejected: stopping at the K-th
-finished hypothesis, which saves another step or two and loses better long captions.
+bounds whatever a live beam can become. With `heuristic`, an image also leaves when K hypotheses are finished and no
+live beam would rank among them if it ended now, for nothing, much as with transformers' `early_stopping=False`. The
+built-in model takes 13 steps in place of 17, for a caption that is nearly always the same. Rejected: stopping at the
+K-th finished hypothesis, which saves another step or two and loses better long captions.
 
 `BeamScorer` and `decode_loop` are shared with diverse beam search (`diverse`), which runs several such beams per image.
 """
@@ -140,11 +140,12 @@ class BeamScorer:
 
     def can_improve(self, finished: FinishedHypotheses, sums: Sums, live: LiveBeams) -> bool:
         """Whether a beam of `live` with one of these sums, one token later, can still rank among the best `num`
-        hypotheses; with `heuristic`, whether it would rank among the best `beam_size` if it ended now."""
+        hypotheses; with `heuristic`, also whether it would rank among the best `beam_size` if it ended now."""
+        best = float(sums.max())
+        if best == -np.inf or not self._ranks(best / self.longest**self.length_penalty, finished, self.num):
+            return False
         ended_now = live.tokens.shape[2] + 2  # with the newest token and the end
-        length, count = (ended_now, self.beam_size) if self.heuristic else (self.longest, self.num)
-        bound = float(sums.max()) / length**self.length_penalty
-        return bool(bound > -np.inf) and self._ranks(bound, finished, count)
+        return not self.heuristic or self._ranks(best / ended_now**self.length_penalty, finished, self.beam_size)
 
     def with_length(self, rules: Sequence[AnyRule]) -> list[AnyRule]:
         """`rules`, and that of the greatest length, which a truncated sentence does not need."""

@@ -89,7 +89,7 @@ class Captioner:
         # One model's calibration does not hold for the scores of an ensemble.
         self._calibration = {} if others else bundle.manifest.calibration
         self.reranker: Reranker | None = None
-        """Chooses among the hypotheses of a beam, where the model has one; an ensemble has none."""
+        """Chooses among the hypotheses of a beam, where the (first) model has one."""
         self.runtime, self.runtime_choice = "", ""
         """What runs the networks, and why where `load` chose it; of captioners that it made."""
         self._loaded_from: tuple[Any, ...] | None = None  # of the captioners that `load` made
@@ -107,7 +107,7 @@ class Captioner:
         `too_large`. `runtime`: what runs the networks, a name in `core.runtimes`, or "auto".
 
         Several folders are an ensemble (see `core/ensemble`), with the first one's decode settings, no calibration, and
-        attention only where all have the same grid.
+        attention only where all have the same grid; and the first one's reranker.
 
         Raises BadBundle, naming the first problem of a folder, or two folders with different vocabularies; BadConfig
         for arguments that are no paths, or no number of threads or pixels, and for a runtime that there is none of, or
@@ -121,8 +121,8 @@ class Captioner:
         steppers = [load_stepper(bundle, threads, runtime) for bundle in bundles]
         captioner = cls(bundles[0], steppers[0] if len(steppers) == 1 else Ensemble(steppers), bundles[1:])
         captioner.max_pixels = max_pixels
-        if len(bundles) == 1 and bundles[0].reranker is not None:
-            captioner.reranker = load_reranker(bundles[0].reranker)
+        if bundles[0].reranker is not None:
+            captioner.reranker = load_reranker(bundles[0].reranker, steppers[0].pooled_channels)
         # Another machine has the built-in model elsewhere, another process perhaps another current folder.
         paths = [None if bundle.path == builtin() else bundle.path.absolute() for bundle in bundles]
         fingerprints = [bundle.fingerprint for bundle in bundles]

@@ -18,7 +18,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 class Calibration(BaseModel):
     """A logistic curve (Platt scaling): `1 / (1 + exp(-(slope * evidence + intercept)))`. The slope is not negative, so
-    a higher score never has less confidence. `metrics/calibration` explains the choice of this curve."""
+    that more evidence never has less confidence. `metrics/calibration` explains the choice of this curve."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     slope: Annotated[Finite, Field(ge=0)]
@@ -35,7 +35,7 @@ def evidence(score: float, expected_cider: float | None, cider_weight: float) ->
 
 def confidence(score: float, calibration: Calibration | None, expected_cider: float | None = None) -> float:
     """From 0 to 1, for a mean log-probability per word."""
-    if calibration is None:
+    if calibration is None or (calibration.cider_weight and expected_cider is None):
         return math.exp(score)
     known = evidence(score, expected_cider, calibration.cider_weight)
     log_odds = calibration.slope * known + calibration.intercept

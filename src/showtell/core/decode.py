@@ -41,7 +41,8 @@ def decode(
         return _search(*search, num, attention, prompt)
     weight = settings.rerank_weight if settings.num_beam_groups == 1 else 0.0
     found = _search(*search, settings.beam_size if weight else num, attention, prompt)
-    ranked = reranker.rank(language, memory[POOLED], found, weight, settings.length_penalty)
+    first = memory[0] if isinstance(memory, list) else memory  # of an ensemble, each member's
+    ranked = reranker.rank(language, first[POOLED], found, weight, settings.length_penalty)
     return [hypotheses[:num] for hypotheses in ranked]
 
 

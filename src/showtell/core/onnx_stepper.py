@@ -83,9 +83,9 @@ class OnnxStepper:
         return self._arguments[3]
 
     @property
-    def has_pooled(self) -> bool:
-        """Whether a memory has pooled features, under the name of POOLED."""
-        return POOLED in self._encoder.outputs
+    def pooled_channels(self) -> int | None:
+        """C of the pooled features in a memory, under the name of POOLED; None where there are none."""
+        return int(self._encoder.outputs[POOLED][1] or 0) if POOLED in self._encoder.outputs else None
 
     def encode(self, pixels: Floats) -> Arrays:
         memory: Arrays = {}

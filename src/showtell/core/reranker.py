@@ -11,12 +11,13 @@ kernel ridge regression from the encoder's mean region, independent of the decod
     y_g   = mean_g + sum_q (sum_m k_m left_mq) right_qg                    weight of the n-gram g in the captions
     CIDEr = 10 / 4 * sum_g c_g y_g * p(length)                c: the sentence's vector, p: CIDEr-D's length penalty
 
-Rejected: captions of training photos themselves, as Devlin et al. have them: a model would carry its data along, ten
-times as large; and consensus among the hypotheses alone, which gained nothing on Flickr8k.
+Rejected: captions of training photos themselves, as Devlin et al. have them, for a model would carry its data along;
+and consensus among the hypotheses alone, which gained nothing on Flickr8k.
 """
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -85,10 +86,13 @@ class Reranker:
 
     def see(self, pooled: NDArray[np.float32]) -> NDArray[np.float32]:
         """The pooled features of one photo, `[C]` -> what is in it, `[Q]`. One photo at a time: a product of matrices
-        is rounded in another way for another number of rows, and no caption depends on its batch."""
+        is rounded in another way for another number of rows, and no caption depends on its batch. `einsum`, for `@`
+        would use all cores, whatever the number of threads is meant to be."""
         position = ((pooled - self.centre) / self.scale).astype(np.float32)
-        distances = self._squares + position @ position - 2 * (self.landmarks @ position)
-        seen: NDArray[np.float32] = np.exp(-np.maximum(distances, 0) / np.float32(self.width)) @ self.left
+        products = np.einsum("mc,c->m", self.landmarks, position)
+        distances = self._squares + (position**2).sum() - 2 * products
+        kernel = np.exp(-np.maximum(distances, 0) / np.float32(self.width))
+        seen: NDArray[np.float32] = np.einsum("m,mq->q", kernel, self.left)
         return seen
 
     def rank(
@@ -117,16 +121,37 @@ class Reranker:
         return ranked
 
 
-def load_reranker(path: Path) -> Reranker:
-    """Raises BadBundle for a file that is none. Its hash is the bundle's business."""
+def load_reranker(path: Path, channels: int | None) -> Reranker:
+    """`channels`: of the encoder's pooled features. Raises BadBundle for a file that is no reranker, or that of another
+    encoder. Its hash is the bundle's business."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ValueError("compressed")  # a small file could fill the memory
-        with np.load(path, allow_pickle=False) as file:
-            return from_arrays(dict(file))
-    except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
+            reranker = from_arrays({e.filename.removesuffix(".npy"): _array(archive, e) for e in archive.infolist()})
+    # zipfile and numpy raise all of these for files that are none.
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, zipfile.BadZipFile) as error:
         raise BadBundle(f"{path}: no reranker ({error}); run `showtell fit-reranker` again") from error
+    if channels != len(reranker.centre):
+        raise BadBundle(
+            f"{path}: reads {len(reranker.centre)} channels, the encoder has {channels}; run `showtell fit-reranker` "
+            "again"
+        )
+    return reranker
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
+    """A member of an .npz. Raises ValueError for one that is compressed or says that it is larger than it is: a small
+    file could fill the memory."""
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{entry.filename} is compressed")
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{entry.filename} has another format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype.kind not in "iuf" or math.prod(shape) * dtype.itemsize != entry.file_size - file.tell():
+            raise ValueError(f"{entry.filename} is not what its header says")
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def from_arrays(arrays: Arrays) -> Reranker:
@@ -167,9 +192,10 @@ def _check(reranker: Reranker) -> None:
     for model in reranker.languages.values():
         count = len(model.right)
         shapes += [(array, (count,)) for array in (model.table.keys, model.table.idf, model.mean, model.right_scale)]
-        shapes += [(model.right, (count, *reranker.left.shape[1:])), (model.lengths, model.lengths.shape[:1])]
+        shapes += [(model.right, (count, *reranker.left.shape[1:])), (model.lengths, (model.lengths.size,))]
     for array, shape in shapes:
         if array.shape != shape or not np.isfinite(array).all():
             raise ValueError(f"found an array {list(array.shape)} that does not fit the others, or no numbers in it")
-    if not (reranker.width > 0 and (reranker.scale > 0).all()):
-        raise ValueError("found a scale that is not positive")
+    idfs = [model.table.unseen_idf for model in reranker.languages.values()]
+    if not (0 < reranker.width < np.inf and (reranker.scale > 0).all() and np.isfinite(idfs).all()):
+        raise ValueError("found a scale that is not positive, or no number")

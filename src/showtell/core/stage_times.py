@@ -74,7 +74,10 @@ def _one_batch(
     with watch.measure("encode"):
         memory = captioner.stepper.encode(pixels)
     with watch.measure("search"):
-        found = decode(captioner.stepper, memory, len(photos), tokenizer, language, captioner.settings())
+        found = decode(
+            *(captioner.stepper, memory, len(photos), tokenizer, language, captioner.settings()),
+            reranker=captioner.reranker,
+        )
     prompt, curve = tokenizer.prompt_ids(language), bundle.manifest.calibration.get(language)
     with watch.measure("write"):
         for photo, hypotheses in zip(photos, found, strict=True):

@@ -6,7 +6,7 @@ With the kernel `F` `[N, M]` of N photos and `K` `[M, M]` of the landmarks, the 
     |F B - (Y - mean)|^2 + ridge * tr(B' K B)       Y [N, G]: the captions' vectors
 
 and are replaced by those of rank Q whose predictions are closest, `left right` (reduced-rank regression: Izenman
-1975), which take a hundredth of the space. All languages share `left`: what a photo shows has no language.
+1975), of fewer numbers and hardly worse. All languages share `left`: what a photo shows has no language.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from showtell.core.caption_ngrams import Floats, NgramTable
 from showtell.rerank.targets import Captions, build_table, mean_vector, reference_lengths
 
 WIDTH_PHOTOS: Final = 2000
-"""The kernel's width is the median squared distance of so many pairs of photos."""
+"""The kernel's width is the median squared distance between so many photos and as many others."""
 JITTER: Final = 1e-6
 """Added to diagonals, relative to their mean, so that they can be inverted."""
 

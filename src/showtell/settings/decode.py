@@ -24,7 +24,7 @@ class DecodeSettings(Settings):
     early_stopping: Literal["never", "heuristic"] = Field(
         "never",
         description="never: the search of an image ends when no unfinished hypothesis can still rank among the best, "
-        "which is exact; heuristic: when none would, at its present length, rank among the beam_size finished ones",
+        "which is exact; heuristic: also when none would rank among beam_size finished ones if it ended now",
     )
     no_repeat_ngram_size: int = Field(
         3, ge=0, description="an n-gram of this size occurs once per caption; 0: no limit"
