@@ -58,14 +58,15 @@ def two_stage(captioner: Captioner, photos: list[Path]) -> Iterator[str]:
 
     def encoded() -> tuple[int, Any] | None:
         batch = next(batches, None)
-        return None if batch is None else (len(batch), captioner._encode([pixels for _, pixels in batch]))
+        return None if batch is None else (len(batch), captioner.encode([pixels for _, pixels in batch]))
 
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(encoded)
         while (stage := pending.result()) is not None:
             pending = pool.submit(encoded)
             count, memory = stage
-            found = decode(captioner.stepper, memory, count, tokenizer, options.language, options.decode)
+            search = captioner.stepper, memory, count, tokenizer, options.language, options.decode
+            found = decode(*search, reranker=captioner.reranker)
             yield from (tokenizer.decode(hypotheses[0].tokens) for hypotheses in found)
 
 

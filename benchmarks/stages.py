@@ -88,7 +88,8 @@ def caption(photos: list[np.ndarray], paths: list[Path], stages: Stages, caption
     with stages.stage("encode", count, time.process_time):
         memory = captioner.stepper.encode(pixels)
     with stages.stage("search", count, time.process_time):
-        found = decode(captioner.stepper, memory, count, bundle.tokenizer, options.language, options.decode)
+        search = captioner.stepper, memory, count, bundle.tokenizer, options.language, options.decode
+        found = decode(*search, reranker=captioner.reranker)
     with stages.stage("write", count):
         for path, (best, *_) in zip(paths, found, strict=True):
             row = CaptionRow(path, (to_caption(best, bundle, options.language, prompt, None),))

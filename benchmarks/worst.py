@@ -26,8 +26,8 @@ def main(folder: str, sheet: str, language: str = "en", bundle: str | None = Non
     cider = dict(zip(captions, evaluation.per_image["CIDEr"], strict=True))
     for bound in (0.01, 0.05, 0.1, 0.25):
         print(f"CIDEr below {bound}: {sum(value < bound for value in cider.values()) / len(cider):.1%} of the photos")
-    # Most of the worst have CIDEr 0; of these, the ones with the highest score.
-    worst = sorted(samples, key=lambda s: (round(cider[s.name], 3), -captions[s.name].score))[:COUNT]
+    # Most of the worst have CIDEr 0; of these, the ones with the highest confidence.
+    worst = sorted(samples, key=lambda s: (round(cider[s.name], 3), -captions[s.name].confidence))[:COUNT]
     size = (COLUMNS * WIDTH, -(-COUNT // COLUMNS) * (HEIGHT + TOKENIZER))
     paper = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(paper), ImageFont.load_default(13)
