@@ -34,7 +34,7 @@ def main() -> None:
     with served() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=arguments)
         page = opened(browser, address, "German shepherd", {"width": 1280, "height": 860})
-        select(page, "shepherd")
+        select(page, "dog")
         keep(page, "page.png")
         phone = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2}
         page = opened(browser, address, "Two dogs", {"width": 390, "height": 844}, **phone)
