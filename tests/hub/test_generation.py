@@ -83,10 +83,12 @@ def test_defaults_are_those_of_generate(tmp_path: Path) -> None:
         "min_length": 0,
         "max_length": 20,
         "truncate": True,
+        "early_stopping": "never",
         "no_repeat_ngram_size": 0,
         "bad_endings": (),
         "num_beam_groups": 1,
         "diversity_penalty": 0.5,
+        "rerank_weight": 3.0,
     }
     assert notes == []
 
