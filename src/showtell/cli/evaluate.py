@@ -152,7 +152,8 @@ def check_photos(data: str, samples: Sequence[Sample]) -> None:
         raise BadConfig(f"{data}: found features; expected photos, give the data that the features were computed from")
 
 
-def _images(samples: Sequence[Sample]) -> list[Any]:
+def images_of(samples: Sequence[Sample]) -> list[Any]:
+    """What `Captioner.caption_many` takes."""
     from showtell.core.sources import ImageInput
 
     return [ImageInput(str(s.image)) if isinstance(s.image, Path) else s.image for s in samples]
@@ -173,7 +174,7 @@ def caption_samples(
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(RowFile(output, num, 0.0)) if output else None
         advance = stack.enter_context(ProgressReporter().stage("captions", len(samples)))
-        for sample, row in zip(samples, captioner.caption_many(_images(samples), num=num, **options), strict=True):
+        for sample, row in zip(samples, captioner.caption_many(images_of(samples), num=num, **options), strict=True):
             rows.append(row)
             advance(1)
             if file is not None:
@@ -189,7 +190,7 @@ def _teacher_forced(
     from showtell.progress import ProgressReporter
 
     scores = captioner.score_captions(
-        _images(samples), (s.captions for s in samples), batch_size=batch_size, language=language
+        images_of(samples), (s.captions for s in samples), batch_size=batch_size, language=language
     )
     with ProgressReporter().stage("teacher forcing", len(samples)) as advance:
         by_name: dict[str, tuple[int, int, float]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +36,7 @@ def fit_reranker(
     It learns from photos what people write about such photos. Calibration curves are removed, since other captions are
     chosen afterwards: run `showtell calibrate` again. Exporting the model again removes the reranker.
     """
+    from showtell.cli.evaluate import images_of
     from showtell.cli.scoring import check_outputs
     from showtell.core.bundle import MANIFEST, RERANKER
     from showtell.core.bundle_updates import write_reranker
@@ -52,9 +53,9 @@ def fit_reranker(
     if lost := sorted(set(() if captioner.reranker is None else captioner.reranker.languages) - set(languages)):
         raise BadConfig(f"{bundle}: would lose its reranker for {', '.join(lost)}; give data with all languages")
     samples = {language: _samples(data, split, language) for language in languages}
-    photos = {sample.name: sample.image for split_samples in samples.values() for sample in split_samples}
+    photos = {sample.name: sample for split_samples in samples.values() for sample in split_samples}
     with ProgressReporter().stage("features", len(photos)) as advance:
-        features, usable = pooled_features(captioner, _inputs(photos.values()), batch_size, advance)
+        features, usable = pooled_features(captioner, images_of(list(photos.values())), batch_size, advance)
     rows = [name for name, is_usable in zip(photos, usable, strict=True) if is_usable]
     if not rows:
         raise BadConfig(f"{data}: found no photo of {split} that can be used; give others")
@@ -98,12 +99,6 @@ def _samples(data: str, split: str, language: str) -> list[Sample]:
     samples = select_split(read_data(data, (language,)), split)
     check_photos(data, samples)
     return samples
-
-
-def _inputs(images: Iterable[object]) -> list[object]:
-    from showtell.core.sources import ImageInput
-
-    return [ImageInput(str(image)) if isinstance(image, Path) else image for image in images]
 
 
 def _captions(
