@@ -5,8 +5,9 @@
 - errors: a disk that is full, read-only or beyond its quota at each of them.
 
 After each, the newest whole state is at most one checkpoint interval (here a step) behind, and the same command goes
-on; in the end the best weights are bit for bit those of a run that nothing happened to. What is done is kept in --work,
-and the same command goes on from there. With a smaller `n`, operations and errors are an even selection.
+on; in the end the best weights are bit for bit those of a run that nothing happened to. As many runs at once as the
+machine has cores. What is done is kept in --work, and the same command goes on from there; a run with a problem is left
+there, too. With a smaller `n`, operations and errors are an even selection.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ import random
 import shutil
 import signal
 import statistics
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,16 @@ import torch
 from safetensors.torch import load_file
 from tests.failing_disk import FailingDisk, Moment, fail
 
+from showtell.core.machine import describe_machine
 from showtell.errors import OutputError
 from showtell.files import append_line, read_lines
 from showtell.train.checked_file import damage
 from showtell.train.run_folder import RunFolder
 from showtell.train.state import KEYS, read_progress
 from torture import trainee
+from torture.harness import PROGRESS, RESULTS, sources_hash
 from torture.trainee import STEPS, End
 
-RESULTS = Path(__file__).parent / "results" / "training.jsonl"
 FULL = 1000
 """Kills at which every operation is tried as well."""
 MOMENTS: tuple[Moment, ...] = ("before", "half", "after")
@@ -203,36 +205,94 @@ def every_operation(n: int, reference: Reference) -> Iterator[tuple[int, Moment,
     yield from ((at, moment, ERRORS[at % len(ERRORS)]) for at, moment in moments[::step] if moment != "after")
 
 
-def torture(n: int, seed: int, work: Path, say: Callable[[str], object]) -> list[Trial]:
+def one_trial(key: str, do: Callable[[Path], Trial], work: Path) -> Trial:
+    folder = work / "runs" / key.replace(" ", "-")
+    remove(folder)  # that of an interrupted trial
+    begun = time.monotonic()
+    trial = {"key": key, **do(folder), "seconds": round(time.monotonic() - begun, 2)}
+    if not is_faulty(trial):
+        remove(folder)
+    return trial
+
+
+def remove(folder: Path) -> None:
+    """With what the trainee leaves beside it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for file in folder.parent.glob(f"{folder.name}.*"):
+        file.unlink()
+
+
+def is_faulty(trial: Trial) -> bool:
+    return bool(trial["problems"] or trial["differing"] or trial["hangs"])
+
+
+class Trials:
+    """Trials at once, and the log of those that are done."""
+
+    def __init__(self, work: Path, executor: Executor, say: Callable[[str], object]) -> None:
+        self._work, self._executor, self._say = work, executor, say
+        (work / "runs").mkdir(parents=True, exist_ok=True)
+        self._log = work / "trials.jsonl"
+        self._known: dict[str, Trial] = {}
+        if self._log.exists():
+            self._known = {trial["key"]: trial for trial in map(json.loads, read_lines(self._log))}
+
+    def run(self, part: str, tasks: Mapping[str, Callable[[Path], Trial]]) -> list[Trial]:
+        """In the order of `tasks`; those that an earlier call did are not done again."""
+        left = {key: do for key, do in tasks.items() if key not in self._known}
+        running = [self._executor.submit(one_trial, key, do, self._work) for key, do in left.items()]
+        try:
+            for done, future in enumerate(as_completed(running), 1):
+                self._note(future.result())
+                if done % max(1, len(running) // 20) == 0 or done == len(running):
+                    self._say(f"{part}: {len(tasks) - len(running) + done}/{len(tasks)}")
+        except BaseException:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            raise
+        return [self._known[key] for key in tasks]
+
+    def _note(self, trial: Trial) -> None:
+        append_line(self._log, json.dumps(trial))
+        self._known[trial["key"]] = trial
+        if is_faulty(trial):
+            self._say(json.dumps(trial))
+
+
+def torture(n: int, seed: int, work: Path, executor: Executor, say: Callable[[str], object]) -> list[Trial]:
     """All trials; those that an earlier call did are read from `work`."""
-    work.mkdir(parents=True, exist_ok=True)
+    trials = Trials(work, executor, say)
     os.environ["SHOWTELL_CACHE"] = str(work / "cache")
-    log = work / "trials.jsonl"
-    known = {trial["key"]: trial for trial in map(json.loads, read_lines(log))} if log.exists() else {}
     reference = Reference(work)
     say(
         f"a run: {reference.seconds:.2f} s, {STEPS} steps, {len(reference.operations)} operations, a save "
         f"{1000 * reference.seconds_of['saving']:.0f} ms"
     )
+    found = trials.run(
+        "operations and errors",
+        {
+            f"operation {at} {moment} {error}": partial(operation, at, moment, error, reference)
+            for at, moment, error in every_operation(n, reference)
+        },
+    )
+    killed: list[Trial] = []
+    while (left := n - sum(trial["kills"] for trial in killed)) > 0:  # a run may end before the moment of its last kill
+        counts = kill_counts(left, len(killed), seed)
+        tasks = {
+            f"kills {seed} {index} {count}": partial(kills, index, count, seed, reference)
+            for index, count in counts.items()
+        }
+        killed += trials.run("kills", tasks)
+    return killed + found
 
-    def trial(key: str, do: Callable[[Path], Trial]) -> Trial:
-        if key not in known:
-            shutil.rmtree(work / "run", ignore_errors=True)
-            begun = time.monotonic()
-            known[key] = {"key": key, **do(work / "run"), "seconds": round(time.monotonic() - begun, 2)}
-            append_line(log, json.dumps(known[key]))
-            if known[key]["problems"] or known[key]["differing"] or known[key]["hangs"]:
-                say(json.dumps(known[key]))
-        return known[key]
 
-    trials: list[Trial] = []
-    while (left := n - sum(done["kills"] for done in trials)) > 0:
-        index = len(trials)
-        count = min(left, random.Random(f"{seed} {index} count").randint(3, 5))
-        trials.append(trial(f"kills {seed} {index} {count}", partial(kills, index, count, seed, reference)))
-    for at, moment, error in every_operation(n, reference):
-        trials.append(trial(f"operation {at} {moment} {error}", partial(operation, at, moment, error, reference)))
-    return trials
+def kill_counts(n: int, begin: int, seed: int) -> dict[int, int]:
+    """Of each run, by its number: three to five kills, `n` together."""
+    counts: dict[int, int] = {}
+    while n > 0:
+        index = begin + len(counts)
+        counts[index] = min(n, random.Random(f"{seed} {index} count").randint(3, 5))
+        n -= counts[index]
+    return counts
 
 
 def table(trials: list[Trial]) -> list[dict[str, Any]]:
@@ -261,21 +321,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=FULL, help="random kills")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "showtell-torture" / "training")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="a line for this run is appended")
+    parser.add_argument("--work", type=Path, default=PROGRESS / f"training-{sources_hash()}")
+    parser.add_argument("--results", type=Path, default=RESULTS / "training.jsonl", help="a line is appended")
     options = parser.parse_args()
-    rows = table(torture(options.n, options.seed, options.work, partial(print, flush=True)))
+    # Forked, as the trainees are, before this process has threads.
+    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as executor:
+        rows = table(torture(options.n, options.seed, options.work, executor, partial(print, flush=True)))
     print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     for row in rows:
         print("| " + " | ".join(map(str, row.values())) + " |")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    entry = {
+        "date": time.strftime("%F"),
+        "n": options.n,
+        "seed": options.seed,
+        "parts": rows,
+        "load": os.getloadavg()[0],
+        "machine": describe_machine(),
+    }
     options.results.parent.mkdir(exist_ok=True)
-    append_line(
-        options.results,
-        json.dumps(
-            {"date": time.strftime("%F"), "commit": commit, "n": options.n, "seed": options.seed, "parts": rows}
-        ),
-    )
+    append_line(options.results, json.dumps(entry))
     return int(any(row["runs with a problem"] or row["hangs"] or row["other weights"] for row in rows))
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +40,17 @@ def test_a_sample(tmp_path: Path) -> None:
     assert kills["kills"] == 3 and operations["kills"] == operations["runs"] > 0 < errors["runs"]
     assert max(row["steps lost at most"] for row in (kills, operations, errors)) <= 1
 
+    work = tmp_path / "work"
+    assert not list((work / "runs").iterdir()), "a run without a problem is left"
     reference = training.Reference.__new__(training.Reference)
-    reference.folder, best = tmp_path / "work" / "reference", tmp_path / "work" / "run" / "best"
-    assert reference.differing(tmp_path / "work" / "run") == []
-    model = bytearray((best / "model.safetensors").read_bytes())
+    reference.folder, other = work / "reference", work / "other"
+    shutil.copytree(reference.folder, other)
+    assert reference.differing(other) == []
+    model = bytearray((other / "best" / "model.safetensors").read_bytes())
     model[-1] ^= 1
-    (best / "model.safetensors").write_bytes(model)
-    (best / "scores.json").write_text("{}")
-    assert reference.differing(tmp_path / "work" / "run") == ["best", "scores"]
+    (other / "best" / "model.safetensors").write_bytes(model)
+    (other / "best" / "scores.json").write_text("{}")
+    assert reference.differing(other) == ["best", "scores"]
 
 
 def test_a_kill_that_loses_more_than_a_step_is_seen(tmp_path: Path) -> None:
@@ -55,24 +60,61 @@ def test_a_kill_that_loses_more_than_a_step_is_seen(tmp_path: Path) -> None:
     assert training.check_state(tmp_path, training.End(0, False, told[:1]), 0) == (None, 1, False)
 
 
-def test_what_was_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[Any] = []
+class QuickReference:
+    operations, seconds, seconds_of = ["write", "sync", "rename to x", "append"], 1.0, {"saving": 0.1}
 
-    class Quick:
-        operations, seconds, seconds_of = ["write", "sync", "rename to x", "append"], 1.0, {"saving": 0.1}
+    def __init__(self, work: Path) -> None: ...
 
-        def __init__(self, work: Path) -> None: ...
 
-    def trial(*about: Any) -> dict[str, Any]:
-        calls.append(about)
-        return training.new_trial(part="kills") | {"kills": 2}
+def quick_kills(index: int, count: int, seed: int, reference: QuickReference, folder: Path) -> dict[str, Any]:
+    """Every third run ends before the moment of its last kill."""
+    return training.new_trial(part="kills") | {"kills": count - (index % 3 == 0)}
 
+
+def quick_operation(*about: Any) -> dict[str, Any]:
+    return training.new_trial(part="operations")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOWTELL_CACHE", "")  # set by what is called, and put back here
-    monkeypatch.setattr(training, "Reference", Quick)
-    monkeypatch.setattr(training, "kills", trial)
-    monkeypatch.setattr(training, "operation", trial)
-    first = training.torture(1000, 0, tmp_path, lambda line: None)
-    assert len(calls) == len(first) == 500 + 4 * 2 + 2 + 4 + 2
-    assert training.torture(1000, 0, tmp_path, lambda line: None) == first and len(calls) == len(first)
-    training.torture(2, 1, tmp_path, lambda line: None)  # another seed, but the same operations
-    assert len(calls) == len(first) + 1
+    monkeypatch.setattr(training, "Reference", QuickReference)
+    monkeypatch.setattr(training, "kills", quick_kills)
+    monkeypatch.setattr(training, "operation", quick_operation)
+
+
+def run(n: int, seed: int, work: Path) -> list[dict[str, Any]]:
+    with ThreadPoolExecutor(2) as executor:
+        return training.torture(n, seed, work, executor, lambda line: None)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:
+    first = run(1000, 0, tmp_path)  # the full size: every operation
+    log = (tmp_path / "trials.jsonl").read_text()
+    assert sum(trial["part"] == "operations" for trial in first) == 4 * 2 + 2 + 4 + 2
+    assert sum(trial["kills"] for trial in first if trial["part"] == "kills") == 1000
+    assert run(1000, 0, tmp_path) == first and (tmp_path / "trials.jsonl").read_text() == log
+    run(2, 1, tmp_path)  # another seed, but the same operations
+    added = (tmp_path / "trials.jsonl").read_text().removeprefix(log).splitlines()
+    assert {json.loads(line)["part"] for line in added} == {"kills"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_an_interruption_left_undone_is_done(tmp_path: Path) -> None:
+    whole = run(30, 0, tmp_path / "whole")
+    lines = (tmp_path / "whole" / "trials.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "trials.jsonl").write_text("".join(lines[::2]))
+    again = run(30, 0, tmp_path / "cut")
+    assert [trial["key"] for trial in again] == [trial["key"] for trial in whole]
+    assert len((tmp_path / "cut" / "trials.jsonl").read_text().splitlines()) == len(lines)
+
+
+def test_a_faulty_run_is_left_for_a_look(tmp_path: Path) -> None:
+    def faulty(folder: Path) -> dict[str, Any]:
+        folder.mkdir(parents=True)
+        return training.new_trial(part="kills") | {"problems": ["ended with 1"]}
+
+    training.one_trial("kills 0 1 3", faulty, tmp_path)
+    assert (tmp_path / "runs" / "kills-0-1-3").is_dir()
