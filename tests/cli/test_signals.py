@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,29 @@ def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
     assert Path(f"{output}.partial").read_bytes().endswith(b"\r\n")
 
 
+def test_a_closed_terminal_whose_signal_comes_after_its_error() -> None:
+    """The system refuses what is written to it first, and sends SIGHUP then."""
+    program = (
+        "import errno, os, signal, sys, threading\n"
+        "from showtell import terminal\n"
+        "from showtell.errors import OutputError\n"
+        "def finish():\n"
+        "    threading.Timer(0.01, lambda: os.kill(os.getpid(), signal.SIGHUP)).start()\n"
+        "    error = OSError(errno.EIO, os.strerror(errno.EIO))\n"
+        "    raise OutputError.of('standard output', error) from error\n"
+        "terminal.finish_streams = finish\n"
+        "sys.argv = ['showtell', 'recipes']\n"
+        "from showtell.cli.main import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG_SECONDS)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGHUP, "")
+    # And an error of a disk, which no signal follows, is what it was.
+    alone = program.replace("threading.Timer(0.01, lambda: os.kill(os.getpid(), signal.SIGHUP)).start()", "pass")
+    done = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, timeout=HANG_SECONDS)
+    assert done.returncode == 3 and "standard output: cannot be written" in done.stderr
+
+
 FINDER = "sys.meta_path.insert(0, type('Finder', (), {{'find_spec': lambda self, name, *rest: {act} if name == {at!r} "
 FINDER += "else None}})())"
 STAGES = {
@@ -128,6 +152,15 @@ def test_there_is_no_traceback_at_any_moment(stage: str, tmp_path: Path) -> None
         assert file.is_dir() or file.read_bytes().endswith(b"}\n")
 
 
+def sleeps(pid: int) -> bool:
+    """Whether the main thread of a process waits for something, and goes on waiting."""
+    for _ in range(5):
+        if Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            return False
+        time.sleep(0.01)
+    return True
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the size of a mutex of the C library")
 def test_a_second_signal_ends_at_once_even_within_a_long_call_of_a_library() -> None:
     """Here a mutex that is never free. Python's own handlers would wait for it."""
@@ -144,6 +177,7 @@ def test_a_second_signal_ends_at_once_even_within_a_long_call_of_a_library() -> 
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
+    until(lambda: sleeps(process.pid))  # within the call, not on its way there
     # Two kinds: two of a kind could arrive as one.
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)

@@ -5,12 +5,16 @@ from __future__ import annotations
 # Little, and the rest in functions: until the handlers are installed, Ctrl-C shows a traceback.
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from showtell.cli import signals
 
 if TYPE_CHECKING:
-    from showtell.errors import ShowtellError
+    from showtell.errors import OutputError, ShowtellError
+
+
+HANGUP_SECONDS: Final = 0.2
+"""How long after the first error of a closed terminal its SIGHUP may come."""
 
 
 def main() -> NoReturn:
@@ -32,6 +36,8 @@ def __getattr__(name: str) -> Any:
 
 
 def _run() -> int:
+    import time
+
     from showtell.errors import OutputClosed, OutputError, ShowtellError
     from showtell.terminal import echo, finish_streams, prepare_streams
 
@@ -49,6 +55,10 @@ def _run() -> int:
     except OutputClosed as error:
         return error.exit_code
     except OutputError as error:
+        if _may_be_closed_terminal(error):
+            time.sleep(HANGUP_SECONDS)  # where its signal raises Stopped
+            if (stopped := signals.received()) is not None:
+                return stopped.exit_code
         echo(f"showtell: {error}", err=True)
         return error.exit_code
     except BaseException as error:
@@ -64,6 +74,13 @@ def _run() -> int:
         echo(f"showtell: {error}", err=True)
         return error.exit_code
     return code
+
+
+def _may_be_closed_terminal(error: OutputError) -> bool:
+    """Whether the cause is an I/O error, which a failing disk has as well."""
+    import errno
+
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO
 
 
 def _described(error: OSError) -> ShowtellError:
