@@ -8,9 +8,11 @@ alone: the folder of progress has a hash of all sources in its name, so that no 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -82,8 +84,10 @@ def run_chunks(part: str, chunk: str, numbers: Sequence[int], progress: Path | N
             if done % max(1, len(numbers) // 20) == 0 or done == len(numbers):
                 minutes = (time.monotonic() - begin) / 60
                 print(f"{part}: {done}/{len(numbers)}, {len(total.failures)} failures, {minutes:.1f} min", flush=True)
-    finally:
-        worker.close()
+    except BaseException:
+        worker.kill()
+        raise
+    worker.close()
     return total
 
 
@@ -101,7 +105,6 @@ class Worker:
         at = f"chunk {number}"
         while True:
             if not self._pipe.poll(self._hang_seconds):
-                self._process.kill()
                 return self._broken(at, f"hangs: nothing for {self._hang_seconds:g} s")
             try:
                 word = self._pipe.recv()
@@ -113,13 +116,22 @@ class Worker:
             at = word
 
     def close(self) -> None:
+        """Once it has nothing to do."""
         if self._process is not None:
             self._pipe.close()
             self._process.join()
             self._process = None
 
+    def kill(self) -> None:
+        """With all that it has started, such as a server."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()  # where it was killed before it had a group of its own
+            self.close()
+
     def _broken(self, at: str, found: str) -> Tally:
-        self.close()
+        self.kill()
         return Tally(Counter(["crashes or hangs"]), [f"{at}: {found}"])
 
     def _start(self) -> None:
@@ -131,6 +143,7 @@ class Worker:
 
 
 def _serve(pipe: Connection, chunk: str) -> None:
+    os.setpgid(0, 0)
     module, _, name = chunk.partition(":")
     function: Chunk = getattr(import_module(module), name)
     while True:

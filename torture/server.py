@@ -17,8 +17,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import httpx
@@ -36,6 +37,7 @@ LATE: Final = 8
 """Requests after it."""
 COMMAND: Final = (sys.executable, "-m", "showtell", "serve", "--no-page", "--port", "0")
 PATIENCE: Final = 300.0
+WORD_SECONDS: Final = 20.0
 GROWTH_MIB: Final = 256.0
 """Of the server's memory, from the first tenth of the overload to the last."""
 
@@ -175,14 +177,23 @@ async def stop(target: load.Server, rng: random.Random, tally: Tally) -> None:
             tally.fail("SIGTERM", f"a late request got {answer!r}")
 
 
+async def told(work: Coroutine[Any, Any, None], note: Note, what: str) -> None:
+    """Done with a word now and then. All of it has time limits of its own, which together, on a slow machine, are more
+    than the silence for which the harness takes a process as hung."""
+    doing, begun = asyncio.ensure_future(work), time.monotonic()
+    while not (await asyncio.wait([doing], timeout=WORD_SECONDS))[0]:
+        note(f"{what}, {time.monotonic() - begun:.0f} s")
+    doing.result()
+
+
 def overload_chunk(number: int, note: Note) -> Tally:
     tally = Tally()
     note(f"overload {number}: how much the server can answer")
     with process() as target:
         capacity, _ = asyncio.run(load.throughput(target.url, photos(), load.WARM_UP_SECONDS))
         tally.measure("photos per second", capacity)
-        note(f"overload {number}")
-        asyncio.run(overload(target, OVERLOAD * capacity, SECONDS_PER_CHUNK, tally))
+        overloaded = overload(target, OVERLOAD * capacity, SECONDS_PER_CHUNK, tally)
+        asyncio.run(told(overloaded, note, f"overload {number}"))
     return tally
 
 
@@ -190,7 +201,7 @@ def slow_chunk(number: int, note: Note) -> Tally:
     tally = Tally()
     note(f"slow senders {number}")
     with process() as target:
-        asyncio.run(slow_senders(target.url, SLOW_PER_CHUNK, tally))
+        asyncio.run(told(slow_senders(target.url, SLOW_PER_CHUNK, tally), note, f"slow senders {number}"))
     return tally
 
 
@@ -198,7 +209,7 @@ def stop_chunk(number: int, note: Note) -> Tally:
     tally = Tally()
     note(f"SIGTERM {number}")
     with process() as target:
-        asyncio.run(stop(target, random.Random(number), tally))
+        asyncio.run(told(stop(target, random.Random(number), tally), note, f"SIGTERM {number}"))
     return tally
 
 

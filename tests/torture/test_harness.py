@@ -2,10 +2,13 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from tests.clocks import until
 from torture.harness import Note, Tally, Worker, report, run_chunks
 
 from torture import harness
@@ -32,6 +35,29 @@ def test_a_crash_is_one_failure_and_the_rest_is_done(tmp_path: Path) -> None:
     tally = run_chunks("part", f"{HERE}:chunk", [0, CRASHING, 1], tmp_path)
     assert tally.failures == ["case 3: the process ended with code 7", "case 1: two lines"]
     assert tally.counts == {"cases": 2, "crashes or hangs": 1} and tally.worst == {"number": 1}
+
+
+def start_and_end(number: int, note: Note) -> Tally:
+    """Starts a process, as a chunk does with a server, and crashes."""
+    started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(os.environ["STARTED"]).write_text(str(started.pid))
+    os._exit(7)
+
+
+def is_running(pid: int) -> bool:
+    """A process that has ended and that nobody waits for is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_nothing_that_a_broken_chunk_started_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STARTED", str(tmp_path / "pid"))
+    assert Worker(f"{HERE}:start_and_end").run(0).failures
+    pid = int((tmp_path / "pid").read_text())
+    until(lambda: not is_running(pid))
 
 
 def test_a_hang_is_found() -> None:
