@@ -33,6 +33,7 @@ from showtell.train.batches import PAD, Batch, batches
 from showtell.train.loop import Trainer, _ema
 from showtell.train.run_folder import RunFolder
 from showtell.train.setup import build_trainer
+from showtell.train.state import TrainProgress
 from showtell.train.stop_signal import Interrupted
 
 TINY = [
@@ -463,17 +464,22 @@ def test_dev_figures_equal_a_loop_over_words(tmp_path: Path) -> None:
 
 
 def test_a_signal_while_dev_is_captioned_is_not_forgotten(tmp_path: Path) -> None:
-    """Of the last epoch, too: the state is whole then, but whoever pressed Ctrl-C wants nothing more begun."""
+    """Of the last epoch, too: the state is whole then, but whoever pressed Ctrl-C wants nothing more begun. One that is
+    killed while it captions has the epoch's steps."""
+    run = RunFolder(tmp_path)
+    saved: list[TrainProgress] = []
 
     def pressed(
         captions: Mapping[str, str], references: Mapping[str, Sequence[str]], language: str
     ) -> dict[str, float]:
+        saved.append(run.progress())
         os.kill(os.getpid(), signal.SIGINT)
         return count_words(captions, references, language)
 
     with pytest.raises(Interrupted):
         trainer(tmp_path, recipe("train.epochs=1"), pressed).fit()
-    assert RunFolder(tmp_path).progress().epoch == 1
+    assert [(progress.epoch, progress.step) for progress in saved] == [(0, 3)]
+    assert run.progress().epoch == 1
     trainer(tmp_path, recipe("train.epochs=1")).fit()  # finished: nothing is left to do
 
 

@@ -156,9 +156,9 @@ class Trainer:
                 self.pace.add(now - last_step, self.progress.step, self.total_steps)
                 self.progress.seconds, last_step = self.progress.seconds + now - last_step, now
                 advance(len(group), f"loss {cross_entropy:.3f}")
-                stops, saves = self.processes.any(
-                    should_stop(), now - last_save > 60 * self.recipe.train.checkpoint_minutes
-                )
+                is_due = now - last_save > 60 * self.recipe.train.checkpoint_minutes
+                is_last = first + size >= len(plan)  # validation may take longer than a stop leaves time for
+                stops, saves = self.processes.any(should_stop(), is_due or is_last)
                 if stops:
                     self.save()
                     raise Interrupted
