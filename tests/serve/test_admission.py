@@ -239,3 +239,13 @@ def test_what_was_answered_is_counted() -> None:
     assert 'showtell_http_requests_total{route="page",status="200"} 1.0' in text
     assert 'showtell_http_requests_total{route="page",status="404"} 1.0' in text
     assert 'showtell_rejected_requests_total{code="not_found"} 1.0' in text
+
+
+def test_an_admitted_request_that_failed_was_not_rejected() -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(100)
+
+    app = admission(slow)
+    assert ask(app).status == 504
+    text = app.metrics.render().decode()
+    assert 'status="504"} 1.0' in text and "rejected_requests_total{" not in text

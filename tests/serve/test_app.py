@@ -288,6 +288,11 @@ def test_a_full_queue_answers_at_once(client: TestClient, captioner: QuickCaptio
     stopped = full.post("/v1/caption", files=files(RED))
     assert (stopped.status_code, stopped.json()["error"]["code"]) == (503, "stopping")
     assert full.get("/healthz").status_code == 200 and full.get("/readyz").status_code == 503
+    rejected = [line for line in full.get("/metrics").text.splitlines() if "rejected_requests_total{" in line]
+    assert sorted(rejected) == [
+        'showtell_rejected_requests_total{code="queue_full"} 1.0',
+        'showtell_rejected_requests_total{code="stopping"} 1.0',
+    ]
 
 
 def test_the_model_is_described(client: TestClient, captioner: QuickCaptioner) -> None:

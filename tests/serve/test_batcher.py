@@ -1,4 +1,5 @@
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,8 +13,9 @@ from showtell.core.captioner import Captioner, GenerationOptions
 from showtell.errors import BadImage
 from showtell.records import Caption
 from showtell.serve import batcher as batcher_module
-from showtell.serve.batcher import Batcher, Outcome, QueueFull, ShuttingDown
+from showtell.serve.batcher import Batcher, Outcome
 from showtell.serve.limits import Limits
+from showtell.serve.queue_errors import QueueFull, ShuttingDown, TooManyImages
 from showtell.settings import DecodeSettings
 
 ENGLISH = GenerationOptions("en", 1, False, DecodeSettings())
@@ -297,31 +299,92 @@ def test_closing_finishes_what_was_admitted_and_takes_no_more(make: Make, model:
     assert texts(first.result(0)) == ["first"] and texts(others.result(0)) == [f"{n}" for n in range(9)]
 
 
-def test_retry_after_follows_from_how_long_batches_took(make: Make, model: FakeModel) -> None:
-    batcher = make(queue_size=2, batch_size=1)
-    for _ in range(20):  # which take no time, so that the initial estimate has no weight
-        batcher.submit(["quick"], ENGLISH).result(HANG_SECONDS)
-    model.seconds = 0.6
-    batcher.submit(["slow"], ENGLISH).result(HANG_SECONDS)
+def timed(make: Make, model: FakeModel, seconds: float, **limits: float) -> Batcher:
+    """A batcher that has seen how long a photo takes, and whose model is busy with one now."""
+    batcher = make(batch_size=1, **limits)
+    model.seconds = seconds
+    batcher.submit(["seen"], ENGLISH).result(HANG_SECONDS)
     model.running.clear()
     hold(model, batcher)
-    batcher.submit([f"{n}" for n in range(20)], ENGLISH)
+    return batcher
+
+
+def test_retry_after_follows_from_how_long_batches_took(make: Make, model: FakeModel) -> None:
+    batcher = timed(make, model, 0.6, queue_size=2)
+    batcher.submit([f"{n}" for n in range(4)], ENGLISH)
     with pytest.raises(QueueFull) as raised:
         batcher.submit(["late"], ENGLISH)
-    # A fifth of 0.6 s, for each of the 20 images that have to be done before there is room: 2.4 s, rounded up.
+    # Of five that wait, four have to be done before there is room: 2.4 s, rounded up.
     assert raised.value.retry_after == 3
 
 
-def test_a_slow_model_has_a_shorter_queue(make: Make, model: FakeModel) -> None:
-    batcher = make(queue_size=64, batch_size=1, shutdown_timeout=0.5)
-    model.seconds = 0.6
-    batcher.submit(["slow"], ENGLISH).result(HANG_SECONDS)
+def test_no_more_is_admitted_than_can_be_done_during_a_shutdown(make: Make, model: FakeModel) -> None:
+    batcher = timed(make, model, 0.5, shutdown_timeout=2.0)
+    futures = [batcher.submit([name], ENGLISH, name) for name in "abc"]
+    with pytest.raises(QueueFull, match="4 photos are waiting"):
+        batcher.submit(["d"], ENGLISH, "d")
+    model.go.set()
+    for future in futures:
+        future.result(HANG_SECONDS)
+    # One that finds nothing waiting may take longer than that, but not longer than a request may.
+    assert len(batcher.submit([f"{n}" for n in range(9)], ENGLISH).result(HANG_SECONDS)) == 9
+
+
+def test_a_request_is_refused_that_would_end_without_an_answer(make: Make, model: FakeModel) -> None:
+    batcher = timed(make, model, 0.5, request_timeout=6.0, body_timeout=1.0)
+    for seconds, possible in ((6.0, 12), (2.0, 4)):
+        with pytest.raises(TooManyImages, match=f"longer here than the {seconds:.0f} s .* send {possible} photos at"):
+            batcher.submit(["x"] * 13, ENGLISH, "a", seconds)
+    assert batcher.waiting == 1
+    batcher.submit(["x"] * 3, ENGLISH, "a", 4.0)  # with the one in the model two seconds, of four
+    with pytest.raises(QueueFull):
+        batcher.submit(["y"], ENGLISH, "b", 4.0)
+    batcher.submit(["y"], ENGLISH, "b", 5.0)
+
+
+def test_a_model_that_becomes_slow_is_noticed_while_it_is(make: Make, model: FakeModel) -> None:
+    batcher = timed(make, model, 0.1)
+    batcher.submit(["a"] * 20, ENGLISH, "a")
+    model.clock.advance(2.0)
+    with pytest.raises(QueueFull):
+        batcher.submit(["b"], ENGLISH, "b")
+
+
+def test_what_the_model_does_for_a_client_that_left_takes_its_time(make: Make, model: FakeModel) -> None:
+    batcher = make(batch_size=8, shutdown_timeout=15)
+    model.seconds = 8.0
+    batcher.submit(["seen"] * 8, ENGLISH).result(HANG_SECONDS)
+    model.go.clear()
     model.running.clear()
-    # 0.2 s for an image, as it seems: two can be done in the half second of a shutdown.
-    hold(model, batcher)
-    batcher.submit(["second"], ENGLISH)
-    with pytest.raises(QueueFull, match="2 photos are waiting"):
-        batcher.submit(["third"], ENGLISH)
+    left = batcher.submit(["left"] * 8, ENGLISH)
+    assert model.running.wait(HANG_SECONDS) and left.cancel() and batcher.waiting == 0
+    batcher.submit(["a"] * 7, ENGLISH, "a")
+    with pytest.raises(QueueFull):
+        batcher.submit(["b"], ENGLISH, "b")
+
+
+def test_a_large_request_beyond_the_limit_leaves_the_reserved_places(make: Make, model: FakeModel) -> None:
+    batcher = make(queue_size=8)
+    first = hold(model, batcher)
+    greedy = [batcher.submit([f"{n}"], ENGLISH, "greedy") for n in range(4)]
+    greedy.append(batcher.submit([f"large{n}" for n in range(20)], ENGLISH, "greedy"))
+    assert batcher.waiting == 25
+    others = [batcher.submit(["a"], ENGLISH, "a")]
+    for late in ("greedy", "b"):  # two places are reserved: for `a`, and for who holds the model
+        with pytest.raises(QueueFull):
+            batcher.submit(["x"], ENGLISH, late)
+    model.go.set()
+    for future in [first, *greedy, *others]:
+        future.result(HANG_SECONDS)
+
+
+def test_a_batcher_with_a_dead_thread_says_so_at_once(make: Make, model: FakeModel) -> None:
+    batcher = make()
+    dead = threading.Thread(target=lambda: None)
+    batcher._threads.append(dead)
+    with pytest.raises(RuntimeError, match="has died"):
+        batcher.submit(["a"], ENGLISH)
+    batcher._threads.remove(dead)
 
 
 def test_captions_are_those_of_the_captioner(make: Make) -> None:

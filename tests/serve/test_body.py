@@ -75,7 +75,7 @@ def test_a_shutdown_does_not_wait_for_bodies() -> None:
         app = admission()
         asking = asyncio.ensure_future(ask_async(app, "/open", "POST", [b"a", 9.0], {"content-length": "9"}))
         await asyncio.sleep(1)
-        app.end_uploads()
+        app.drain()
         return await asking
 
     answer = run_with_autojump(request())
@@ -90,7 +90,7 @@ def test_a_message_that_comes_at_the_moment_of_the_shutdown_does_not_hide_why() 
         if received:
             await asyncio.sleep(30)
         received.append(1)
-        app.end_uploads()
+        app.drain()
         return {"type": "http.request", "body": b"a", "more_body": True}
 
     async def send(message: Message) -> None:
@@ -109,3 +109,43 @@ def test_an_early_response_closes_the_connection_when_more_would_come() -> None:
     answer = ask(admission(early), pieces=[0.1, b"a"], content_length="1000")
     assert (answer.status, answer.headers["connection"]) == (422, "close")
     assert "connection" not in ask(admission(early), method="GET").headers
+
+
+@pytest.mark.parametrize(
+    ("pieces", "seconds"),
+    [
+        ([b"a", 1.0] * 9, 9),  # sends on, and reads when it has sent everything
+        ([b"a", 1.0, b"a", 30.0], 1 + LINGERING_TIMEOUT),  # sends nothing more
+        ([b"a", 1.0] * 90, 20),  # does not end
+    ],
+)
+def test_a_refused_client_may_end_what_it_sends(pieces: list[bytes | float], seconds: float) -> None:
+    """Closed before, the connection would be reset, and the client lose the response."""
+
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 422, "headers": []})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    reading_first = ask(admission(early, TIMEOUTS), pieces=pieces, content_length="1000")
+    refused = ask(admission(limits=TIMEOUTS), "/nowhere", pieces=pieces, content_length="1000")
+    for answer in (reading_first, refused):
+        assert (answer.response_seconds, answer.seconds) == pytest.approx((0, seconds), abs=LINGERING_TIMEOUT)
+
+
+def test_a_shutdown_leaves_a_response_that_is_on_its_way() -> None:
+    async def request() -> Answer:
+        app = admission(limits=Limits(body_bytes=1))
+        asking = asyncio.ensure_future(ask_async(app, "/open", "POST", [b"ab", 1.0, b"c"], {"content-length": "1"}))
+        await asyncio.sleep(0.5)
+        app.drain()
+        return await asking
+
+    answer = run_with_autojump(request())
+    assert (answer.status, answer.complete) == (413, True)
+
+
+def test_connections_end_with_the_response_while_the_server_stops() -> None:
+    app = admission()
+    assert "connection" not in ask(app, method="GET").headers
+    app.drain()
+    assert ask(app, method="GET").headers["connection"] == "close"

@@ -18,8 +18,9 @@ from tests.serve.running import HEAD, HOUR, OTHER_ADDRESSES, Running, rest_of
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from showtell.serve import connection as connection_module
 from showtell.serve.body import LINGERING_TIMEOUT
-from showtell.serve.connection import FREE_OVERHEAD_BYTES, MAX_RECV_BYTES, limited_protocol
+from showtell.serve.connection import FREE_OVERHEAD_BYTES, LEAST_READ_BYTES, MAX_RECV_BYTES, limited_protocol
 from showtell.serve.limits import Limits
 
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -29,7 +30,7 @@ class Peer:
     """A fake of asyncio's transport, and of its socket, for a connection from this address."""
 
     def __init__(self, address: str) -> None:
-        self.address, self.is_aborted = address, False
+        self.address, self.is_aborted, self.unsent = address, False, 0
 
     def get_extra_info(self, name: str) -> Any:
         return self if name == "socket" else None
@@ -49,6 +50,12 @@ class Peer:
     def is_closing(self) -> bool:
         return self.is_aborted
 
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def resume_reading(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -58,7 +65,8 @@ def test_connections_are_counted_by_network_where_a_household_has_one() -> None:
 
     async def connect() -> list[bool]:
         config, state = uvicorn.Config(echo, log_config=None), ServerState()
-        made = [limited_protocol(Limits(connections_per_client=2))(config, state, {}) for _ in addresses]
+        protocol_class = limited_protocol(Limits(connections_per_client=2))
+        made = [protocol_class(config, state, {}) for _ in addresses]
         peers = [Peer(each) for each in addresses]
         for protocol, peer in zip(made, peers, strict=True):
             protocol.connection_made(peer)  # type: ignore[arg-type]
@@ -149,6 +157,55 @@ def test_a_reader_that_reads_almost_nothing_is_cut_off(run: Callable[..., Runnin
     assert not connection.flow.write_paused
     skip_until_closed(server, connection)
     client.close()
+
+
+def test_a_reader_that_reads_on_is_no_stalled_one() -> None:
+    """However long it takes, as with a long response on a slow line."""
+
+    async def read(*left: int) -> bool:
+        """Whether the connection is kept if so many bytes are left at each check."""
+        config, peer = uvicorn.Config(echo, log_config=None), Peer("192.0.2.1")
+        protocol: Any = limited_protocol(Limits())(config, ServerState(), {})
+        protocol.connection_made(peer)
+        protocol.pause_writing()
+        for count in left:
+            peer.unsent = count
+            if count < LEAST_READ_BYTES:  # as asyncio does
+                protocol.resume_writing()
+            protocol._stall_timer.cancel()
+            protocol._check_stalled()
+        protocol.connection_lost(None)
+        return not peer.is_aborted
+
+    least, much = LEAST_READ_BYTES, 10 * LEAST_READ_BYTES
+    assert asyncio.run(read(much, much - least, much - 2 * least, 10, 10, 10))
+    assert not asyncio.run(read(much, much - least + 1))
+    assert not asyncio.run(read(much, much - least, much - least))
+
+
+def test_clients_with_many_connections_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "FEW_CONNECTIONS", 1)
+    addresses = ["192.0.2.1"] * 5 + ["192.0.2.2"] * 4 + ["192.0.2.3", "192.0.2.4", "192.0.2.5"]
+
+    async def connect() -> tuple[list[bool], bool]:
+        config, state = uvicorn.Config(echo, log_config=None), ServerState()
+        protocol_class = limited_protocol(Limits(connections=8))
+        made, peers = [], [Peer(each) for each in addresses]
+        for peer in peers:
+            made.append(protocol_class(config, state, {}))
+            made[-1].connection_made(peer)  # type: ignore[arg-type]
+        refused = [each.is_aborted for each in peers]
+        for protocol in made:
+            protocol.connection_lost(None)
+        late = Peer("192.0.2.1")
+        protocol = protocol_class(config, state, {})
+        protocol.connection_made(late)  # type: ignore[arg-type]
+        protocol.connection_lost(None)
+        return refused, late.is_aborted
+
+    refused, is_late_refused = asyncio.run(connect())
+    # Six places for all, of which the first two have five and one; two reserved for who has none.
+    assert refused == [False] * 6 + [True] * 3 + [False, False, True] and not is_late_refused
 
 
 def is_refused(server: Running) -> bool:

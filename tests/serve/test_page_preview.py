@@ -3,6 +3,7 @@
 import io
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from showtell.serve.app import create_app
 from showtell.serve.batcher import Batcher
 from showtell.serve.limits import Limits
 from showtell.serve.page import PREVIEW_SIDE, preview_jpeg
+from showtell.serve.server import ServerConfig
 from showtell.serve.server_metrics import ServerMetrics
 from showtell.serve.service import Service
 
@@ -57,6 +59,18 @@ def test_previews_have_the_limits_of_captions(serve: Callable[..., Running]) -> 
     assert (wide.status_code, wide.json()["error"]["code"]) == (422, "too_large")
     stranger = httpx.post(f"{running.url}/page/preview", content=RED, headers={"Origin": "https://evil.example"})
     assert (stranger.status_code, stranger.json()["error"]["code"]) == (403, "cross_site")
+
+
+def test_slow_uploads_keep_no_preview_waiting(run: Callable[..., Any]) -> None:
+    server = run(ServerConfig(page=True))
+    head = b"POST /page/preview HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx"
+    slow = [server.connect(head) for _ in range(2 * page.MAX_PREVIEWS)]
+    until(lambda: len(server.connections) == len(slow))
+    server.loop.skip()
+    answer = server.request("POST", "/page/preview", content=RED)
+    assert answer.status_code == 200
+    for client in slow:
+        client.close()
 
 
 def test_a_client_with_many_previews_leaves_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,12 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -143,3 +145,22 @@ def test_event_loops_do_not_leak_tasks(run: Callable[..., Running]) -> None:
     server.loop.call_soon_threadsafe(lambda: counts.append(len(asyncio.all_tasks(server.loop))))
     until(lambda: bool(counts))
     assert counts[0] <= 3
+
+
+def test_the_server_knows_how_slow_its_model_is_before_the_first_request(run: Callable[..., Running]) -> None:
+    server = run(shutdown_timeout=0.3)
+    quick = server.captioner.caption_preprocessed
+
+    def slow(*photos: Any) -> Any:
+        time.sleep(0.2)
+        return quick(*photos)
+
+    server.captioner.caption_preprocessed = slow  # type: ignore[method-assign]
+    server.application.warm_up()
+    server.captioner.go.clear()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(server.post)
+        until(lambda: server.application.batcher.waiting == 1)
+        assert server.post().json()["error"]["code"] == "queue_full"
+        server.captioner.go.set()
+        assert waiting.result(HANG_SECONDS).status_code == 200

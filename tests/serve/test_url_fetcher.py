@@ -8,8 +8,8 @@ from tests.clocks import HANG_SECONDS, SkippableLoop, until, until_async
 
 from showtell.errors import BadImage
 from showtell.fetch.fetch import Fetcher
-from showtell.serve.batcher import ShuttingDown
 from showtell.serve.limits import Limits
+from showtell.serve.queue_errors import ShuttingDown
 from showtell.serve.request_parsing import Url
 from showtell.serve.url_fetcher import MAX_FETCHES, MAX_FETCHES_PER_CLIENT, MAX_FETCHES_PER_REQUEST, UrlFetcher
 

@@ -28,18 +28,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from showtell.errors import BadConfig
-from showtell.serve.batcher import ShuttingDown
 from showtell.serve.body import RequestBody
 from showtell.serve.client_key import client_key
 from showtell.serve.error_response import INTERNAL, ErrorResponse
 from showtell.serve.fair_limiter import FairLimiter
 from showtell.serve.limits import Limits
+from showtell.serve.queue_errors import ShuttingDown
 from showtell.serve.server_metrics import ServerMetrics
 
 LOG = logging.getLogger("showtell.serve")
 
 HEALTH_PATHS = ("/healthz", "/readyz")
 """Answered for every client and under any load; they cost nothing."""
+ADMITTED_STATUSES = (500, 504)
+"""Errors of requests that were admitted."""
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 PAGE_CSP = (
@@ -103,6 +105,7 @@ class AdmissionMiddleware:
         self._requests = FairLimiter(limits.concurrent_requests)
         self._body_bytes = FairLimiter(limits.inflight_bytes, reserve_per_client=limits.body_bytes)
         self._active: dict[RequestBody, anyio.CancelScope] = {}
+        self._is_draining = False
         check_origins((*policy.allowed_origins, *policy.frame_ancestors))
         self._key_digest = None if policy.api_key is None else _digest(policy.api_key)
         self._page_csp = PAGE_CSP.format(" ".join(policy.frame_ancestors) or "'none'")
@@ -124,9 +127,11 @@ class AdmissionMiddleware:
         else:
             await send({"type": "websocket.close", "code": 1008})
 
-    def end_uploads(self) -> None:
-        """Reject requests whose bodies are still arriving: the server is stopping and would not process them."""
-        self._end(body for body in self._active if body.is_unread)
+    def drain(self) -> None:
+        """The server is stopping. Reject requests whose bodies are still arriving, since they would not be processed,
+        and let connections end with their response: a proxy that kept one would send another request into its end."""
+        self._is_draining = True
+        self._end(body for body in self._active if body.is_unread and not body.is_discarding)
 
     def end_all(self) -> None:
         """Reject requests without a response so far, and abort responses that are not complete."""
@@ -149,8 +154,8 @@ class AdmissionMiddleware:
                 message.setdefault("headers", [])
                 headers = MutableHeaders(scope=message)
                 self._add_security_headers(headers, scope["path"])
-                if body.is_unread:
-                    # The server would read on, for ever if the body does not end, to find the next request.
+                if body.is_unread or self._is_draining:
+                    # Of an unread body the server would read on, for ever if it does not end, to find the next request.
                     headers["Connection"] = "close"
             elif body.is_unread and not message.get("more_body", False):
                 await send({**message, "more_body": True})
@@ -188,7 +193,8 @@ class AdmissionMiddleware:
         if error is None:
             error = await self._run(scope, body, send)
         if error is not None:
-            self.metrics.count_rejection(error.code)
+            if error.status not in ADMITTED_STATUSES:
+                self.metrics.count_rejection(error.code)
             await error.send(send)
 
     def _policy_error(self, method: str, path: str, headers: Headers) -> ErrorResponse | None:
@@ -296,7 +302,7 @@ class AdmissionMiddleware:
 
     @contextlib.contextmanager
     def _registered(self, work: anyio.CancelScope, body: RequestBody) -> Iterator[None]:
-        """Within, `end_uploads` and `end_all` know of the request."""
+        """Within, `drain` and `end_all` know of the request."""
         self._active[body] = work
         try:
             yield

@@ -15,10 +15,11 @@ from showtell import __version__
 from showtell.errors import BadImage, ShowtellError
 from showtell.fetch.fetch import Fetcher
 from showtell.records import Caption
-from showtell.serve.batcher import Outcome, ShuttingDown
+from showtell.serve.batcher import Outcome
 from showtell.serve.client_key import client_key
 from showtell.serve.error_response import INTERNAL, ErrorResponse, RequestRejected, image_message
 from showtell.serve.openapi import caption_body, responses
+from showtell.serve.queue_errors import ShuttingDown
 from showtell.serve.request_parsing import parse_caption_request
 from showtell.serve.schema import (
     CaptionOut,
@@ -53,7 +54,7 @@ def create_app(
         dependencies=[Depends(HTTPBearer(auto_error=False))] if needs_key else [],
         separate_input_output_schemas=False,
     )
-    _add_error_handlers(app)
+    _add_error_handlers(app, metrics)
     _add_caption_route(app, service, fetcher)
     _add_state_routes(app, service, metrics)
     return app
@@ -122,24 +123,26 @@ def _add_state_routes(app: FastAPI, service: Service, metrics: ServerMetrics) ->
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 
 
-def _add_error_handlers(app: FastAPI) -> None:
-    def json_response(response: ErrorResponse) -> JSONResponse:
+def _add_error_handlers(app: FastAPI, metrics: ServerMetrics) -> None:
+    def json_response(request: Request, response: ErrorResponse) -> JSONResponse:
+        if request.url.path != "/readyz":  # whose 503 is an answer
+            metrics.count_rejection(response.code)
         return JSONResponse(response.content(), response.status, dict(response.headers))
 
     @app.exception_handler(RequestRejected)
     async def rejected(request: Request, error: RequestRejected) -> JSONResponse:
-        return json_response(error.response)
+        return json_response(request, error.response)
 
     @app.exception_handler(ShowtellError)
     async def showtell_error(request: Request, error: ShowtellError) -> JSONResponse:
-        return json_response(ErrorResponse.from_error(error))
+        return json_response(request, ErrorResponse.from_error(error))
 
     @app.exception_handler(HTTPException)
     async def http_exception(request: Request, error: HTTPException) -> JSONResponse:
         code = STATUS_CODES.get(error.status_code, "bad_request")
-        return json_response(ErrorResponse(error.status_code, code, str(error.detail), error.headers or {}))
+        return json_response(request, ErrorResponse(error.status_code, code, str(error.detail), error.headers or {}))
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         # Starlette raises it again after this answer, and the admission middleware logs it.
-        return json_response(INTERNAL)
+        return JSONResponse(INTERNAL.content(), INTERNAL.status)

@@ -26,14 +26,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from showtell.core.captioner import GenerationOptions, PreprocessedImage
-from showtell.errors import BadImage, ShowtellError
+from showtell.errors import BadImage
 from showtell.loading import LOADER_THREADS
 from showtell.records import Caption
-from showtell.serve.fair_limiter import reserved
+from showtell.serve.fair_limiter import RESERVED_SHARE, reserved
 from showtell.serve.limits import Limits
-
-INITIAL_SECONDS_PER_IMAGE = 0.1
-"""Estimate until the first batch has been timed."""
+from showtell.serve.queue_errors import QueueFull, ShuttingDown, TooManyImages
+from showtell.serve.work_estimate import WorkEstimate
 
 Outcome = tuple[Caption, ...] | BadImage
 """Of one image: captions, best first, or its error."""
@@ -47,21 +46,6 @@ class Model(Protocol):
     def caption_preprocessed(
         self, photos: Sequence[PreprocessedImage], options: GenerationOptions
     ) -> list[tuple[Caption, ...]]: ...
-
-
-class QueueFull(ShowtellError):
-    """`retry_after`: seconds after which there is likely to be room."""
-
-    def __init__(self, waiting: int, retry_after: int) -> None:
-        super().__init__(f"{waiting} photos are waiting, which is the limit; try again in {retry_after} s")
-        self.retry_after = retry_after
-
-
-class ShuttingDown(ShowtellError):
-    """The server completes what it has admitted and admits nothing new."""
-
-    def __init__(self) -> None:
-        super().__init__("the server is stopping; try again later")
 
 
 @dataclass
@@ -122,7 +106,8 @@ class Batcher:
         self._changed = threading.Condition()
         self._waiting = 0
         self._first_ready_at: float | None = None
-        self._seconds_per_image = INITIAL_SECONDS_PER_IMAGE
+        self._running: list[tuple[_Request, int, PreprocessedImage]] = []
+        self._work = WorkEstimate(clock, limits.batch_size, LOADER_THREADS)
         self._is_stopping = False
         self._threads = [
             *(self._thread(self._load_images, "showtell-load") for _ in range(LOADER_THREADS)),
@@ -149,31 +134,71 @@ class Batcher:
         """Images admitted and not finished."""
         return self._waiting
 
-    def check_capacity(self, client: str = "") -> None:
-        """Raises QueueFull or ShuttingDown where `submit` would; called before a body is read."""
-        if self._is_stopping:
-            raise ShuttingDown
-        # No more than can be finished during a shutdown that begins now, so that a slow model has a shorter queue.
-        capacity = max(1, min(self.limits.queue_size, int(self.limits.shutdown_timeout / self._seconds_per_image)))
-        if client in self._clients:
-            capacity -= reserved(capacity)
-        if self._waiting >= capacity:
-            excess = self._waiting - capacity + 1
-            raise QueueFull(self._waiting, max(1, math.ceil(excess * self._seconds_per_image)))
+    def check_capacity(self, client: str = "", images: int = 1, seconds: float = math.inf) -> None:
+        """Raises what `submit` would; called before a body is read.
 
-    def submit(self, images: Sequence[Any], options: GenerationOptions, client: str = "") -> Future[list[Outcome]]:
+        `seconds`: what is left of the request's time.
+        """
+        with self._changed:
+            if self._is_stopping:
+                raise ShuttingDown
+            if not self.is_alive:
+                raise RuntimeError("a thread of the batcher has died")
+            self._check_time(client, images, seconds)
+            self._check_places(client)
+
+    def _check_time(self, client: str, images: int, seconds: float) -> None:
+        """Whether the images would be done in time. A request behind others is refused if the queue takes longer than
+        a shutdown that begins now, or half of its own time, since an estimate may be wrong; one that finds nothing
+        waiting has all of its time."""
+        seconds = min(seconds, self.limits.request_timeout)
+        per_image, waiting = self._work.seconds_per_image, self._unfinished()
+        if images > 1 and images * per_image > seconds:
+            raise TooManyImages(images, max(1, int(seconds / per_image)), seconds)
+        if not waiting:
+            return
+        seconds = min(self.limits.shutdown_timeout, seconds / 2)
+        if client in self._clients:
+            seconds *= 1 - RESERVED_SHARE
+        if (waiting + images) * per_image > seconds:
+            raise self._queue_full(waiting + images - int(seconds / per_image))
+
+    def _check_places(self, client: str) -> None:
+        """There must be room for one image, so that small requests cannot starve large ones."""
+        places = self.limits.queue_size
+        if client in self._clients:
+            places -= reserved(places)
+        elif self._of_single_requests() < reserved(places):
+            return  # however far a large request of another has gone beyond the limit
+        if self._waiting >= places:
+            raise self._queue_full(self._waiting - places + 1)
+
+    def _queue_full(self, excess: int) -> QueueFull:
+        return QueueFull(self._waiting, max(1, math.ceil(self._work.seconds_until_done(excess))))
+
+    def _unfinished(self) -> int:
+        """Images that the model has still to do, those included whose client left while they were in it."""
+        return self._waiting + sum(not request.unfinished for request, *_ in self._running)
+
+    def _of_single_requests(self) -> int:
+        """Waiting images of clients that have one request."""
+        return sum(r.unfinished for r in self._requests if r.unfinished == r.client.unfinished)
+
+    def submit(
+        self, images: Sequence[Any], options: GenerationOptions, client: str = "", seconds: float = math.inf
+    ) -> Future[list[Outcome]]:
         """One outcome per image, in order. Cancelling the future removes its images from the queue.
 
-        A request is admitted while there is room for one image, so that small requests cannot starve large ones: up to
-        `limits.queue_size + limits.images - 1` images wait. The last quarter of the queue is reserved for clients that
-        have nothing in it. Raises QueueFull and ShuttingDown.
+        `seconds`: what is left of the request's time, if that is less than `limits.request_timeout`. The last quarter
+        of the queue, in places and in time, is reserved for clients that have nothing in it. Raises QueueFull,
+        TooManyImages and ShuttingDown, and RuntimeError if a thread has died.
         """
         future: Future[list[Outcome]] = Future()
         if not images:
             future.set_result([])
             return future
         with self._changed:
-            self.check_capacity(client)
+            self.check_capacity(client, len(images), seconds)
             turn = self._next_turn()
             owner = self._clients.setdefault(client, _Client(client, _LastTurn(turn, turn)))
             outcomes: list[Outcome | None] = [None] * len(images)
@@ -222,6 +247,7 @@ class Batcher:
     def _load_images(self) -> None:
         while (job := self._next_to_load()) is not None:
             request, index, image = job
+            started_at = self._clock()
             try:
                 prepared = self.model.preprocess(image, max_pixels=self.limits.image_pixels)
             except BadImage as error:
@@ -230,6 +256,7 @@ class Batcher:
                 self._fail([request], error)
             else:
                 with self._changed:
+                    self._work.image_loaded(self._clock() - started_at)
                     if request.unfinished:
                         request.ready.append((index, prepared))
                         if self._first_ready_at is None:
@@ -254,17 +281,18 @@ class Batcher:
     def _run_batches(self) -> None:
         while batch := self._next_batch():
             images = [prepared for _, _, prepared in batch]
-            started_at = self._clock()
             try:
                 captions = self.model.caption_preprocessed(images, batch[0][0].options)
                 done = [(request, index, best) for (request, index, _), best in zip(batch, captions, strict=True)]
-                seconds = self._clock() - started_at
+                with self._changed:
+                    self._running, seconds = [], self._work.end_batch()
                 self.on_batch(len(batch), seconds)
             except Exception as error:  # noqa: BLE001  # the requests of this batch fail, and the next one is tried
+                with self._changed:
+                    self._running = []
+                    self._work.fail_batch()
                 self._fail((request for request, _, _ in batch), error)
                 continue
-            # Exponential moving average.
-            self._seconds_per_image += 0.2 * (seconds / len(batch) - self._seconds_per_image)
             self._finish(done)
 
     def _next_batch(self) -> list[tuple[_Request, int, PreprocessedImage]]:
@@ -284,7 +312,9 @@ class Batcher:
                 if delay > 0:
                     self._changed.wait(delay)
                     continue
-                return self._take_round_robin(compatible)
+                self._running = self._take_round_robin(compatible)
+                self._work.begin_batch(len(self._running))
+                return self._running
 
     def _delay(self, ready: int) -> float:
         """Seconds for which a batch of `ready` images still waits for more."""

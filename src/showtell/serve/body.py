@@ -17,7 +17,7 @@ from showtell.serve.fair_limiter import FairLimiter
 from showtell.serve.limits import Limits
 
 LINGERING_TIMEOUT = 2.0
-"""Seconds of a lingering close, as nginx calls it."""
+"""Seconds without a byte after which a lingering close, as nginx calls it, ends."""
 LINGERING_BYTES = 2**26
 
 
@@ -36,7 +36,8 @@ class RequestBody:
         self._is_expected = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self._messages: asyncio.Queue[Message] = asyncio.Queue(1)
         self._byte_count = 0
-        self._is_pumping = self._is_discarding = False
+        self._seconds_left = limits.body_timeout
+        self._is_pumping = self.is_discarding = False
         self._pump_ended = asyncio.Event()
         self.is_complete = self.is_disconnected = False
         self.error_response: ErrorResponse | None = None
@@ -53,13 +54,15 @@ class RequestBody:
     async def pump(self, work: anyio.CancelScope, on_complete: Callable[[], ErrorResponse | None]) -> None:
         """Reads the whole body. Cancels `work` on an error, its own or from `on_complete`, or a
         disconnect."""
+        if self.is_discarding:
+            return  # the app has answered before this began, and `drain` reads
         self._is_pumping = True
         try:
             await self._read(on_complete)
         finally:
             self._is_pumping = False
         self._pump_ended.set()
-        if self._is_discarding:
+        if self.is_discarding:
             return
         if self.error_response is None and not self.is_disconnected:
             await self._receive()  # after the body, the only message is http.disconnect
@@ -75,39 +78,53 @@ class RequestBody:
         """Lingering close: reads and discards the rest of the body after the response.
 
         Closing a connection with unread data makes TCP reset it, and the client loses the response (RFC 9112, 9.6).
+        Many clients read only when they have sent everything: one that goes on sending has as long as any other.
         """
-        self._is_discarding = True
-        with anyio.move_on_after(LINGERING_TIMEOUT):
+        self.is_discarding = True
+        with anyio.move_on_after(max(LINGERING_TIMEOUT, self._seconds_left)):
             if self._is_pumping:
                 if not self._messages.empty():
                     self._messages.get_nowait()
+                await self._wait_for_pump()
+            if not self._is_pumping:
+                await self._discard()
+
+    async def _wait_for_pump(self) -> None:
+        """Until it has the whole body, or nothing more comes."""
+        received = -1
+        while self._is_pumping and received != self._byte_count:
+            received = self._byte_count
+            with anyio.move_on_after(LINGERING_TIMEOUT):
                 await self._pump_ended.wait()
-            await self._discard()
 
     async def _discard(self) -> None:
         discarded = 0
         while not self.is_complete and not self.is_disconnected and discarded < LINGERING_BYTES:
-            message = await self._receive()
+            message: Message | None = None
+            with anyio.move_on_after(LINGERING_TIMEOUT):
+                message = await self._receive()
+            if message is None:
+                return
             discarded += len(message.get("body", b""))
             self.is_disconnected = message["type"] == "http.disconnect"
             self.is_complete = not self.is_disconnected and not message.get("more_body", False)
 
     async def _read(self, on_complete: Callable[[], ErrorResponse | None]) -> None:
-        remaining = self._limits.body_timeout
         while not self.is_complete:
             started_at = anyio.current_time()
-            with anyio.move_on_after(remaining) as timeout:
+            with anyio.move_on_after(self._seconds_left) as timeout:
                 message = await self._receive()
             if timeout.cancelled_caught:
                 text = f"the body was not complete after {self._limits.body_timeout:g} s"
                 self.error_response = ErrorResponse(408, "slow_upload", text)
+                self._seconds_left = 0.0
                 return
             if (
                 self.error_response is not None
             ):  # set by the admission middleware at shutdown, while this message arrived
                 return
             # Only waiting for the client counts, not for an app that is slow to read.
-            remaining = max(0.0, remaining - (anyio.current_time() - started_at))
+            self._seconds_left = max(0.0, self._seconds_left - (anyio.current_time() - started_at))
             if message["type"] == "http.disconnect":
                 self.is_disconnected = True
                 return
@@ -117,7 +134,7 @@ class RequestBody:
                 self.error_response = on_complete()
             if self.error_response is not None:
                 return
-            if not self._is_discarding:
+            if not self.is_discarding:
                 await self._messages.put(message)
 
     def _account(self, count: int) -> ErrorResponse | None:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import socket
+from collections import Counter
 from typing import Any, cast
 
 import h11
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from showtell.serve.client_key import client_key
 from showtell.serve.error_response import ErrorResponse
+from showtell.serve.fair_limiter import FairLimiter
 from showtell.serve.limits import Limits
 
 
@@ -44,6 +46,10 @@ MAX_RECV_BYTES = 16 * 1024
 """asyncio reads 256 KiB at once: in chunks of one byte these are 87,000 events of h11, which block the event loop."""
 FREE_OVERHEAD_BYTES = 64 * 1024
 """Chunk framing (size lines and line ends) that is allowed beyond an eighth of the body."""
+FEW_CONNECTIONS = 8
+"""Of a client that may have them when others have most; a browser opens six."""
+LEAST_READ_BYTES = 16 * 1024
+"""What a client must read of a long response within half of `request_timeout`."""
 
 
 class _OverheadConnection(h11.Connection):
@@ -73,12 +79,17 @@ class _OverheadConnection(h11.Connection):
 def limited_protocol(limits: Limits) -> type[H11Protocol]:
     """A protocol class for `uvicorn.Config(http=...)`."""
 
+    all_connections = FairLimiter(limits.connections, reserve_per_client=FEW_CONNECTIONS)
+    of_clients: Counter[str] = Counter()
+
     class LimitedProtocol(H11Protocol):
         conn: _OverheadConnection
-        _client_key = ""
+        _client_key: str | None = None
+        """None: not admitted."""
         _header_timer: asyncio.TimerHandle | None = None
         _stall_timer: asyncio.TimerHandle | None = None
-        _was_stalled = False
+        _unsent: int | None = None
+        """Bytes for which the client was waited for when it was last looked at."""
 
         def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
             super().__init__(config, *args, **kwargs)
@@ -86,19 +97,19 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            # Kept: it is compared with that of every new connection.
-            self._client_key = client_key(self.client and self.client[0])
             self._set_recv_size(MAX_RECV_BYTES)
             # asyncio does this for sockets that say they are TCP, which those of `socket.create_server` do not. With
             # Nagle's algorithm the second part of a response waits for the acknowledgement of the first: 40 ms.
             with contextlib.suppress(OSError):  # already disconnected
                 transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            of_client = sum(getattr(other, "_client_key", None) == self._client_key for other in self.connections)
-            if len(self.connections) > limits.connections or of_client > limits.connections_per_client:
+            client = client_key(self.client and self.client[0])
+            if of_clients[client] >= limits.connections_per_client or not all_connections.try_acquire(client):
                 transport.abort()
-            else:
-                self._start_header_timer()
-                self._check_stalled()
+                return
+            self._client_key = client
+            of_clients[client] += 1
+            self._start_header_timer()
+            self._check_stalled()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
@@ -118,6 +129,11 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
             self._cancel_header_timer()
             if self._stall_timer is not None:
                 self._stall_timer.cancel()
+            if self._client_key is not None:
+                all_connections.release(self._client_key)
+                of_clients[self._client_key] -= 1
+                if not of_clients[self._client_key]:
+                    del of_clients[self._client_key]
             super().connection_lost(exc)
 
         def send_400_response(self, msg: str) -> None:
@@ -132,14 +148,20 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
         def _check_stalled(self) -> None:
             """Aborts a connection whose client does not read; called twice per `request_timeout`.
 
-            `transport.close` waits until the write buffer is flushed, which some clients never let happen.
+            A slow client that reads on is none. `transport.close` waits until the write buffer is flushed, which some
+            clients never let happen.
             """
-            is_stalled = self.transport.is_closing() or self.flow.write_paused
-            if is_stalled and self._was_stalled:
+            is_waiting = self.flow.write_paused or self.transport.is_closing()
+            unsent = self.transport.get_write_buffer_size() if is_waiting else None
+            if unsent is not None and self._unsent is not None and unsent > self._unsent - LEAST_READ_BYTES:
                 self.transport.abort()
                 return
-            self._was_stalled = is_stalled
+            self._unsent = unsent
             self._stall_timer = self.loop.call_later(limits.request_timeout / 2, self._check_stalled)
+
+        def resume_writing(self) -> None:
+            self._unsent = None  # what comes now is another response
+            super().resume_writing()
 
         def _start_header_timer(self) -> None:
             self._header_timer = self.loop.call_later(limits.header_timeout, self._on_header_timeout)

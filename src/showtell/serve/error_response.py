@@ -10,7 +10,7 @@ from starlette.types import Send
 
 from showtell.errors import BadImage, MissingExtra, ShowtellError
 from showtell.image_formats import expected_formats
-from showtell.serve.batcher import QueueFull, ShuttingDown
+from showtell.serve.queue_errors import QueueFull, ShuttingDown, TooManyImages
 
 MAX_MESSAGE = 300
 """Characters of a message: some quote what was sent, and that may be megabytes."""
@@ -36,6 +36,8 @@ class ErrorResponse:
         """The answer to an error whose message is meant for users."""
         if isinstance(error, QueueFull):
             return cls(503, "queue_full", str(error), {"Retry-After": str(error.retry_after)})
+        if isinstance(error, TooManyImages):
+            return cls(422, "too_many_images", str(error))
         if isinstance(error, ShuttingDown):
             return cls(503, "stopping", str(error), {"Retry-After": "5"})
         text = str(error)

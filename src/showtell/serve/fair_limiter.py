@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
+
+RESERVED_SHARE: Final = 0.25
+"""Of a capacity, for clients which hold little or nothing of it."""
 
 
 def reserved(capacity: int) -> int:
-    """The part of a capacity that is reserved for clients which hold little or nothing of it."""
-    return capacity // 4
+    return int(capacity * RESERVED_SHARE)
 
 
 class FairLimiter:

@@ -111,11 +111,11 @@ def add_page(app: FastAPI, service: Service) -> None:
         return files[request.scope["path"]].response(request)
 
     async def preview(request: Request) -> Response:
-        client = client_key(request.client and request.client.host)
+        client, max_pixels = client_key(request.client and request.client.host), service.limits.image_pixels
+        photo = await request.body()  # first: a slow upload would keep a place
         if not previews.try_acquire(client):
             raise RequestRejected(ErrorResponse.busy("as many previews are in work as are allowed"))
         try:
-            photo, max_pixels = await request.body(), service.limits.image_pixels
             content = await anyio.to_thread.run_sync(preview_jpeg, photo, max_pixels, limiter=decoder)
         except BadImage as error:
             raise RequestRejected(ErrorResponse(422, error.code, image_message(error))) from error

@@ -86,12 +86,18 @@ class Application:
         )
         self.admission = AdmissionMiddleware(app, limits, policy, metrics)
 
+    def warm_up(self) -> None:
+        """The first run of a network is slower; the second tells the batcher how long a photo takes."""
+        photo = Image.new("RGB", (64, 64))
+        self.service.captioner.caption(photo)
+        self.batcher.submit([photo], self.service.generation_options()).result()
+
     async def drain(self) -> None:
         """Admits nothing new, and waits until admitted images are captioned."""
         self.batcher.stop_admitting()
         if self._url_fetcher is not None:
             self._url_fetcher.stop()
-        self.admission.end_uploads()
+        self.admission.drain()
         while self.batcher.waiting:
             await asyncio.sleep(0.05)
 
@@ -152,7 +158,7 @@ def serve(captioner: Captioner, limits: Limits, config: ServerConfig) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)  # they warn of every malformed request, which could fill a disk
     listener = _bind(config.host, config.port)
     application = Application(captioner, limits, config)
-    captioner.caption(Image.new("RGB", (64, 64)))  # warm-up: the first run is slower
+    application.warm_up()
     _print_startup_message(application, listener.getsockname()[1])
     Server(application).run(sockets=[listener])
     if not application.close(JOIN_TIMEOUT):

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import anyio
+
 from showtell.core.bundle import MANIFEST
 from showtell.core.captioner import Captioner, GenerationOptions
 from showtell.errors import BadConfig, BadImage
@@ -58,9 +60,10 @@ class Service:
     async def caption(self, images: Sequence[Any], options: GenerationOptions, client: str = "") -> list[Outcome]:
         """One outcome per image, in order. Cancelling the task removes its images from the queue.
 
-        Raises QueueFull and ShuttingDown.
+        Raises QueueFull, TooManyImages and ShuttingDown.
         """
-        outcomes = await asyncio.wrap_future(self.batcher.submit(images, options, client))
+        seconds = anyio.current_effective_deadline() - anyio.current_time()
+        outcomes = await asyncio.wrap_future(self.batcher.submit(images, options, client, seconds))
         for outcome in outcomes:
             self.on_outcome(outcome.code if isinstance(outcome, BadImage) else "ok")
         return outcomes

@@ -13,8 +13,8 @@ from typing import Any
 
 from showtell.errors import BadImage
 from showtell.fetch.fetch import Fetcher
-from showtell.serve.batcher import ShuttingDown
 from showtell.serve.limits import Limits
+from showtell.serve.queue_errors import ShuttingDown
 from showtell.serve.request_parsing import Url, raiser
 
 MAX_FETCHES = 12

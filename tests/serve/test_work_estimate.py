@@ -1,0 +1,61 @@
+"""How long photos will take: figures worked out by hand."""
+
+import pytest
+from tests.clocks import FakeClock
+
+from showtell.serve.work_estimate import INITIAL_SECONDS_PER_IMAGE, WorkEstimate
+
+
+def estimate(clock: FakeClock) -> WorkEstimate:
+    return WorkEstimate(clock, batch_size=4, loaders=2)
+
+
+def run(work: WorkEstimate, clock: FakeClock, images: int, seconds: float) -> None:
+    work.begin_batch(images)
+    clock.advance(seconds)
+    assert work.end_batch() == pytest.approx(seconds)
+
+
+def test_it_rises_at_once_and_falls_slowly() -> None:
+    clock = FakeClock()
+    work = estimate(clock)
+    assert work.seconds_per_image == INITIAL_SECONDS_PER_IMAGE
+    run(work, clock, 4, 0.04)  # the first is believed
+    assert work.seconds_per_image == pytest.approx(0.01)
+    run(work, clock, 2, 2.0)
+    assert work.seconds_per_image == pytest.approx(1.0)
+    run(work, clock, 4, 2.0)
+    assert work.seconds_per_image == pytest.approx(0.9)  # a fifth of the way to 0.5
+
+
+def test_a_batch_that_takes_longer_counts_before_it_has_ended() -> None:
+    clock = FakeClock()
+    work = estimate(clock)
+    run(work, clock, 4, 0.4)
+    work.begin_batch(4)
+    assert work.seconds_per_image == pytest.approx(0.1)
+    clock.advance(8.0)
+    assert work.seconds_per_image == pytest.approx(2.0)
+    work.fail_batch()  # what was wrong with it was not that photos take so long
+    assert work.seconds_per_image == pytest.approx(0.1)
+
+
+def test_loading_counts_where_it_is_slower_than_the_model() -> None:
+    clock = FakeClock()
+    work = estimate(clock)
+    run(work, clock, 4, 0.4)
+    for _ in range(100):
+        work.image_loaded(3.0)
+    assert work.seconds_per_image == pytest.approx(1.5)  # by two threads
+
+
+def test_images_leave_a_batch_at_a_time() -> None:
+    clock = FakeClock()
+    work = estimate(clock)
+    run(work, clock, 4, 4.0)
+    assert work.seconds_until_done(1) == work.seconds_until_done(4) == pytest.approx(4.0)
+    assert work.seconds_until_done(5) == pytest.approx(8.0)
+    work.begin_batch(3)
+    clock.advance(1.0)
+    assert work.seconds_until_done(3) == pytest.approx(2.0)  # the rest of the running batch
+    assert work.seconds_until_done(4) == pytest.approx(6.0)
