@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +36,7 @@ GREEDY_REQUESTS = 100
 """Requests that the greedy client keeps open."""
 SLOW_CLIENTS = 100
 WARM_UP_SECONDS = 5.0
+HEALTH_TIMEOUT = 10.0
 
 
 @dataclass
@@ -109,23 +110,36 @@ def client_at(address: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=60, transport=httpx.AsyncHTTPTransport(local_address=address, limits=limits))
 
 
+def outcome_of(photo: bytes, answer: httpx.Response) -> str:
+    return str(answer.status_code)
+
+
 @dataclass
 class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    """In which all requests were sent."""
     served: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     healthy: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
 
 
-async def overload(target: Server, photos: list[bytes], rate: float, seconds: float) -> Tally:
-    """An open loop: requests at a fixed rate, whether or not earlier ones are answered; some disconnect."""
+async def overload(
+    target: Server,
+    photos: list[bytes],
+    rate: float,
+    seconds: float,
+    outcome: Callable[[bytes, httpx.Response], str] = outcome_of,
+) -> Tally:
+    """An open loop: requests at a fixed rate, whether or not earlier ones are answered; some disconnect. `outcome`
+    names what came of a photo."""
     tally, photo_cycle, rng = Tally(), itertools.cycle(photos), random.Random(1)
 
     async def request(session: httpx.AsyncClient, disconnect_after: float | None) -> None:
-        started_at = time.perf_counter()
+        started_at, photo = time.perf_counter(), next(photo_cycle)
         try:
-            post = session.post(f"{target.url}/v1/caption", files={"images": next(photo_cycle)})
+            post = session.post(f"{target.url}/v1/caption", files={"images": photo})
             answer = await asyncio.wait_for(post, disconnect_after)
         except asyncio.TimeoutError:
             tally.outcomes["disconnected"] += 1
@@ -134,7 +148,7 @@ async def overload(target: Server, photos: list[bytes], rate: float, seconds: fl
             tally.outcomes[type(error).__name__] += 1
             return
         latency = time.perf_counter() - started_at
-        tally.outcomes[str(answer.status_code)] += 1
+        tally.outcomes[outcome(photo, answer)] += 1
         if answer.status_code == 200:
             tally.served.append(latency)
         elif answer.status_code == 503:
@@ -144,7 +158,7 @@ async def overload(target: Server, photos: list[bytes], rate: float, seconds: fl
     async def monitor(session: httpx.AsyncClient) -> None:
         while True:
             started_at = time.perf_counter()
-            answer = await session.get(f"{target.url}/healthz")
+            answer = await session.get(f"{target.url}/healthz", timeout=HEALTH_TIMEOUT)
             assert answer.status_code == 200, "health is not green"
             tally.healthy.append(time.perf_counter() - started_at)
             tally.memory.append(target.memory())
@@ -160,6 +174,7 @@ async def overload(target: Server, photos: list[bytes], rate: float, seconds: fl
             await asyncio.sleep(max(0.0, started_at + number / rate - time.perf_counter()))
             disconnect_after = rng.uniform(0, 1) if rng.random() < DISCONNECTING else None
             requests.append(asyncio.create_task(request(sessions[number % len(sessions)], disconnect_after)))
+        tally.seconds = time.perf_counter() - started_at
         await asyncio.gather(*requests)
         monitoring.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -227,16 +242,18 @@ def measure_fairness(photos: list[bytes]) -> None:
         print(f"| {name} | {len(tally.served)} | {_spread(tally.served)} | {tally.outcomes['503']} |")
 
 
-async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Send `data`, then a byte every half second, until the server ends the connection."""
+async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes, drop: bytes = b"x") -> bytes:
+    """Send `data`, then a drop every half second, until the server ends the connection. Returns what it said."""
+    received = b""
     writer.write(data)
     with contextlib.suppress(ConnectionError):
         while not reader.at_eof():
-            writer.write(b"x")
+            writer.write(drop)
             await writer.drain()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(reader.read(1000), 0.5)
+                received += await asyncio.wait_for(reader.read(1000), 0.5)
     writer.close()
+    return received
 
 
 async def send_slowly(url: str) -> list[float]:
