@@ -68,6 +68,13 @@ def state(folder: Path) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in tensors.items() if not name.startswith("random.")}
 
 
+def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        # AdamW makes steps of about lr of gradients that are all rounding, as those of key biases are.
+        torch.testing.assert_close(found[name].float(), tensor.float(), rtol=1e-3, atol=1e-3, msg=name)
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOWTELL_CACHE", str(tmp_path / "cache"))
@@ -88,11 +95,7 @@ def test_a_run_that_goes_on_with_two_processes_ends_as_one_with_one(tmp_path: Pa
     said = done.communicate(timeout=HANG_SECONDS)[1]
     assert done.returncode == 0, said
     assert said.count("epoch 2: dev en") == said.count("next: showtell export") == 1
-    expected, found = state(tmp_path / "whole"), state(tmp_path / "parts")
-    assert expected.keys() == found.keys()
-    for name, tensor in expected.items():
-        # AdamW makes steps of about lr of gradients that are all rounding, as those of key biases are.
-        torch.testing.assert_close(found[name].float(), tensor.float(), rtol=1e-3, atol=1e-3, msg=name)
+    assert_close(state(tmp_path / "parts"), state(tmp_path / "whole"))
     logs = [
         [json.loads(line) for line in (tmp_path / run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
         for run in ("whole", "parts")
@@ -103,8 +106,16 @@ def test_a_run_that_goes_on_with_two_processes_ends_as_one_with_one(tmp_path: Pa
     assert names[1] == names[0]  # one process writes
 
 
-def test_a_stop_signal_to_one_stops_both_with_the_state_saved(tmp_path: Path) -> None:
-    running = command(tmp_path / "run", "train.devices=2", "train.epochs=1000")
+SLURM = {"SLURM_NTASKS": "4", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "here"}
+"""A job with room for more than these processes."""
+
+
+def test_a_stop_signal_to_one_stops_both_with_the_state_of_one_process_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    running = command(tmp_path / "run", "train.devices=2", long := "train.epochs=1000")
     try:
         deadline = time.monotonic() + HANG_SECONDS
         while not (tmp_path / "run" / "log.jsonl").exists() and time.monotonic() < deadline:
@@ -118,6 +129,18 @@ def test_a_stop_signal_to_one_stops_both_with_the_state_saved(tmp_path: Path) ->
     assert "the same command goes on" in said and "Traceback" not in said
     generators = [name for name in load_file(tmp_path / "run" / "last" / "state.safetensors") if "random.cpu" in name]
     assert sorted(generators) == ["random.cpu", "random.cpu.1"]
+    alone = trainer(tmp_path / "alone", recipe(long))
+    for _ in range(RunFolder(tmp_path / "run").progress().step):
+        take_step(alone)
+    alone.save()
+    assert_close(state(tmp_path / "run"), state(tmp_path / "alone"))
+
+
+def take_step(run: Trainer) -> None:
+    """The next one, of the next epoch after the last one of this."""
+    if run.progress.batch == len(run.plan()):
+        run.progress.epoch, run.progress.batch = run.progress.epoch + 1, 0
+    run.step(run.plan()[run.progress.batch :][:2])
 
 
 def test_the_parts_of_a_batch_are_the_batch() -> None:

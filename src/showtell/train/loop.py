@@ -75,7 +75,9 @@ class Trainer:
         self.train_set, self.validator, self.reporter, self.after_epoch = train_set, validator, reporter, after_epoch
         loss = CaptionLoss(model, settings, self.prompt_length, tokenizer.unk_id, tokenizer.banned_ids)
         self.loss, self.optimizer = fabric.setup(loss, build_optimizer(model, settings))
-        self.ema = AveragedModel(model, multi_avg_fn=_ema(model, settings.ema_decay)) if settings.ema_decay else None
+        self.ema: AveragedModel | None = None
+        if settings.ema_decay:  # without the device its counter stays on the CPU
+            self.ema = AveragedModel(model, fabric.device, multi_avg_fn=_ema(model, settings.ema_decay))
         if settings.compile:  # after the EMA's copy, which would otherwise call the original's compiled method
             compile_decoder(model.decoder)
         self.checkpoints = Checkpoints(run, settings.average_checkpoints, processes)
@@ -84,6 +86,7 @@ class Trainer:
         self.rewards: list[tuple[float, float]] = []
         """Mean reward and length of sampled captions, per batch since the last line of the log."""
         self.progress = self.checkpoints.resume(fabric, model, self.optimizer, self.ema)
+        processes.share_weights(model, self.ema)
         self.finite = FiniteCheck(
             run, train_set.photos, train_set.features, self.progress, settings.lr, processes.is_first
         )

@@ -8,32 +8,63 @@ same decisions; the first one writes.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
-import logging
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, Final, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from torch import Tensor, nn
 
-from showtell.errors import ShowtellError
+from showtell.core.machine import available_cores
+from showtell.errors import BadConfig
 from showtell.settings import TrainSettings
+from showtell.train.launch import Children, ProcessEnded, own_rank, start_others
+
+TIMEOUT: Final = timedelta(days=7)
+"""Others wait while the first one computes features; one that ends is noticed by its closed connections."""
+_LOST: Final = re.compile(r"Connection|Broken pipe|[Tt]imed? ?out|[Ss]ocket|closed|NCCL")
+"""In the messages of gloo and NCCL."""
 
 
 class Processes:
     """The processes of a run, seen from one of them. With a single one nothing is sent."""
 
-    def __init__(self, fabric: Fabric, count: int = 1, rank: int = 0) -> None:
-        """`fabric`: of this process alone."""
-        self.fabric, self.count, self.rank = fabric, count, rank
+    def __init__(
+        self, fabric: Fabric, count: int = 1, rank: int = 0, local_rank: int = 0, children: Children | None = None
+    ) -> None:
+        """`fabric`: of this process alone. `local_rank`: among those of its machine. `children`: what it has
+        started."""
+        self.fabric, self.count, self.rank, self.local_rank, self.children = fabric, count, rank, local_rank, children
 
     @property
     def is_first(self) -> bool:
         return self.rank == 0
+
+    @contextlib.contextmanager
+    def first_of_machine_first(self) -> Iterator[None]:
+        """The others begin the block when the first process of every machine has done it: what it leaves in a cache
+        they find there."""
+        if self.local_rank > 0:
+            self.wait()
+        yield
+        if self.local_rank == 0:
+            self.wait()
+
+    def check_same(self, value: Any, explain: Callable[[Any, Any], str]) -> None:
+        """Raises BadConfig, in all processes, unless all give the same value, a JSON one. `explain` says what differs
+        between the first process's value and another one."""
+        values = self.gather(value)
+        for rank, other in enumerate(values):
+            if other != values[0]:
+                raise BadConfig(f"process {rank + 1} of this run differs from the first: {explain(values[0], other)}")
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """The sums over all processes."""
@@ -60,13 +91,12 @@ class Processes:
         ]
 
     def gather_tensor(self, tensor: Tensor) -> list[Tensor]:
-        """Those of all processes, of one shape, by rank."""
+        """Those of all processes, of one shape and on the CPU, by rank."""
         if self.count == 1:
             return [tensor]
-        mine = self.fabric.to_device(tensor)
-        parts = [torch.empty_like(mine) for _ in range(self.count)]
-        self._call(torch.distributed.all_gather, parts, mine)
-        return [part.cpu() for part in parts]
+        parts = [torch.empty_like(tensor) for _ in range(self.count)]
+        self._call(torch.distributed.all_gather, parts, tensor)
+        return parts
 
     def sum_gradients(self, module: nn.Module) -> None:
         """Replace every gradient by its sum over all processes. All have gradients of the same parameters."""
@@ -81,18 +111,28 @@ class Processes:
 
     def share_buffers(self, *modules: nn.Module | None) -> None:
         """Give all processes the buffers of the first: statistics of a batch norm that is trained, moving averages."""
-        if self.count == 1:
-            return
-        for module in modules:
-            for buffer in module.buffers() if module is not None else ():
-                self._call(torch.distributed.broadcast, buffer, 0)
+        self._broadcast(buffer for module in modules if module is not None for buffer in module.buffers())
+
+    def share_weights(self, *modules: nn.Module | None) -> None:
+        """Give all processes the parameters and buffers of the first: random weights, and a PCA that each has
+        fitted."""
+        self._broadcast(p.detach() for module in modules if module is not None for p in module.parameters())
+        self.share_buffers(*modules)
 
     def wait(self) -> None:
         """Until all processes are here."""
         self.sum([0.0])
 
+    def _broadcast(self, tensors: Iterable[Tensor]) -> None:
+        if self.count == 1:
+            return
+        for tensor in tensors:
+            sent = tensor.contiguous()
+            self._call(torch.distributed.broadcast, sent, 0)
+            tensor.copy_(sent)
+
     def _reduced(self, values: Sequence[float], operation: Any) -> list[float]:
-        tensor = self.fabric.to_device(torch.tensor(values, dtype=torch.float64))
+        tensor = torch.tensor(values, dtype=torch.float64)
         self._call(torch.distributed.all_reduce, tensor, operation)
         return [float(value) for value in tensor]
 
@@ -101,38 +141,63 @@ class Processes:
         try:
             function(*arguments)
         except RuntimeError as error:
-            raise ShowtellError("another process of this run has ended; its own message says why") from error
+            reason = str(error).strip().split("\n")[0]
+            is_theirs = isinstance(error, torch.distributed.DistError) or "/gloo/transport/" in reason
+            if not is_theirs or not _LOST.search(reason):
+                raise
+            raise ProcessEnded(re.sub(r"^\[\S*\] |\. .*$", "", reason)) from error
+
+
+def single_process(precision: str) -> Processes:
+    """This process alone, on the first accelerator that there is."""
+    return Processes(_fabric(precision, devices=1))
 
 
 def start_processes(settings: TrainSettings) -> Processes:
     """Of this machine, unless torchrun has done so; where nothing is to be started, the one that is there.
 
-    Those that are started run this process's own command again, up to here.
+    Those that are started run this process's own command again, up to here. Raises BadConfig for more processes than
+    the machine has GPUs.
     """
-    environment = os.environ
-    local, total = int(environment.get("LOCAL_WORLD_SIZE", settings.devices)), settings.devices
-    if "TORCHELASTIC_RUN_ID" in environment:
-        total = int(environment["WORLD_SIZE"])
-    if total == 1:
-        return Processes(Fabric(devices=1, precision=settings.precision))
-    launcher = Fabric(devices=local, num_nodes=total // local, strategy="ddp")
-    with _quiet():
-        launcher.launch()
-    if launcher.device.type == "cpu":
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
-    # Rejected: its DistributedDataParallel. It has to look for the parameters without a gradient in every step, as an
-    # encoder that is still frozen has none, and warns where it finds none.
-    own = Fabric(strategy=SingleDeviceStrategy(launcher.device), precision=settings.precision)
-    return Processes(own, launcher.world_size, launcher.global_rank)
+    is_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    count = local = settings.devices
+    rank = local_rank = own_rank()
+    if is_torchrun:
+        names = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK")
+        count, local, rank, local_rank = (int(os.environ[name]) for name in names)
+    if count == 1:
+        return single_process(settings.precision)
+    device = _device(local_rank, local, "--nproc-per-node" if is_torchrun else "train.devices")
+    children = None if is_torchrun else start_others(local)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl", rank=rank, world_size=count, timeout=TIMEOUT)
+        atexit.register(torch.distributed.destroy_process_group)  # without it NCCL warns
+    else:
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=count, timeout=TIMEOUT)
+        _share_cores(local, is_torchrun)
+    # Rejected: Lightning's DDPStrategy. Its DistributedDataParallel has to look for the parameters without a gradient
+    # in every step, as an encoder that is still frozen has none, and warns where it finds none.
+    fabric = _fabric(settings.precision, strategy=SingleDeviceStrategy(device), accelerator=device.type)
+    return Processes(fabric, count, rank, local_rank, children)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's lines on how it starts processes."""
-    logger = logging.getLogger("lightning_fabric")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def _fabric(precision: str, **options: Any) -> Fabric:
+    # Else Lightning asks SLURM how many processes there are, in every job and shell of it.
+    return Fabric(precision=cast(Any, precision), plugins=[LightningEnvironment()], **options)
+
+
+def _device(local_rank: int, local: int, setting: str) -> torch.device:
+    """Of one of `local` processes. On a Mac they share its cores: no process group knows Apple's GPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if local > (gpus := torch.cuda.device_count()):
+        raise BadConfig(f"{setting} is {local}, and this machine has {gpus} GPU(s); expected at most {gpus}")
+    return torch.device("cuda", local_rank)
+
+
+def _share_cores(local: int, is_torchrun: bool) -> None:
+    """An equal part for each process, unless the user has set a number of threads."""
+    of_nobody = "1" if is_torchrun else None  # torchrun sets it where the user has not
+    if os.environ.get("OMP_NUM_THREADS") == of_nobody:
+        torch.set_num_threads(max(1, available_cores() // local))

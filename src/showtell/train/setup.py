@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric, seed_everything
+from lightning_fabric import seed_everything
 
 from showtell.core.tokenizer import AnyTokenizer
 from showtell.data.parquet import remote_parquet
@@ -34,7 +34,7 @@ from showtell.train.language_notes import language_notes
 from showtell.train.loop import Trainer, TrainingSet
 from showtell.train.lora import add_adapters, check_lora
 from showtell.train.other_runs import check_other_runs
-from showtell.train.processes import Processes
+from showtell.train.processes import Processes, single_process
 from showtell.train.run_folder import RunFolder
 from showtell.train.self_critical import MakeReward, SelfCritic
 from showtell.train.sentences import Sentences, encode_sentences, read_sentences
@@ -63,7 +63,7 @@ def build_trainer(
     settings, max_length = recipe.train, recipe.text.max_length
     train, dev = split_samples(recipe, samples)
     seed_everything(settings.seed, verbose=False)
-    processes = processes or Processes(Fabric(devices=1, precision=settings.precision))
+    processes = processes or single_process(settings.precision)
     fabric = processes.fabric
     sentences = read_sentences(settings.text, recipe.text.languages)
     if processes.is_first:
@@ -85,13 +85,15 @@ def build_trainer(
     )
     for line in language_notes(recipe, tokenizer, train, dev):
         reporter.say(line)
-    features = _features(model, recipe, unique_photos(train), settings.views, "train", reporter)
+    with processes.first_of_machine_first():
+        features = _features(model, recipe, unique_photos(train), settings.views, "train", reporter)
     # A resumed state has the fitted PCA, and so has a feature file.
     is_new = settings.start_from is None and not run.state.exists()
     if fits_pca and model.encoder.pca is not None and is_new and not are_precomputed(train):
         fit_pca(model.encoder, features)
-    dev_features = _features(model, recipe, unique_photos(dev), 1, "dev", reporter)
-    teachers = _teachers(run, recipe, tokenizer, unique_photos(train), fabric.device, reporter)
+    with processes.first_of_machine_first():
+        dev_features = _features(model, recipe, unique_photos(dev), 1, "dev", reporter)
+        teachers = _teachers(run, recipe, tokenizer, unique_photos(train), fabric.device, reporter)
     photos = group_photos(train, tokenizer, max_length)
     critic = _self_critic(recipe, photos, tokenizer, vocab_size, make_reward)
     # Feature extraction may have drawn numbers, or been skipped.
