@@ -41,22 +41,26 @@ def train_run(
     """Train to the end of the last epoch. `recipe` is resolved. Returns whether this is the first process of the run,
     the one that has something to say.
 
-    Raises Interrupted on Ctrl-C, with the state saved, BadConfig when the folder has a run on other data or another
-    process trains in it, and what the parts raise."""
+    Raises Interrupted on Ctrl-C, with the state saved, BadConfig when the folder has a run on other data, another
+    process trains in it, or the processes of the run have other recipes or data, and what the parts raise."""
     from showtell.progress import ProgressReporter
+    from showtell.train.launch import first_failure
     from showtell.train.processes import start_processes
+    from showtell.train.same_start import check_same_start
     from showtell.train.stop_signal import Interrupted
 
     processes = start_processes(recipe.train)
     if not processes.is_first:
         reporter = ProgressReporter(quiet=True)
-    with folder.lock() if processes.is_first else contextlib.nullcontext():
+    lock = folder.lock() if processes.is_first else contextlib.nullcontext()
+    with first_failure(processes.children), lock:
+        check_same_start(processes, recipe, samples)
         is_new = processes.is_first and _open_folder(recipe, folder, samples, reporter, allow_changed_data)
         try:
             if any(processes.any(is_new)):
                 _train(recipe, folder, samples, reporter, processes)
         except (Interrupted, Diverged):
-            if processes.is_first:  # Lightning kills the first process when another one fails
+            if processes.is_first:  # where another one fails, the first takes its exit code
                 raise
     return processes.is_first
 

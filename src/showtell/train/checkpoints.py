@@ -26,11 +26,14 @@ class Checkpoints:
     def resume(
         self, fabric: Fabric, model: nn.Module, optimizer: torch.optim.Optimizer, ema: nn.Module | None
     ) -> TrainProgress:
-        """Load the last state, if there is one, into these modules. Returns the progress of the run."""
-        if not self.run.state.exists():
-            return TrainProgress()
-        progress, scaler = load_state(self.run.state, model, optimizer, ema, self.processes.rank)
-        fabric.strategy.precision.load_state_dict(scaler)
+        """Load the last state, if there is one, into these modules. Returns the progress of the run. Raises BadConfig
+        when the processes have not read the same state."""
+        progress = TrainProgress()
+        if self.run.state.exists():
+            progress, scaler = load_state(self.run.state, model, optimizer, ema, self.processes.rank)
+            if scaler:  # of a run that began on a CPU there is none
+                fabric.strategy.precision.load_state_dict(scaler)
+        self.processes.check_same([progress.epoch, progress.batch, progress.step], _explain_progress)
         return progress
 
     def save_last(
@@ -56,3 +59,10 @@ class Checkpoints:
         write_text(self.run.best_scores, json.dumps(about, indent=2))
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
         write_text(self.run.path / "predictions.dev.jsonl", lines)
+
+
+def _explain_progress(first: list[int], other: list[int]) -> str:
+    return (
+        f"it goes on from step {other[2]}, the first one from step {first[2]}; expected one run folder for all "
+        "machines: put it on a disk that they share, under the same path"
+    )

@@ -176,10 +176,15 @@ def _with_devices(recipe: Recipe, devices: int) -> Recipe:
 
 
 def _difference(existing: Recipe, new: Recipe) -> str:
-    old_values, new_values = _flatten(existing.model_dump(mode="json")), _flatten(new.model_dump(mode="json"))
+    return settings_that_differ(existing.model_dump(mode="json"), new.model_dump(mode="json"))
+
+
+def settings_that_differ(old: dict[str, Any], new: dict[str, Any], there: str = "there", here: str = "here") -> str:
+    """One of them, with both of its values. `old`, `new`: recipes, as JSON."""
+    old_values, new_values = _flatten(old), _flatten(new)
     differing = [k for k in [*old_values, *new_values] if old_values.get(k) != new_values.get(k)]
     key = next((k for k in differing if k.endswith(".kind")), differing[0])  # another kind explains the others
-    return f"{key} is {old_values.get(key)!r} there, {new_values.get(key)!r} here"
+    return f"{key} is {old_values.get(key)!r} {there}, {new_values.get(key)!r} {here}"
 
 
 def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
