@@ -1,17 +1,20 @@
 """What of the data is recorded, and which changes are noticed."""
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from showtell.data.containers import FileSlice
 from showtell.data.spec import read_samples
 from showtell.errors import BadConfig, BadData
 from showtell.records import FeatureRow, Sample
-from showtell.train.data_record import ENDS, changes, read_records, record_samples, write_records
+from showtell.train.data_record import ENDS, SampleRecord, changes, read_records, record_samples, write_records
 
 
 @pytest.fixture
@@ -106,6 +109,37 @@ def test_a_slice_of_a_file_is_recorded_like_a_file_of_its_own(tmp_path: Path, si
         record_samples([Sample("a", image, ("A",), "train", "en")]) for image in (tmp_path / "whole", sliced)
     )
     assert (whole.size, whole.content) == (part.size, part.content)
+
+
+def test_photos_in_a_parquet_file_are_known_by_its_content_and_their_place(tmp_path: Path) -> None:
+    table = tmp_path / "a.parquet"
+
+    def record(photo: bytes, when: int, before: Sequence[SampleRecord] = ()) -> list[SampleRecord]:
+        columns = {"image": [photo, b"second", b"third"], "caption": ["A", "B", "C"], "split": ["train"] * 3}
+        pyarrow.parquet.write_table(pyarrow.table(columns), table, row_group_size=2)
+        os.utime(table, ns=(when, when))
+        return record_samples(read_samples(f"parquet:{table}"), before)
+
+    before = record(b"first", 1)
+    assert len({record.content for record in before}) == 3
+    assert changes(before, record(b"first", 2, before)) == []
+    assert changes(before, record(b"other", 3, before))[0].startswith("3 photos replaced by another")
+    # Earlier versions recorded the table's path and time.
+    images = [sample.image for sample in read_samples(f"parquet:{table}")]
+    names = [hashlib.sha256(repr(image).encode()).hexdigest()[:16] for image in images]
+    earlier = [r._replace(size=None, modified=None, content=name) for r, name in zip(before, names, strict=True)]
+    assert changes(earlier, record(b"other", 3, earlier)) == []
+
+
+def test_the_ends_of_a_parquet_file_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {"image": [b"x"] * 50, "caption": ["A"] * 50, "split": ["train"] * 50}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "b.parquet")
+    samples = read_samples(f"parquet:{tmp_path}/b.parquet")
+    opened: list[Path] = []
+    path_open = Path.open
+    monkeypatch.setattr("showtell.train.data_record.LOADER_THREADS", 1)
+    monkeypatch.setattr(Path, "open", lambda path, *arguments: opened.append(path) or path_open(path, *arguments))
+    assert len(record_samples(samples)) == 50 and len(opened) == 1
 
 
 def test_drawings_and_features_have_no_files() -> None:

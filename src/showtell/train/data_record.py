@@ -2,9 +2,10 @@
 
 A line per sample of the train and dev splits, in their order: name, language, split, a hash of the captions, and for a
 photo that is a file its size, its modification time and a hash of its beginning and end. Where size and time are as
-they were, the file is not opened again; a copy of the data with other times is the same data. A photo in object storage
-is known by its place and version. Rejected: a hash of whole files, for which all photos of a large set would be read
-before each start. A file of sentences without photos has a line too, with a hash of all of it.
+they were, the file is not opened again; a copy of the data with other times is the same data. A photo in a Parquet file
+is known by that file and its place there, one in object storage by its place and version. Rejected: a hash of whole
+files, for which all photos of a large set would be read before each start. A file of sentences without photos has a
+line too, with a hash of all of it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from showtell.data.containers import FileSlice
 from showtell.data.omissions import first_names
+from showtell.data.parquet import ParquetImage
+from showtell.data.table_files import LocalTable
 from showtell.errors import BadConfig, BadData
 from showtell.files import sha256, write_text
 from showtell.loading import LOADER_THREADS
@@ -125,28 +129,51 @@ def changes(before: Sequence[SampleRecord], now: Sequence[SampleRecord]) -> list
 
 
 def _stamp(image: object, known: SampleRecord | None) -> Stamp:
-    if isinstance(image, FileSlice):
-        file, offset, size = image.file, image.offset, image.size
-    elif isinstance(image, Path):
-        file, offset, size = image, 0, None
-    elif isinstance(image, FeatureRow):
+    if isinstance(image, FeatureRow):
         return Stamp(None, None, f"row {image.row}")
-    else:
-        return Stamp(None, None, _hash(repr(image).encode(errors="surrogatepass")))
+    if isinstance(image, Path):
+        return _stamp_file(image, known, lambda size, modified: _hash_ends(image, 0, size))
+    if isinstance(image, FileSlice):
+        file, offset = image.file, image.offset
+        return _stamp_file(file, known, lambda size, modified: _hash_ends(file, offset, size), image.size)
+    other = Stamp(None, None, _hash(repr(image).encode(errors="surrogatepass")))
+    if not isinstance(image, ParquetImage) or not isinstance(image.file, LocalTable):
+        return other
+    if known is not None and known.content == other.content:  # as earlier versions recorded it
+        return other
+    table, place = image.file.path, f"{image.group} {image.row} {image.column}"
+    return _stamp_file(
+        table, known, lambda size, modified: _hash(f"{_hash_table(table, size, modified)} {place}".encode())
+    )
+
+
+def _stamp_file(
+    file: Path, known: SampleRecord | None, content: Callable[[int, int], str], size: int | None = None
+) -> Stamp:
+    """`content`: from the size and the modification time, where these are not those that are known. `size`: of a part
+    of the file."""
     try:
         status = file.stat()
-        size = status.st_size if size is None else size
-        if known is not None and (known.size, known.modified) == (size, status.st_mtime_ns):
+        size, modified = status.st_size if size is None else size, status.st_mtime_ns
+        if known is not None and (known.size, known.modified) == (size, modified):
             return Stamp(known.size, known.modified, known.content)
-        with file.open("rb") as opened:
-            opened.seek(offset)
-            start = opened.read(min(ENDS, size))
-            opened.seek(offset + max(len(start), size - ENDS))
-            end = opened.read(offset + size - opened.tell())
-        return Stamp(size, status.st_mtime_ns, _hash(start + end))
+        return Stamp(size, modified, content(size, modified))
     except OSError as error:
         expected = "a photo; `showtell data check` names all that are none"
         raise BadData(file, f"no way to read it ({error.strerror})", expected) from error
+
+
+def _hash_ends(file: Path, offset: int, size: int) -> str:
+    with file.open("rb") as opened:
+        opened.seek(offset)
+        start = opened.read(min(ENDS, size))
+        opened.seek(offset + max(len(start), size - ENDS))
+        return _hash(start + opened.read(offset + size - opened.tell()))
+
+
+@lru_cache(1024)  # once for all photos of a table
+def _hash_table(file: Path, size: int, modified: int) -> str:
+    return _hash_ends(file, 0, size)
 
 
 def _hash(data: bytes) -> str:
