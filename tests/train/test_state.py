@@ -1,17 +1,21 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from lightning_fabric.plugins.precision.amp import MixedPrecision
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from showtell.errors import BadConfig
+from showtell.train.checkpoints import Checkpoints
+from showtell.train.processes import single_process
+from showtell.train.run_folder import RunFolder
 from showtell.train.state import TrainProgress, load_saved_weights, load_state, save_state, save_weights
 
 
@@ -127,6 +131,34 @@ def test_the_scaler_of_half_precision(path: Path) -> None:
     fresh = torch.amp.GradScaler("cpu")
     fresh.load_state_dict(load_state(path, *run())[1])
     assert fresh.state_dict() == scaler.state_dict() and fresh.get_scale() == 4.0
+
+
+def test_a_run_of_half_precision_that_began_on_a_cpu_goes_on_on_a_gpu(tmp_path: Path) -> None:
+    """On a CPU there is no scaler; a GPU's refuses an empty state."""
+    processes, begun, there = single_process("32-true"), run(), RunFolder(tmp_path)
+    there.state.parent.mkdir()
+    save_state(there.state, POSITION, *begun, NO_SCALER)
+    processes.fabric.strategy.precision = MixedPrecision("16-mixed", "cuda", scaler=torch.amp.GradScaler("cpu"))
+    assert Checkpoints(there, 1, processes).resume(processes.fabric, *run(seed=1)) == POSITION
+
+
+@pytest.mark.parametrize(
+    ("rank", "saved", "expected"),
+    [(0, (8, 9), 7), (1, (8, 9), 8), (2, (8, 9), 9), (1, (), "seeded"), (3, (8, 9), "seeded")],
+)
+def test_every_process_has_its_generator_of_a_gpu(
+    path: Path, rank: int, saved: Sequence[int], expected: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """7 is that of the first process. A state of an earlier version has those of the CPU alone."""
+    found: list[object] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: torch.tensor([7]))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: found.append(int(state)))
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: found.append("seeded"))
+    others = [torch.get_rng_state()] * 2
+    save_state(path, POSITION, *run(), NO_SCALER, None, others, [torch.tensor([number]) for number in saved])
+    load_state(path, *run(), rank)
+    assert found == [expected]
 
 
 def test_saving_changes_nothing(path: Path) -> None:

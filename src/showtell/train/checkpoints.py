@@ -46,9 +46,13 @@ class Checkpoints:
     ) -> None:
         """All processes call it, and the first one writes."""
         _, *others = self.processes.gather_tensor(torch.get_rng_state())
+        others_cuda: list[torch.Tensor] = []
+        if torch.cuda.is_available():
+            _, *others_cuda = self.processes.gather_tensor(torch.cuda.get_rng_state())
         if self.processes.is_first:
             scaler = fabric.strategy.precision.state_dict()
-            save_state(self.run.state, progress, model, optimizer, ema, scaler, self.run.previous_state, others)
+            generators = others, others_cuda
+            save_state(self.run.state, progress, model, optimizer, ema, scaler, self.run.previous_state, *generators)
         self.processes.wait()  # one that ended earlier would have the first one killed
 
     def save_best(self, model: nn.Module, predictions: list[dict[str, Any]], about: dict[str, Any]) -> None:

@@ -55,10 +55,11 @@ def save_state(
     scaler: dict[str, Any],
     previous: Path | None = None,
     others: Sequence[Tensor] = (),
+    others_cuda: Sequence[Tensor] = (),
 ) -> None:
     """`scaler`: the state of the loss scaler of half precision; empty in other precisions. `previous`: the name that
-    the state at `path` gets, once the new one has been read back. `others`: the states of the random generators of the
-    other processes. Raises OutputError when the disk is full or fails."""
+    the state at `path` gets, once the new one has been read back. `others`, `others_cuda`: the states of the random
+    generators of the other processes. Raises OutputError when the disk is full or fails."""
     tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in model.state_dict().items()}
     if ema is not None:
         tensors |= {f"ema.{k}": v for k, v in ema.state_dict().items()}
@@ -70,6 +71,7 @@ def save_state(
     tensors |= {f"random.cpu.{rank}": state for rank, state in enumerate(others, start=1)}
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
+        tensors |= {f"random.cuda.{rank}": state for rank, state in enumerate(others_cuda, start=1)}
     save_checked(path, tensors, {"progress": json.dumps(asdict(progress)), "scaler": json.dumps(scaler)}, previous)
 
 
@@ -92,15 +94,24 @@ def load_state(
             index, name = key.split(".", 1)
             entries.setdefault(int(index), {})[name] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
-        if (own := tensors.get("random.cpu" if rank == 0 else f"random.cpu.{rank}")) is not None or rank == 0:
-            torch.set_rng_state(tensors["random.cpu"] if own is None else own)
-        else:
-            torch.manual_seed(torch.initial_seed() + progress.step)
-        if torch.cuda.is_available() and "random.cuda" in tensors and rank == 0:
-            torch.cuda.set_rng_state(tensors["random.cuda"])
+        _restore_generators(tensors, rank, progress.step)
     except (Damaged, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _bad_state(path, error) from error
     return progress, scaler
+
+
+def _restore_generators(tensors: dict[str, Tensor], rank: int, step: int) -> None:
+    suffix = "" if rank == 0 else f".{rank}"
+    if (own := tensors.get(f"random.cpu{suffix}")) is not None or rank == 0:
+        torch.set_rng_state(tensors["random.cpu"] if own is None else own)
+    else:
+        torch.manual_seed(torch.initial_seed() + step)
+    if not torch.cuda.is_available():
+        return
+    if (own := tensors.get(f"random.cuda{suffix}")) is not None:
+        torch.cuda.set_rng_state(own)
+    elif rank > 0:
+        torch.cuda.manual_seed(torch.initial_seed() + step)
 
 
 def read_progress(path: Path) -> TrainProgress:
