@@ -112,6 +112,20 @@ def test_the_first_one_gives_all_its_parameters_and_buffers(two: Processes, monk
     assert all((tensor == 7).all() for tensor in network.state_dict().values())
 
 
+@pytest.mark.parametrize(
+    ("local_rank", "expected"), [(0, ["features", "all are here"]), (1, ["all are here", "features"])]
+)
+def test_the_first_process_of_a_machine_computes_the_features(
+    local_rank: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    processes = Processes(single_process("32-true").fabric, 4, rank=2 + local_rank, local_rank=local_rank)
+    monkeypatch.setattr(processes, "wait", lambda: done.append("all are here"))
+    with processes.first_of_machine_first():
+        done.append("features")
+    assert done == expected
+
+
 def other_than(two: Processes, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
     """The second process gives another value than the first."""
     monkeypatch.setattr(two, "gather", lambda value: [value, change(value)])
