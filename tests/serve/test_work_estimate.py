@@ -16,16 +16,16 @@ def run(work: WorkEstimate, clock: FakeClock, images: int, seconds: float) -> No
     assert work.end_batch() == pytest.approx(seconds)
 
 
-def test_it_rises_at_once_and_falls_slowly() -> None:
+def test_batches_weigh_by_their_images_and_less_with_each_other_one() -> None:
     clock = FakeClock()
     work = estimate(clock)
     assert work.seconds_per_image == INITIAL_SECONDS_PER_IMAGE
-    run(work, clock, 4, 0.04)  # the first is believed
-    assert work.seconds_per_image == pytest.approx(0.01)
-    run(work, clock, 2, 2.0)
-    assert work.seconds_per_image == pytest.approx(1.0)
-    run(work, clock, 4, 2.0)
-    assert work.seconds_per_image == pytest.approx(0.9)  # a fifth of the way to 0.5
+    run(work, clock, 1, 0.5)  # the first is believed, as if it were a batch of four
+    assert work.seconds_per_image == pytest.approx(0.5)
+    run(work, clock, 4, 0.4)
+    assert work.seconds_per_image == pytest.approx((0.8 * 2.0 + 0.4) / (0.8 * 4 + 4))
+    run(work, clock, 1, 0.7)
+    assert work.seconds_per_image == pytest.approx((0.64 * 2.0 + 0.8 * 0.4 + 0.7) / (0.64 * 4 + 0.8 * 4 + 1))
 
 
 def test_a_batch_that_takes_longer_counts_before_it_has_ended() -> None:
@@ -35,7 +35,7 @@ def test_a_batch_that_takes_longer_counts_before_it_has_ended() -> None:
     work.begin_batch(4)
     assert work.seconds_per_image == pytest.approx(0.1)
     clock.advance(8.0)
-    assert work.seconds_per_image == pytest.approx(2.0)
+    assert work.seconds_per_image == pytest.approx((0.4 + 8.0) / 8)
     work.fail_batch()  # what was wrong with it was not that photos take so long
     assert work.seconds_per_image == pytest.approx(0.1)
 

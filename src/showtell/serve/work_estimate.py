@@ -1,8 +1,8 @@
 """How long the photos in the queue will take, from how long others took.
 
-An estimate rises at once, and falls by a fifth of the difference with each batch: too high, it refuses a request that
-could have been answered, who asks again; too low, it admits one that ends without an answer. What runs at the moment
-counts as soon as it takes longer than the estimate.
+Seconds over images of the last batches, older ones with less and less weight. What runs at the moment counts as soon as
+it takes longer. Rejected: the slowest of them, since one photo alone that had to wait for a core would then make the
+server refuse dozens; an average over batches, in which that photo weighs as much as a full batch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Final
 
 INITIAL_SECONDS_PER_IMAGE: Final = 0.1
 """Until the first batch has been timed."""
-FALL: Final = 0.2
+DECAY: Final = 0.8
+"""Of the weight of earlier batches, with each one."""
 
 
 class WorkEstimate:
@@ -22,7 +23,8 @@ class WorkEstimate:
     def __init__(self, clock: Callable[[], float], batch_size: int, loaders: int) -> None:
         """`clock` gives monotonic seconds; `loaders`: threads that load images beside the model."""
         self._clock, self._batch_size, self._loaders = clock, batch_size, loaders
-        self._in_model: float | None = None
+        self._images, self._seconds = float(batch_size), batch_size * INITIAL_SECONDS_PER_IMAGE
+        self._is_measured = False
         self._in_loader = 0.0
         self._begun_at, self._running = 0.0, 0
 
@@ -32,9 +34,12 @@ class WorkEstimate:
     def end_batch(self) -> float:
         """Seconds that it took."""
         seconds = self._clock() - self._begun_at
-        sample = seconds / self._running
-        known = sample if self._in_model is None else self._in_model
-        self._in_model = max(sample, known + FALL * (sample - known))
+        if self._is_measured:
+            self._images = DECAY * self._images + self._running
+            self._seconds = DECAY * self._seconds + seconds
+        else:  # with the weight of a full batch, whatever its size
+            self._seconds = self._images * seconds / self._running
+            self._is_measured = True
         self._running = 0
         return seconds
 
@@ -43,15 +48,15 @@ class WorkEstimate:
         self._running = 0
 
     def image_loaded(self, seconds: float) -> None:
-        """An average: a thread that had to wait for a core makes one photo look slow."""
-        self._in_loader += FALL * (seconds - self._in_loader)
+        self._in_loader += (1 - DECAY) * (seconds - self._in_loader)
 
     @property
     def seconds_per_image(self) -> float:
         """Of the slower stage: images are loaded while the model works on others."""
-        in_model = INITIAL_SECONDS_PER_IMAGE if self._in_model is None else self._in_model
+        in_model = self._seconds / self._images
         if self._running:
-            in_model = max(in_model, (self._clock() - self._begun_at) / self._running)
+            so_far = self._clock() - self._begun_at
+            in_model = max(in_model, (self._seconds + so_far) / (self._images + self._running))
         return max(in_model, self._in_loader / self._loaders)
 
     def seconds_until_done(self, images: int) -> float:
