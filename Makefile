@@ -20,16 +20,18 @@ demo: $(LIGHT)/installed
 	$(LIGHT)/bin/showtell caption examples
 
 # tests/conftest.py puts the longest files first; xdist would sort files by their number of tests.
+TESTS := -m "not long" -n auto --dist loadfile --no-loadscope-reorder
 test: lint
-	$(FULL)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 5
+	$(FULL)/bin/python -m pytest $(TESTS) --durations 40 --durations-min 5
 
-# Thousands of random examples for each property; half an hour on two cores.
+# What `make test` leaves out, and thousands of random examples for each property; 40 minutes on two cores.
 test-long: $(FULL)/installed
+	$(FULL)/bin/python -m pytest -n auto -m long
 	HYPOTHESIS_PROFILE=long $(FULL)/bin/python -m pytest -n auto -m hypothesis
 
 # The suite three times beside two busy loops per core.
 test-busy: $(FULL)/installed
-	$(FULL)/bin/python benchmarks/busy.py $(FULL)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(FULL)/bin/python benchmarks/busy.py $(FULL)/bin/python -m pytest $(TESTS)
 
 # Numeric tests with the kernels of other CPUs and with 1, 2 and 4 threads; takes five times as long as one run.
 test-kernels: $(FULL)/installed

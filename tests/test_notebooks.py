@@ -51,6 +51,7 @@ def test_captioning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "image/jpeg" in attention
 
 
+@pytest.mark.long
 def test_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = {"train.epochs=12": "train.epochs=1", "shapes:300": "shapes:60"}
     _, data, drawn, forecast, training, curves, scores, captions = run(

@@ -18,7 +18,7 @@ from showtell.train.run_folder import RunFolder
 from showtell.train.setup import build_trainer
 from showtell.train.validate import Validator
 
-PHOTOS = 24
+PHOTOS = 12
 SMALL = ["model.decoder.width=128", "model.decoder.embedding_dim=64"]
 DECODERS = {
     "transformer": [],

@@ -22,7 +22,7 @@ CASES = [
     ("test_efficientnet", {}, "pooled", 6, 64),
     ("test_convnext", {}, "regions", None, 64),
     ("test_vit", {"img_size": 64}, "pooled", None, 64),
-    (*SWIN, "regions", None, 64),
+    pytest.param(*SWIN, "regions", None, 64, marks=pytest.mark.long),
 ]
 
 

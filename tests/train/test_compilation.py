@@ -88,6 +88,7 @@ def test_the_same_for_all_lengths_and_compiled_but_a_few_times(
         assert 1 <= counter.frame_count <= 4
 
 
+@pytest.mark.long
 def test_the_real_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = build("attention")
     compiled = compiled_with(monkeypatch, plain, "inductor")
