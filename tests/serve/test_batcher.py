@@ -13,9 +13,10 @@ from showtell.core.captioner import Captioner, GenerationOptions
 from showtell.errors import BadImage
 from showtell.records import Caption
 from showtell.serve import batcher as batcher_module
-from showtell.serve.batcher import Batcher, Outcome
+from showtell.serve.batcher import Batcher
 from showtell.serve.limits import Limits
 from showtell.serve.queue_errors import QueueFull, ShuttingDown, TooManyImages
+from showtell.serve.queued_request import Outcome
 from showtell.settings import DecodeSettings
 
 ENGLISH = GenerationOptions("en", 1, False, DecodeSettings())
@@ -321,7 +322,7 @@ def test_retry_after_follows_from_how_long_batches_took(make: Make, model: FakeM
 def test_no_more_is_admitted_than_can_be_done_during_a_shutdown(make: Make, model: FakeModel) -> None:
     batcher = timed(make, model, 0.5, shutdown_timeout=2.0)
     futures = [batcher.submit([name], ENGLISH, name) for name in "abc"]
-    with pytest.raises(QueueFull, match="4 photos are waiting"):
+    with pytest.raises(QueueFull, match="no time for more photos now"):
         batcher.submit(["d"], ENGLISH, "d")
     model.go.set()
     for future in futures:
@@ -330,16 +331,47 @@ def test_no_more_is_admitted_than_can_be_done_during_a_shutdown(make: Make, mode
     assert len(batcher.submit([f"{n}" for n in range(9)], ENGLISH).result(HANG_SECONDS)) == 9
 
 
-def test_a_request_is_refused_that_would_end_without_an_answer(make: Make, model: FakeModel) -> None:
-    batcher = timed(make, model, 0.5, request_timeout=6.0, body_timeout=1.0)
-    for seconds, possible in ((6.0, 12), (2.0, 4)):
-        with pytest.raises(TooManyImages, match=f"longer here than the {seconds:.0f} s .* send {possible} photos at"):
-            batcher.submit(["x"] * 13, ENGLISH, "a", seconds)
-    assert batcher.waiting == 1
+def test_more_photos_than_can_be_done_in_time_are_refused_with_how_many_can(make: Make, model: FakeModel) -> None:
+    batcher = make(batch_size=16, request_timeout=6.0, body_timeout=1.0)
+    model.seconds = 0.5
+    batcher.submit(["seen"], ENGLISH).result(HANG_SECONDS)
+    # Three quarters of the time that is left; the rest is for those who come meanwhile.
+    for seconds, possible in ((60.0, "9 photos"), (2.0, "3 photos"), (0.1, "1 photo"), (-1.0, "1 photo")):
+        with pytest.raises(TooManyImages, match=f"found 10 photos, .* send {possible} at a time"):
+            batcher.submit(["x"] * 10, ENGLISH, "a", seconds)
+    batcher.submit(["x"], ENGLISH, "a", 0.1).result(HANG_SECONDS)
+    # What made the last batch slow may be over, and nothing else would tell.
+    model.clock.advance(60.0)
+    assert len(batcher.submit(["x"] * 10, ENGLISH, "a").result(HANG_SECONDS)) == 10
+
+
+def test_a_request_behind_others_is_refused_if_it_would_end_without_an_answer(make: Make, model: FakeModel) -> None:
+    batcher = timed(make, model, 0.5)
     batcher.submit(["x"] * 3, ENGLISH, "a", 4.0)  # with the one in the model two seconds, of four
+    for late, images, seconds in (("b", 1, 4.9), ("b", 6, 4.9), ("a", 1, 6.6)):
+        with pytest.raises(QueueFull):
+            batcher.submit(["y"] * images, ENGLISH, late, seconds)
+    batcher.submit(["y"] * 6, ENGLISH, "b", 5.0)
+
+
+def test_a_large_request_is_not_kept_out_by_small_ones(make: Make, model: FakeModel) -> None:
+    batcher = timed(make, model, 1.0)
+    batcher.submit(["large"] * 20, ENGLISH, "a")  # longer than a shutdown, but not than its time
     with pytest.raises(QueueFull):
-        batcher.submit(["y"], ENGLISH, "b", 4.0)
-    batcher.submit(["y"], ENGLISH, "b", 5.0)
+        batcher.submit(["small"], ENGLISH, "b")
+
+
+def test_nobody_is_told_to_wait_longer_than_for_all_that_waits(make: Make, model: FakeModel) -> None:
+    batcher = timed(make, model, 3.0)
+    batcher.submit(["a"], ENGLISH, "a")
+    for images in (1, 20):
+        with pytest.raises(QueueFull) as raised:
+            batcher.submit(["b"] * images, ENGLISH, "b", 8.0)
+        assert raised.value.retry_after == 6
+    model.clock.advance(1e6)  # a model that hangs
+    with pytest.raises(QueueFull) as raised:
+        batcher.submit(["b"], ENGLISH, "b")
+    assert raised.value.retry_after == 30
 
 
 def test_a_model_that_becomes_slow_is_noticed_while_it_is(make: Make, model: FakeModel) -> None:

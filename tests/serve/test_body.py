@@ -149,3 +149,46 @@ def test_connections_end_with_the_response_while_the_server_stops() -> None:
     assert "connection" not in ask(app, method="GET").headers
     app.drain()
     assert ask(app, method="GET").headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_a_shutdown_waits_for_no_refused_client_that_sends_on(is_early: bool) -> None:
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 422, "headers": []})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    async def request() -> Answer:
+        app = admission(early, TIMEOUTS)
+        pieces = [b"a", 1.0] * 90
+        asking = asyncio.ensure_future(
+            ask_async(app, "/open" if is_early else "/nowhere", "POST", pieces, {"content-length": "1000"})
+        )
+        await asyncio.sleep(5.5)
+        app.drain()
+        return await asking
+
+    answer = run_with_autojump(request())
+    assert answer.complete and answer.seconds == pytest.approx(5.5 + LINGERING_TIMEOUT)
+
+
+def test_a_response_is_complete_where_the_time_of_its_request_ends_meanwhile() -> None:
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 422, "headers": []})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    short = Limits(body_timeout=10, request_timeout=10)
+    answer = ask(admission(early, short), pieces=[0.1, *[b"a", 1.0] * 90], content_length="1000")
+    assert (answer.status, answer.complete) == (422, True)
+
+
+def test_bytes_of_a_refused_request_are_not_in_work() -> None:
+    async def requests() -> Answer:
+        app = admission(limits=Limits(body_bytes=100, inflight_bytes=150))
+        refused = [b"x" * 90, b"x" * 90, 1.0, b"x" * 90, 1.0, b"x" * 90, 1.0]
+        asking = asyncio.ensure_future(ask_async(app, "/open", "POST", refused, {"transfer-encoding": "chunked"}))
+        await asyncio.sleep(1.5)
+        answer = await ask_async(app, "/open", "POST", [b"x" * 100], {"content-length": "100"})
+        assert (await asking).status == 413
+        return answer
+
+    assert run_with_autojump(requests()).status == 200

@@ -44,18 +44,33 @@ def test_loading_counts_where_it_is_slower_than_the_model() -> None:
     clock = FakeClock()
     work = estimate(clock)
     run(work, clock, 4, 0.4)
-    for _ in range(100):
+    for _ in range(4):  # a batch of them weighs as much as before them
         work.image_loaded(3.0)
-    assert work.seconds_per_image == pytest.approx(1.5)  # by two threads
+    weights = [0.8 ** (n / 4) for n in range(5)]
+    per_image = 3.0 * sum(weights[:4]) / (sum(weights[:4]) + 4 * weights[4])
+    assert work.seconds_per_image == pytest.approx(per_image / 2)  # by two threads
+    assert per_image / 2 > 0.5
 
 
 def test_images_leave_a_batch_at_a_time() -> None:
     clock = FakeClock()
     work = estimate(clock)
     run(work, clock, 4, 4.0)
-    assert work.seconds_until_done(1) == work.seconds_until_done(4) == pytest.approx(4.0)
-    assert work.seconds_until_done(5) == pytest.approx(8.0)
+    assert work.seconds_until_done(1, 9) == work.seconds_until_done(4, 9) == pytest.approx(4.0)
+    assert work.seconds_until_done(5, 9) == pytest.approx(8.0)
+    assert work.seconds_until_done(5, 6) == pytest.approx(6.0)  # the second batch is not full
     work.begin_batch(3)
     clock.advance(1.0)
-    assert work.seconds_until_done(3) == pytest.approx(2.0)  # the rest of the running batch
-    assert work.seconds_until_done(4) == pytest.approx(6.0)
+    assert work.seconds_until_done(3, 9) == pytest.approx(2.0)  # the rest of the running batch
+    assert work.seconds_until_done(4, 9) == pytest.approx(6.0)
+
+
+def test_it_is_recent_for_a_minute_after_a_batch() -> None:
+    clock = FakeClock()
+    work = estimate(clock)
+    assert not work.is_recent
+    run(work, clock, 4, 0.4)
+    clock.advance(59.9)
+    assert work.is_recent
+    clock.advance(0.2)
+    assert not work.is_recent

@@ -104,7 +104,10 @@ class AdmissionMiddleware:
         self.app, self.limits, self.policy, self.metrics = app, limits, policy, metrics
         self._requests = FairLimiter(limits.concurrent_requests)
         self._body_bytes = FairLimiter(limits.inflight_bytes, reserve_per_client=limits.body_bytes)
+        self._bodies: set[RequestBody] = set()
+        """Of all requests."""
         self._active: dict[RequestBody, anyio.CancelScope] = {}
+        """Of those that the app works on."""
         self._is_draining = False
         check_origins((*policy.allowed_origins, *policy.frame_ancestors))
         self._key_digest = None if policy.api_key is None else _digest(policy.api_key)
@@ -131,6 +134,8 @@ class AdmissionMiddleware:
         """The server is stopping. Reject requests whose bodies are still arriving, since they would not be processed,
         and let connections end with their response: a proxy that kept one would send another request into its end."""
         self._is_draining = True
+        for body in self._bodies:
+            body.hurry()
         self._end(body for body in self._active if body.is_unread and not body.is_discarding)
 
     def end_all(self) -> None:
@@ -146,6 +151,9 @@ class AdmissionMiddleware:
         begin, status = time.monotonic(), 0
         client = client_key((scope.get("client") or [None])[0])
         body = RequestBody(receive, Headers(scope=scope), self.limits, self._body_bytes, client)
+        self._bodies.add(body)
+        if self._is_draining:
+            body.hurry()
 
         async def send_safely(message: Message) -> None:
             nonlocal status
@@ -159,8 +167,13 @@ class AdmissionMiddleware:
                     headers["Connection"] = "close"
             elif body.is_unread and not message.get("more_body", False):
                 await send({**message, "more_body": True})
-                await body.drain()
                 message = {"type": "http.response.body", "body": b""}
+                try:
+                    await body.drain()
+                finally:  # even where the request's time is up meanwhile; uvicorn would take it for a fault of the app
+                    with anyio.move_on_after(1, shield=True):
+                        await send(message)
+                return
             await send(message)
 
         try:
@@ -172,6 +185,7 @@ class AdmissionMiddleware:
             await INTERNAL.send(send_safely)
         finally:
             body.release()
+            self._bodies.discard(body)
             self.metrics.observe_request(scope["path"], status, time.monotonic() - begin)
 
     def _add_security_headers(self, headers: MutableHeaders, path: str) -> None:

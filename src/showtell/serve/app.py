@@ -15,11 +15,11 @@ from showtell import __version__
 from showtell.errors import BadImage, ShowtellError
 from showtell.fetch.fetch import Fetcher
 from showtell.records import Caption
-from showtell.serve.batcher import Outcome
 from showtell.serve.client_key import client_key
 from showtell.serve.error_response import INTERNAL, ErrorResponse, RequestRejected, image_message
 from showtell.serve.openapi import caption_body, responses
 from showtell.serve.queue_errors import ShuttingDown
+from showtell.serve.queued_request import Outcome
 from showtell.serve.request_parsing import parse_caption_request
 from showtell.serve.schema import (
     CaptionOut,
@@ -125,7 +125,7 @@ def _add_state_routes(app: FastAPI, service: Service, metrics: ServerMetrics) ->
 
 def _add_error_handlers(app: FastAPI, metrics: ServerMetrics) -> None:
     def json_response(request: Request, response: ErrorResponse) -> JSONResponse:
-        if request.url.path != "/readyz":  # whose 503 is an answer
+        if request.scope["path"] != "/readyz":  # whose 503 is an answer
             metrics.count_rejection(response.code)
         return JSONResponse(response.content(), response.status, dict(response.headers))
 

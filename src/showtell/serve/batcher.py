@@ -22,7 +22,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from showtell.core.captioner import GenerationOptions, PreprocessedImage
@@ -32,10 +31,8 @@ from showtell.records import Caption
 from showtell.serve.fair_limiter import RESERVED_SHARE, reserved
 from showtell.serve.limits import Limits
 from showtell.serve.queue_errors import QueueFull, ShuttingDown, TooManyImages
+from showtell.serve.queued_request import Client, LastTurn, Outcome, QueuedRequest
 from showtell.serve.work_estimate import WorkEstimate
-
-Outcome = tuple[Caption, ...] | BadImage
-"""Of one image: captions, best first, or its error."""
 
 
 class Model(Protocol):
@@ -46,44 +43,6 @@ class Model(Protocol):
     def caption_preprocessed(
         self, photos: Sequence[PreprocessedImage], options: GenerationOptions
     ) -> list[tuple[Caption, ...]]: ...
-
-
-@dataclass
-class _LastTurn:
-    """Sequence numbers of the last turn, or of the arrival; the smallest is next."""
-
-    load: int
-    run: int
-
-
-@dataclass(eq=False)
-class _Client:
-    key: str
-    last_turn: _LastTurn
-    unfinished: int = 0
-    """Images without an outcome."""
-
-
-@dataclass(eq=False)
-class _Request:
-    client: _Client
-    last_turn: _LastTurn
-    options: GenerationOptions
-    future: Future[list[Outcome]]
-    unloaded: deque[tuple[int, Any]]
-    """Index in the request, and image."""
-    outcomes: list[Outcome | None]
-    ready: deque[tuple[int, PreprocessedImage]] = field(default_factory=deque)
-    unfinished: int = 0
-    """Images without an outcome."""
-
-    @property
-    def load_order(self) -> tuple[int, int]:
-        return self.client.last_turn.load, self.last_turn.load
-
-    @property
-    def run_order(self) -> tuple[int, int]:
-        return self.client.last_turn.run, self.last_turn.run
 
 
 class Batcher:
@@ -100,13 +59,13 @@ class Batcher:
         seconds, by which batches are delayed and timed.
         """
         self.model, self.limits, self.on_batch, self._clock = model, limits, on_batch, clock
-        self._requests: list[_Request] = []
-        self._clients: dict[str, _Client] = {}
+        self._requests: list[QueuedRequest] = []
+        self._clients: dict[str, Client] = {}
         self._turns = 0
         self._changed = threading.Condition()
         self._waiting = 0
         self._first_ready_at: float | None = None
-        self._running: list[tuple[_Request, int, PreprocessedImage]] = []
+        self._running: list[tuple[QueuedRequest, int, PreprocessedImage]] = []
         self._work = WorkEstimate(clock, limits.batch_size, LOADER_THREADS)
         self._is_stopping = False
         self._threads = [
@@ -148,20 +107,21 @@ class Batcher:
             self._check_places(client)
 
     def _check_time(self, client: str, images: int, seconds: float) -> None:
-        """Whether the images would be done in time. A request behind others is refused if the queue takes longer than
-        a shutdown that begins now, or half of its own time, since an estimate may be wrong; one that finds nothing
-        waiting has all of its time."""
-        seconds = min(seconds, self.limits.request_timeout)
+        """Whether the images would be done in their time, by an estimate. Behind others, there must also be time for
+        one image within a shutdown that begins now and half of that time."""
+        seconds = max(0.0, min(seconds, self.limits.request_timeout))
         per_image, waiting = self._work.seconds_per_image, self._unfinished()
-        if images > 1 and images * per_image > seconds:
-            raise TooManyImages(images, max(1, int(seconds / per_image)), seconds)
         if not waiting:
+            seconds *= 1 - RESERVED_SHARE  # others will come, and take turns
+            if images > 1 and images * per_image > seconds and self._work.is_recent:
+                raise TooManyImages(images, max(1, int(seconds / per_image)), seconds)
             return
-        seconds = min(self.limits.shutdown_timeout, seconds / 2)
+        budget = min(self.limits.shutdown_timeout, seconds / 2)
         if client in self._clients:
-            seconds *= 1 - RESERVED_SHARE
-        if (waiting + images) * per_image > seconds:
-            raise self._queue_full(waiting + images - int(seconds / per_image))
+            budget *= 1 - RESERVED_SHARE
+        if (waiting + images) * per_image > seconds or (waiting + 1) * per_image > budget:
+            excess = max(waiting + images - int(seconds / per_image), waiting + 1 - int(budget / per_image))
+            raise QueueFull("there is no time for more photos now", self._retry_after(excess))
 
     def _check_places(self, client: str) -> None:
         """There must be room for one image, so that small requests cannot starve large ones."""
@@ -171,10 +131,14 @@ class Batcher:
         elif self._of_single_requests() < reserved(places):
             return  # however far a large request of another has gone beyond the limit
         if self._waiting >= places:
-            raise self._queue_full(self._waiting - places + 1)
+            why = f"{self._waiting} photos are waiting, which is the limit"
+            raise QueueFull(why, self._retry_after(self._waiting - places + 1))
 
-    def _queue_full(self, excess: int) -> QueueFull:
-        return QueueFull(self._waiting, max(1, math.ceil(self._work.seconds_until_done(excess))))
+    def _retry_after(self, excess: int) -> int:
+        """Seconds until so many of the waiting images are done."""
+        waiting = self._unfinished()
+        seconds = self._work.seconds_until_done(min(excess, waiting), waiting)
+        return math.ceil(min(max(1.0, seconds), self.limits.request_timeout))
 
     def _unfinished(self) -> int:
         """Images that the model has still to do, those included whose client left while they were in it."""
@@ -200,9 +164,9 @@ class Batcher:
         with self._changed:
             self.check_capacity(client, len(images), seconds)
             turn = self._next_turn()
-            owner = self._clients.setdefault(client, _Client(client, _LastTurn(turn, turn)))
+            owner = self._clients.setdefault(client, Client(client, LastTurn(turn, turn)))
             outcomes: list[Outcome | None] = [None] * len(images)
-            request = _Request(owner, _LastTurn(turn, turn), options, future, deque(enumerate(images)), outcomes)
+            request = QueuedRequest(owner, LastTurn(turn, turn), options, future, deque(enumerate(images)), outcomes)
             self._add_unfinished(request, len(images))
             self._requests.append(request)
             self._changed.notify_all()
@@ -226,7 +190,7 @@ class Batcher:
         self._turns += 1
         return self._turns
 
-    def _add_unfinished(self, request: _Request, count: int) -> None:
+    def _add_unfinished(self, request: QueuedRequest, count: int) -> None:
         """Changes the number of images without an outcome; a client that has none left is forgotten."""
         request.unfinished += count
         request.client.unfinished += count
@@ -234,7 +198,7 @@ class Batcher:
         if not request.client.unfinished:
             del self._clients[request.client.key]
 
-    def _drop(self, request: _Request) -> None:
+    def _drop(self, request: QueuedRequest) -> None:
         with self._changed:
             if request.unfinished:
                 self._add_unfinished(request, -request.unfinished)
@@ -264,7 +228,7 @@ class Batcher:
                         self._changed.notify_all()
             del job, image
 
-    def _next_to_load(self) -> tuple[_Request, int, Any] | None:
+    def _next_to_load(self) -> tuple[QueuedRequest, int, Any] | None:
         """An image of the request whose turn it is; None when the batcher is closed and empty."""
         with self._changed:
             while True:
@@ -295,7 +259,7 @@ class Batcher:
                 continue
             self._finish(done)
 
-    def _next_batch(self) -> list[tuple[_Request, int, PreprocessedImage]]:
+    def _next_batch(self) -> list[tuple[QueuedRequest, int, PreprocessedImage]]:
         """Images with equal options, round-robin; none when the batcher is closed and empty."""
         with self._changed:
             while True:
@@ -322,8 +286,8 @@ class Batcher:
             return 0.0
         return self._first_ready_at + self.limits.batch_delay - self._clock()
 
-    def _take_round_robin(self, requests: list[_Request]) -> list[tuple[_Request, int, PreprocessedImage]]:
-        batch: list[tuple[_Request, int, PreprocessedImage]] = []
+    def _take_round_robin(self, requests: list[QueuedRequest]) -> list[tuple[QueuedRequest, int, PreprocessedImage]]:
+        batch: list[tuple[QueuedRequest, int, PreprocessedImage]] = []
         while requests and len(batch) < self.limits.batch_size:
             request = min(requests, key=lambda request: request.run_order)
             batch.append((request, *request.ready.popleft()))
@@ -333,7 +297,7 @@ class Batcher:
                 requests.remove(request)
         return batch
 
-    def _finish(self, done: Iterable[tuple[_Request, int, Outcome]]) -> None:
+    def _finish(self, done: Iterable[tuple[QueuedRequest, int, Outcome]]) -> None:
         complete = []
         with self._changed:
             for request, index, outcome in done:
@@ -349,7 +313,7 @@ class Batcher:
             with contextlib.suppress(InvalidStateError):  # cancelled at this very moment
                 request.future.set_result([outcome for outcome in request.outcomes if outcome is not None])
 
-    def _fail(self, requests: Iterable[_Request], error: Exception) -> None:
+    def _fail(self, requests: Iterable[QueuedRequest], error: Exception) -> None:
         for request in {id(request): request for request in requests}.values():
             self._drop(request)
             with contextlib.suppress(InvalidStateError):

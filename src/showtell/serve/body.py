@@ -37,6 +37,9 @@ class RequestBody:
         self._messages: asyncio.Queue[Message] = asyncio.Queue(1)
         self._byte_count = 0
         self._seconds_left = limits.body_timeout
+        self._discarded = 0
+        self._may_linger = True
+        self._lingering: anyio.CancelScope | None = None
         self._is_pumping = self.is_discarding = False
         self._pump_ended = asyncio.Event()
         self.is_complete = self.is_disconnected = False
@@ -81,7 +84,8 @@ class RequestBody:
         Many clients read only when they have sent everything: one that goes on sending has as long as any other.
         """
         self.is_discarding = True
-        with anyio.move_on_after(max(LINGERING_TIMEOUT, self._seconds_left)):
+        self.release()
+        with anyio.move_on_after(max(LINGERING_TIMEOUT, self._seconds_left * self._may_linger)) as self._lingering:
             if self._is_pumping:
                 if not self._messages.empty():
                     self._messages.get_nowait()
@@ -89,23 +93,28 @@ class RequestBody:
             if not self._is_pumping:
                 await self._discard()
 
+    def hurry(self) -> None:
+        """The server is stopping: a lingering close ends soon, whatever the client sends."""
+        self._may_linger = False
+        if self._lingering is not None:
+            self._lingering.deadline = min(self._lingering.deadline, anyio.current_time() + LINGERING_TIMEOUT)
+
     async def _wait_for_pump(self) -> None:
         """Until it has the whole body, or nothing more comes."""
-        received = -1
-        while self._is_pumping and received != self._byte_count:
-            received = self._byte_count
+        discarded = -1
+        while self._is_pumping and discarded != self._discarded:
+            discarded = self._discarded
             with anyio.move_on_after(LINGERING_TIMEOUT):
                 await self._pump_ended.wait()
 
     async def _discard(self) -> None:
-        discarded = 0
-        while not self.is_complete and not self.is_disconnected and discarded < LINGERING_BYTES:
+        while not self.is_complete and not self.is_disconnected and self._discarded < LINGERING_BYTES:
             message: Message | None = None
             with anyio.move_on_after(LINGERING_TIMEOUT):
                 message = await self._receive()
             if message is None:
                 return
-            discarded += len(message.get("body", b""))
+            self._discarded += len(message.get("body", b""))
             self.is_disconnected = message["type"] == "http.disconnect"
             self.is_complete = not self.is_disconnected and not message.get("more_body", False)
 
@@ -128,14 +137,19 @@ class RequestBody:
             if message["type"] == "http.disconnect":
                 self.is_disconnected = True
                 return
+            if self.is_discarding:
+                self._discarded += len(message.get("body", b""))
+                self.is_complete = not message.get("more_body", False)
+                if self._discarded >= LINGERING_BYTES:
+                    return
+                continue
             self.error_response = self._account(len(message.get("body", b"")))
             if self.error_response is None and not message.get("more_body", False):
                 self.is_complete = True
                 self.error_response = on_complete()
             if self.error_response is not None:
                 return
-            if not self.is_discarding:
-                await self._messages.put(message)
+            await self._messages.put(message)
 
     def _account(self, count: int) -> ErrorResponse | None:
         if self._byte_count + count > self._limits.body_bytes:

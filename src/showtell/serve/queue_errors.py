@@ -8,8 +8,8 @@ from showtell.errors import ShowtellError
 class QueueFull(ShowtellError):
     """`retry_after`: seconds after which there is likely to be room."""
 
-    def __init__(self, waiting: int, retry_after: int) -> None:
-        super().__init__(f"{waiting} photos are waiting, which is the limit; try again in {retry_after} s")
+    def __init__(self, why: str, retry_after: int) -> None:
+        super().__init__(f"{why}; try again in {retry_after} s")
         self.retry_after = retry_after
 
 
@@ -18,10 +18,7 @@ class TooManyImages(ShowtellError):
 
     def __init__(self, images: int, possible: int, seconds: float) -> None:
         photos = "1 photo" if possible == 1 else f"{possible} photos"
-        super().__init__(
-            f"found {images} photos, which take longer here than the {seconds:.0f} s that the request has left; send "
-            f"{photos} at a time"
-        )
+        super().__init__(f"found {images} photos, which take longer here than {seconds:.0f} s; send {photos} at a time")
 
 
 class ShuttingDown(ShowtellError):

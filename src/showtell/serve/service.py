@@ -12,8 +12,9 @@ import anyio
 from showtell.core.bundle import MANIFEST
 from showtell.core.captioner import Captioner, GenerationOptions
 from showtell.errors import BadConfig, BadImage
-from showtell.serve.batcher import Batcher, Outcome
+from showtell.serve.batcher import Batcher
 from showtell.serve.limits import Limits
+from showtell.serve.queued_request import Outcome
 
 
 class Service:
@@ -62,7 +63,7 @@ class Service:
 
         Raises QueueFull, TooManyImages and ShuttingDown.
         """
-        seconds = anyio.current_effective_deadline() - anyio.current_time()
+        seconds = anyio.current_effective_deadline() - anyio.current_time()  # negative where it is cancelled already
         outcomes = await asyncio.wrap_future(self.batcher.submit(images, options, client, seconds))
         for outcome in outcomes:
             self.on_outcome(outcome.code if isinstance(outcome, BadImage) else "ok")
