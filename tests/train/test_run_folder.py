@@ -13,7 +13,7 @@ from showtell.core.tokenizer import Tokenizer
 from showtell.data.spec import read_samples
 from showtell.errors import BadBundle, BadConfig, OutputError
 from showtell.settings import Recipe
-from showtell.train.run_folder import RunFolder
+from showtell.train.run_folder import RunFolder, settings_that_differ
 from showtell.train.state import TrainProgress, save_state
 
 
@@ -42,13 +42,20 @@ def test_the_same_recipe_goes_on(folder: RunFolder) -> None:
     assert folder.config.stat().st_mtime_ns == before.st_mtime_ns
 
 
+def test_settings_that_only_one_of_two_versions_knows() -> None:
+    known = {"lr": 0.1, "ema": {"decay": None}, "none": {}}
+    assert settings_that_differ({"lr": 0.1}, known) == "ema.decay is missing there, None here"
+    assert settings_that_differ(known, {"lr": 0.1}, "in a", "in b") == "ema.decay is None in a, missing in b"
+    assert settings_that_differ({"none": {}}, {}) == "sections without a setting"
+
+
 @pytest.mark.parametrize(
     ("override", "difference"),
     [
         ("train.epochs=3", "train.epochs is 10 there, 3 here"),
         ("data=flickr:DIR", "data is 'shapes:10' there, 'flickr:DIR' here"),
         ("text.languages=[en]", r"text.languages is \['en', 'ar'\] there, \['en'\] here"),
-        ("model.encoder.timm_kwargs.a=1", "model.encoder.timm_kwargs.a is None there, 1 here"),
+        ("model.encoder.timm_kwargs.a=1", "model.encoder.timm_kwargs.a is missing there, 1 here"),
         ("model.encoder.weights=w", "model.encoder.weights is None there, 'w' here"),
         ("model.decoder.kind=attention", "model.decoder.kind is 'transformer' there, 'attention' here"),
     ],

@@ -180,11 +180,21 @@ def _difference(existing: Recipe, new: Recipe) -> str:
 
 
 def settings_that_differ(old: dict[str, Any], new: dict[str, Any], there: str = "there", here: str = "here") -> str:
-    """One of them, with both of its values. `old`, `new`: recipes, as JSON."""
+    """One of them, with both of its values. `old`, `new`: recipes, as JSON, perhaps of different versions of showtell,
+    one of which lacks a setting."""
     old_values, new_values = _flatten(old), _flatten(new)
-    differing = [k for k in [*old_values, *new_values] if old_values.get(k) != new_values.get(k)]
-    key = next((k for k in differing if k.endswith(".kind")), differing[0])  # another kind explains the others
-    return f"{key} is {old_values.get(key)!r} {there}, {new_values.get(key)!r} {here}"
+    missing = _Missing()  # None is a value
+    found = {key: (old_values.get(key, missing), new_values.get(key, missing)) for key in [*old_values, *new_values]}
+    differing = [key for key, (old_value, new_value) in found.items() if old_value != new_value]
+    if not differing:
+        return "sections without a setting"
+    key = next((key for key in differing if key.endswith(".kind")), differing[0])  # another kind explains the others
+    return f"{key} is {found[key][0]!r} {there}, {found[key][1]!r} {here}"
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "missing"
 
 
 def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
