@@ -18,15 +18,14 @@ SCRIPT = """
 import os, sys, time
 from showtell.train import launch
 
-launch.GRACE_SECONDS = 0.2
+launch.GRACE_SECONDS = launch.STOP_SECONDS = 0.2
 launch.start_others(2)
 if launch.own_rank() == 1:
     print(os.getpid(), flush=True)
-    sys.stdin.readline()
-    sys.exit(75)
+    exec(sys.stdin.readline())
 time.sleep(1000)
 """
-"""The first one is in a work of its own; the other one fails with the next line of its input."""
+"""The first one is in a work of its own; the other one runs the next line of its input."""
 
 
 @pytest.fixture
@@ -56,14 +55,40 @@ def test_the_others_end_with_the_first_even_if_it_is_killed(first: subprocess.Po
 
 
 def test_the_exit_code_of_one_that_fails_is_that_of_the_run(first: subprocess.Popen[str]) -> None:
-    said = first.communicate("fail\n", timeout=HANG_SECONDS)[1]
+    said = first.communicate("sys.exit(75)\n", timeout=HANG_SECONDS)[1]
     assert first.returncode == 75
     assert said == "showtell: another process of this run has ended (exit code 75); its own message says why\n"
 
 
+def test_an_exit_code_that_is_no_signal_s_ends_the_run_too(first: subprocess.Popen[str]) -> None:
+    said = first.communicate("os._exit(255)\n", timeout=HANG_SECONDS)[1]
+    assert first.returncode == 255
+    assert said == "showtell: another process of this run has ended (exit code 255); its own message says why\n"
+
+
+def test_codes_of_more_than_a_byte_stay_failures() -> None:
+    """As of a crash on Windows; a system that takes the last byte of 256 would see 0."""
+    assert [ProcessEnded.with_code(code).exit_code for code in (0xC0000005, 256)] == [5, 1]
+    assert "(exit code 3221225477)" in str(ProcessEnded.with_code(0xC0000005))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_stops_one_while_they_start_ends_the_run_without_a_word(
+    number: signal.Signals, first: subprocess.Popen[str]
+) -> None:
+    killing = f"import signal; signal.signal({number:d}, signal.SIG_DFL); os.kill(os.getpid(), {number:d})\n"
+    said = first.communicate(killing, timeout=HANG_SECONDS)[1]
+    assert (first.returncode, said) == (128 + number, "")
+
+
 @pytest.mark.parametrize(
     ("command", "code", "message"),
-    [("exit 75", 75, "(exit code 75); its own message says why"), ("kill -9 $$", 137, "(killed by SIGKILL); the")],
+    [
+        ("exit 75", 75, "(exit code 75); its own message says why"),
+        ("kill -9 $$", 137, "(killed by SIGKILL); the system's log may say why, such as lack of memory"),
+        ("kill -6 $$", 134, "(killed by SIGABRT); its own message says why"),
+        ("kill -2 $$", 130, "(killed by SIGINT); the same command goes on"),
+    ],
 )
 def test_a_lost_connection_has_the_exit_code_of_the_process_that_failed(command: str, code: int, message: str) -> None:
     children = Children([subprocess.Popen(["sleep", "1000"]), subprocess.Popen(["sh", "-c", command])])

@@ -27,6 +27,10 @@ FIRST: Final = "SHOWTELL_FIRST_PROCESS"
 POLL_SECONDS: Final = 0.5
 GRACE_SECONDS: Final = 10.0
 """How long a process has to find out for itself that another has ended."""
+STOP_SECONDS: Final = 1.0
+"""How long it has where a signal ended the other one: a terminal sends it to all, and this one may be about to end."""
+_SIGNAL_NAMES: Final = {number.value: number.name for number in signal.Signals}
+_STOPS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class ProcessEnded(ShowtellError):
@@ -38,11 +42,21 @@ class ProcessEnded(ShowtellError):
     @classmethod
     def with_code(cls, code: int) -> ProcessEnded:
         """It has the exit code of the process that ended."""
-        killed = code > 128
-        how = f"killed by {signal.Signals(code - 128).name}" if killed else f"exit code {code}"
-        error = cls(how, *(("the system's log may say why, such as lack of memory",) if killed else ()))
-        error.exit_code = code  # type: ignore[misc]
+        name = _SIGNAL_NAMES.get(code - 128)
+        how = f"exit code {code}" if name is None else f"killed by {name}"
+        if name == "SIGKILL":
+            error = cls(how, "the system's log may say why, such as lack of memory")
+        elif name in _STOPS:
+            error = cls(how, "the same command goes on")
+        else:
+            error = cls(how)
+        error.exit_code = own_code(code)  # type: ignore[misc]
         return error
+
+
+def own_code(code: int) -> int:
+    """The exit code of a process that ends because of another's, which on Windows may be more than a byte."""
+    return code & 0xFF or 1
 
 
 class Children:
@@ -70,11 +84,14 @@ class Children:
         """End this process, too, when one has failed: it may be in work of its own, or wait for a GPU."""
         while not (code := self.failure()):
             time.sleep(POLL_SECONDS)
-        time.sleep(GRACE_SECONDS)
-        with contextlib.suppress(OSError):
-            os.write(2, f"showtell: {ProcessEnded.with_code(code)}\n".encode())
+        if _SIGNAL_NAMES.get(code - 128) in _STOPS:  # whoever sent it knows why the run ends
+            time.sleep(STOP_SECONDS)
+        else:
+            time.sleep(GRACE_SECONDS)
+            with contextlib.suppress(OSError):
+                os.write(2, f"showtell: {ProcessEnded.with_code(code)}\n".encode())
         self.end()
-        os._exit(code)
+        os._exit(own_code(code))
 
 
 def own_rank() -> int:
