@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipapp
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,3 +108,29 @@ def test_one_that_was_started_leaves_it_to_the_first_to_say_that_another_has_end
     with pytest.raises(ProcessEnded), first_failure(None):
         raise ProcessEnded("Connection closed by peer")
     assert waited and waited[0] > launch.GRACE_SECONDS
+
+
+PROGRAM = "import sys; from showtell.train.launch import _own_command; print(*_own_command(), sep='\\n')"
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        (["-c", PROGRAM], ["-m", "showtell"]),
+        (["{0}/program.py"], ["{0}/program.py"]),
+        (["{0}/folder"], ["{0}/folder"]),
+        (["{0}/archive.pyz"], ["{0}/archive.pyz"]),
+        # As setuptools' launcher on Windows, whose own name is showtell.exe.
+        (["-c", f"import sys; sys.argv[0] = 'Scripts/showtell'; {PROGRAM}"], ["-m", "showtell"]),
+        (["-m", "folder"], ["-m", "folder.__main__"]),
+    ],
+)
+def test_the_others_run_what_this_one_runs(how: list[str], expected: list[str], tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "__main__.py").write_text(PROGRAM)
+    zipapp.create_archive(tmp_path / "folder", tmp_path / "archive.pyz")
+    command = [sys.executable, *(part.replace("{0}", str(tmp_path)) for part in how), "train", "a b"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    wanted = [part.replace("{0}", str(tmp_path)) for part in expected]
+    assert done.stdout.splitlines() == [sys.executable, *wanted, "train", "a b"]

@@ -138,8 +138,13 @@ def _end_with(parent: int) -> None:
 
 
 def _own_command() -> list[str]:
-    spec = sys.modules["__main__"].__spec__
-    program = [str(Path(sys.argv[0]).absolute())] if spec is None else ["-m", spec.name]
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.name != "__main__":  # which is that of a folder and of an archive
+        program = ["-m", spec.name]
+    elif sys.argv[0] and Path(sys.argv[0]).exists():
+        program = [str(Path(sys.argv[0]).absolute())]
+    else:  # `python -c`, and launchers of Windows, which leave out their .exe
+        program = ["-m", "showtell"]
     return [sys.executable, *program, *sys.argv[1:]]
 
 
