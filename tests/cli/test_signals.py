@@ -186,6 +186,74 @@ def test_a_second_signal_ends_at_once_even_within_a_long_call_of_a_library() -> 
     assert stderr == b"showtell: the rows so far are in rows.partial\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of a mutex of the C library")
+@pytest.mark.parametrize("repeats_late", [True, False])
+def test_training_that_is_stuck_in_a_library_ends_with_a_later_signal(repeats_late: bool) -> None:
+    """Where the first one only asks for the state to be saved: a wait for another process, or a long backward pass. One
+    that comes with the first is none of its own; then the mutex becomes free, and the run stops as usual."""
+    program = (
+        "import ctypes, sys, threading, time\n"
+        "from showtell.cli import signals\n"
+        "from showtell.train import stop_signal\n"
+        f"stop_signal.REPEAT_SECONDS = {0.0 if repeats_late else 1000.0}\n"
+        "signals.last_words.append(lambda: 'last words')\n"
+        "libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)\n"
+        "def release():\n"
+        "    sys.stdin.read()\n"
+        "    libc.pthread_mutex_unlock(mutex)\n"
+        "with signals.handled(), stop_signal.catch_stop_signal() as should_stop:\n"
+        "    libc.pthread_mutex_lock(mutex)\n"
+        "    threading.Thread(target=release, daemon=True).start()\n"
+        "    print('ready', flush=True)\n"
+        "    libc.pthread_mutex_lock(mutex)\n"
+        "    sys.exit(7 if should_stop() else 8)\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", program], **pipes)  # type: ignore[call-overload]
+    assert process.stdout.readline() == b"ready\n"
+    until(lambda: sleeps(process.pid))
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.05)  # the two are read one after the other
+    process.send_signal(signal.SIGTERM)
+    if not repeats_late:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.0)
+        process.stdin.close()
+    process.wait(HANG_SECONDS)
+    said = process.stderr.read()
+    assert (process.returncode, said) == ((143, b"showtell: last words\n") if repeats_late else (7, b""))
+
+
+def test_training_that_is_in_python_code_stops_in_order_at_a_later_signal() -> None:
+    """So that a sweep writes its table, and no process is left behind."""
+    program = (
+        "import time\n"
+        "from showtell.cli import main, signals\n"
+        "from showtell.train import stop_signal\n"
+        "stop_signal.REPEAT_SECONDS = 0.0\n"
+        "def run():\n"
+        "    with stop_signal.catch_stop_signal() as should_stop:\n"
+        "        print('ready', flush=True)\n"
+        "        while not should_stop(): time.sleep(0.01)\n"
+        "        try:\n"
+        "            print('stopping', flush=True)\n"
+        "            time.sleep(1000)\n"
+        "        finally:\n"
+        "            time.sleep(0.7)\n"
+        "            print('tidied', flush=True)\n"
+        "import showtell.cli.app as app\n"
+        "app.app = run\n"
+        "main.main()\n"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", program], **pipes)  # type: ignore[call-overload]
+    for line in (b"ready\n", b"stopping\n"):
+        assert process.stdout.readline() == line
+        process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=HANG_SECONDS)
+    assert (process.returncode, *said) == (143, b"tidied\n", b"showtell: interrupted by SIGTERM\n")
+
+
 def shell(command: str) -> "subprocess.CompletedProcess[str]":
     line = command.replace("showtell", f"{sys.executable} -m showtell")
     bash = shutil.which("bash")

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGBREAK")
 """SIGHUP: the terminal was closed. SIGXCPU: the time that a batch system allows is up. SIGBREAK: Ctrl-Break."""
 _SIGNALS: Final = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+_ANSWER_SECONDS: Final = 0.5
+"""How long the main thread has for a second signal of a handler that is not of this module."""
 
 
 class Stopped(BaseException):
@@ -116,10 +119,22 @@ def _handle(number: int, frame: Any) -> None:
 
 def _watch(receiver: socket.socket) -> None:
     count = 0
+    asked: tuple[Any, float] = None, 0.0  # the handler of `train` that had a signal last, and when its first one came
     with receiver:
         while data := receiver.recv(1):
-            # `train` and `serve` have handlers of their own, for which a second signal means something else.
-            count += signal.getsignal(data[0]) is _handle
+            handler, now = signal.getsignal(data[0]), time.monotonic()
+            # `train` and `serve` have handlers of their own. To that of `train`, which has this attribute, a signal
+            # more than so many seconds after the first is the second one; to `serve` it means something else.
+            seconds = getattr(handler, "repeat_seconds", None)
+            if handler is _handle:
+                count += 1
+            elif seconds is not None and handler is not asked[0]:
+                asked = handler, now
+            elif seconds is not None and now - asked[1] > seconds:
+                count += 1
+                time.sleep(_ANSWER_SECONDS)
+                if signal.getsignal(data[0]) is handler:  # else it has run, and what it raised is on its way
+                    _end_at_once(data[0])
             if count > 1:
                 _end_at_once(data[0])
 

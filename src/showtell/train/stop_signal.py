@@ -34,6 +34,9 @@ def catch_stop_signal() -> Iterator[Callable[[], bool]]:
             restore()
             act(number, frame)
 
+    # Python calls it only when the main thread is in Python code again; `cli.signals` looks after the other case.
+    remember.repeat_seconds = REPEAT_SECONDS  # type: ignore[attr-defined]
+
     def restore() -> None:
         for stop, handler in previous.items():
             signal.signal(stop, handler)
