@@ -224,19 +224,24 @@ def test_training_that_is_stuck_in_a_library_ends_with_a_later_signal(repeats_la
     assert (process.returncode, said) == ((143, b"showtell: last words\n") if repeats_late else (7, b""))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of a mutex of the C library")
 def test_training_that_is_in_python_code_stops_in_order_at_a_later_signal() -> None:
-    """So that a sweep writes its table, and no process is left behind."""
+    """Or will be in a moment, so that a sweep writes its table, and no process is left behind."""
     program = (
-        "import time\n"
+        "import ctypes, time\n"
         "from showtell.cli import main, signals\n"
         "from showtell.train import stop_signal\n"
         "stop_signal.REPEAT_SECONDS = 0.0\n"
+        "libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)\n"
+        "libc.pthread_mutex_lock(mutex)\n"
         "def run():\n"
         "    with stop_signal.catch_stop_signal() as should_stop:\n"
         "        print('ready', flush=True)\n"
         "        while not should_stop(): time.sleep(0.01)\n"
         "        try:\n"
+        "            nanoseconds = time.time_ns() + 100_000_000\n"
         "            print('stopping', flush=True)\n"
+        "            libc.pthread_mutex_timedlock(mutex, (ctypes.c_long * 2)(*divmod(nanoseconds, 1_000_000_000)))\n"
         "            time.sleep(1000)\n"
         "        finally:\n"
         "            time.sleep(0.7)\n"
