@@ -1,5 +1,6 @@
 """How the processes of a run find each other, and what they check before the first step. No process is started here."""
 
+import atexit
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -35,7 +36,6 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", called.append)
     monkeypatch.setattr(module, "start_others", called.append)
-    monkeypatch.setattr(module.atexit, "register", lambda function: None)
     monkeypatch.setattr(module, "_fabric", lambda precision, **options: None)
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda *a, **options: called.append((*a, options)))
     return called
@@ -65,6 +65,16 @@ def test_gpus_exchange_gradients_by_nccl_and_wait_for_long_work_of_one(gpus: lis
     started, device, (backend, options) = gpus
     assert (started, device, backend) == (2, torch.device("cuda", 0), "cpu:gloo,cuda:nccl")
     assert (options["rank"], options["world_size"]) == (0, 2) and options["timeout"] > timedelta(days=1)
+
+
+def test_nothing_is_left_to_do_at_exit_that_waits_for_the_others(
+    gpus: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that fails alone would never end."""
+    at_exit: list[Any] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    start_processes(TrainSettings(devices=2))
+    assert at_exit == []
 
 
 @pytest.mark.parametrize(

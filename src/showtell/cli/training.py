@@ -59,9 +59,12 @@ def train_run(
         try:
             if any(processes.any(is_new)):
                 _train(recipe, folder, samples, reporter, processes)
-        except (Interrupted, Diverged):
+        except (Interrupted, Diverged):  # in all processes
+            processes.leave()
             if processes.is_first:  # where another one fails, the first takes its exit code
                 raise
+        else:
+            processes.leave()
     return processes.is_first
 
 

@@ -8,7 +8,6 @@ same decisions; the first one writes.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import os
@@ -43,6 +42,12 @@ class Processes:
         """`fabric`: of this process alone. `local_rank`: among those of its machine. `children`: what it has
         started."""
         self.fabric, self.count, self.rank, self.local_rank, self.children = fabric, count, rank, local_rank, children
+
+    def leave(self) -> None:
+        """End the process group. All processes call it, at the same point of the run: with NCCL it waits for the
+        others, so that one that fails alone must not, and ends with NCCL's warning instead."""
+        if self.count > 1:
+            torch.distributed.destroy_process_group()
 
     @property
     def is_first(self) -> bool:
@@ -172,7 +177,6 @@ def start_processes(settings: TrainSettings) -> Processes:
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.distributed.init_process_group("cpu:gloo,cuda:nccl", rank=rank, world_size=count, timeout=TIMEOUT)
-        atexit.register(torch.distributed.destroy_process_group)  # without it NCCL warns
     else:
         torch.distributed.init_process_group("gloo", rank=rank, world_size=count, timeout=TIMEOUT)
         _share_cores(local, is_torchrun)
