@@ -239,7 +239,7 @@ def test_training_that_is_in_python_code_stops_in_order_at_a_later_signal() -> N
         "        print('ready', flush=True)\n"
         "        while not should_stop(): time.sleep(0.01)\n"
         "        try:\n"
-        "            nanoseconds = time.time_ns() + 100_000_000\n"
+        "            nanoseconds = time.time_ns() + 200_000_000\n"
         "            print('stopping', flush=True)\n"
         "            libc.pthread_mutex_timedlock(mutex, (ctypes.c_long * 2)(*divmod(nanoseconds, 1_000_000_000)))\n"
         "            time.sleep(1000)\n"
@@ -254,6 +254,7 @@ def test_training_that_is_in_python_code_stops_in_order_at_a_later_signal() -> N
     process = subprocess.Popen([sys.executable, "-c", program], **pipes)  # type: ignore[call-overload]
     for line in (b"ready\n", b"stopping\n"):
         assert process.stdout.readline() == line
+        time.sleep(0.05)  # so that it waits for the mutex
         process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=HANG_SECONDS)
     assert (process.returncode, *said) == (143, b"tidied\n", b"showtell: interrupted by SIGTERM\n")
