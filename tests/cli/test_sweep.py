@@ -166,6 +166,14 @@ def test_what_can_be_known_is_said_before_the_first_run(
     assert not (tmp_path / "sweep").exists()
 
 
+def test_torchrun_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    told = refused(sweep(tmp_path / "sweep", "train.seed=1,2"))
+    assert told.startswith("torchrun has started 2 processes; a sweep trains one run after another in one process: ")
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_runs_with_other_settings_are_left_alone(tmp_path: Path) -> None:
     sweep(tmp_path / "sweep", "train.seed=1,2")
     told = refused(sweep(tmp_path / "sweep", "train.seed=1,2", "train.lr=0.5"))

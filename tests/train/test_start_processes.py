@@ -60,6 +60,15 @@ def test_more_processes_than_gpus(by_torchrun: bool, gpus: list[Any], monkeypatc
     assert gpus == []
 
 
+def test_a_second_run_in_the_same_process_is_refused(gpus: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(BadConfig, match=r"^this process is one of the 2 of another run already; expected one run"):
+        start_processes(TrainSettings(devices=2))
+    assert gpus == []
+    assert start_processes(TrainSettings()).count == 1
+
+
 def test_gpus_exchange_gradients_by_nccl_and_wait_for_long_work_of_one(gpus: list[Any]) -> None:
     start_processes(TrainSettings(devices=2))
     started, device, (backend, options) = gpus

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,6 +47,7 @@ def sweep(
     from showtell.recipes import find_recipe
     from showtell.train.sweep import combinations
 
+    _check_is_alone()
     with needs("train"):
         grid = combinations(find_recipe(recipe), settings, recipe)
     for combination in grid:
@@ -91,6 +93,16 @@ def sweep(
     reporter.say(_conclusion(results, folder))
     if any(result.state == "failed" for result in results):
         raise typer.Exit(1)
+
+
+def _check_is_alone() -> None:
+    """Raises BadConfig in a process that torchrun has started with others: all would write the same table."""
+    count = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    if count > 1:
+        raise BadConfig(
+            f"torchrun has started {count} processes; a sweep trains one run after another in one process: expected "
+            "`showtell sweep` without torchrun, or torchrun with a `showtell train` for each run"
+        )
 
 
 def _planned(grid: Sequence[Combination], folder: Path) -> Plan:

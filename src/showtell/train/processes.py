@@ -162,7 +162,7 @@ def start_processes(settings: TrainSettings) -> Processes:
     """Of this machine, unless torchrun has done so; where nothing is to be started, the one that is there.
 
     Those that are started run this process's own command again, up to here. Raises BadConfig for more processes than
-    the machine has GPUs.
+    the machine has GPUs, and where this process is in such a run already.
     """
     is_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
     count = local = settings.devices
@@ -172,6 +172,11 @@ def start_processes(settings: TrainSettings) -> Processes:
         count, local, rank, local_rank = (int(os.environ[name]) for name in names)
     if count == 1:
         return single_process(settings.precision)
+    if torch.distributed.is_initialized():
+        raise BadConfig(
+            f"this process is one of the {torch.distributed.get_world_size()} of another run already; expected one run "
+            "on several processes in each: start a process of its own for this one, as `showtell train` does"
+        )
     device = _device(local_rank, local, "--nproc-per-node" if is_torchrun else "train.devices")
     children = None if is_torchrun else start_others(local)
     if device.type == "cuda":
