@@ -38,6 +38,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(module, "start_others", called.append)
     monkeypatch.setattr(module, "_fabric", lambda precision, **options: None)
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda *a, **options: called.append((*a, options)))
+    monkeypatch.setattr(torch.distributed, "new_group", lambda **options: called.append(options) or options)
     return called
 
 
@@ -70,10 +71,12 @@ def test_a_second_run_in_the_same_process_is_refused(gpus: list[Any], monkeypatc
 
 
 def test_gpus_exchange_gradients_by_nccl_and_wait_for_long_work_of_one(gpus: list[Any]) -> None:
-    start_processes(TrainSettings(devices=2))
-    started, device, (backend, options) = gpus
+    processes = start_processes(TrainSettings(devices=2))
+    started, device, (backend, options), long_work_group = gpus
     assert (started, device, backend) == (2, torch.device("cuda", 0), "cpu:gloo,cuda:nccl")
-    assert (options["rank"], options["world_size"]) == (0, 2) and options["timeout"] > timedelta(days=1)
+    assert (options["rank"], options["world_size"]) == (0, 2) and options["timeout"] < timedelta(hours=1)
+    assert long_work_group["backend"] == "gloo" and long_work_group["timeout"] > timedelta(days=1)
+    assert processes.long_work_group is long_work_group
 
 
 def test_nothing_is_left_to_do_at_exit_that_waits_for_the_others(
@@ -123,6 +126,15 @@ def test_only_a_lost_connection_is_taken_for_the_end_of_another(
         two.wait()
 
 
+def test_one_that_does_not_arrive_is_one_line(gpus: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise torch.distributed.DistStoreError("Timed out after 1801 seconds waiting for clients. 1/2 clients joined.")
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", fail)
+    with pytest.raises(ProcessEnded, match=r"\(Timed out after 1801 seconds waiting for clients\); its own message"):
+        start_processes(TrainSettings(devices=2))
+
+
 def test_the_first_one_gives_all_its_parameters_and_buffers(two: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.distributed, "broadcast", lambda tensor, source: tensor.view(-1).fill_(7 + source))
     network = nn.Sequential(nn.Conv2d(3, 4, 2), nn.BatchNorm2d(4))
@@ -139,7 +151,9 @@ def test_the_first_process_of_a_machine_computes_the_features(
 ) -> None:
     done: list[str] = []
     processes = Processes(single_process("32-true").fabric, 4, rank=2 + local_rank, local_rank=local_rank)
-    monkeypatch.setattr(processes, "wait", lambda: done.append("all are here"))
+    group = processes.long_work_group = object()  # type: ignore[assignment]
+    waits = {None: "too short", group: "all are here"}
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor, how, group: done.append(waits[group]))
     with processes.first_of_machine_first():
         done.append("features")
     assert done == expected

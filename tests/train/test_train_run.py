@@ -38,7 +38,7 @@ def train(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int, rank: int, 
     monkeypatch.setattr(module, "start_processes", lambda settings: processes)
     monkeypatch.setattr(training, "_open_folder", lambda *arguments: True)
     monkeypatch.setattr(training, "_train", work)
-    monkeypatch.setattr(processes, "any", lambda *flags, **options: [True])
+    monkeypatch.setattr(processes, "any_after_long_work", lambda flag: True)
     return train_run(recipe(), RunFolder(folder), [], ProgressReporter())
 
 

@@ -57,7 +57,7 @@ def train_run(
         check_same_start(processes, recipe, samples)
         is_new = processes.is_first and _open_folder(recipe, folder, samples, reporter, allow_changed_data)
         try:
-            if any(processes.any(is_new)):
+            if processes.any_after_long_work(is_new):  # the first one reads all photos
                 _train(recipe, folder, samples, reporter, processes)
         except (Interrupted, Diverged):  # in all processes
             processes.leave()

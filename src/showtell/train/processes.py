@@ -9,6 +9,7 @@ same decisions; the first one writes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -27,8 +28,10 @@ from showtell.errors import BadConfig
 from showtell.settings import TrainSettings
 from showtell.train.launch import Children, ProcessEnded, own_rank, start_others
 
-TIMEOUT: Final = timedelta(days=7)
-"""Others wait while the first one computes features; one that ends is noticed by its closed connections."""
+TIMEOUT: Final = timedelta(minutes=30)
+"""Of what all do at about the same time; one that ends is noticed before, by its closed connections."""
+LONG_WORK_TIMEOUT: Final = timedelta(days=7)
+"""Where the others wait for work of the first one alone, such as features, which may take days."""
 _LOST: Final = re.compile(r"Connection|Broken pipe|[Tt]imed? ?out|[Ss]ocket|closed|NCCL")
 """In the messages of gloo and NCCL."""
 
@@ -37,11 +40,18 @@ class Processes:
     """The processes of a run, seen from one of them. With a single one nothing is sent."""
 
     def __init__(
-        self, fabric: Fabric, count: int = 1, rank: int = 0, local_rank: int = 0, children: Children | None = None
+        self,
+        fabric: Fabric,
+        count: int = 1,
+        rank: int = 0,
+        local_rank: int = 0,
+        children: Children | None = None,
+        long_work_group: torch.distributed.ProcessGroup | None = None,
     ) -> None:
         """`fabric`: of this process alone. `local_rank`: among those of its machine. `children`: what it has
-        started."""
+        started. `long_work_group`: all processes, with LONG_WORK_TIMEOUT; a timeout belongs to a group."""
         self.fabric, self.count, self.rank, self.local_rank, self.children = fabric, count, rank, local_rank, children
+        self.long_work_group = long_work_group
 
     def leave(self) -> None:
         """End the process group. All processes call it, at the same point of the run: with NCCL it waits for the
@@ -58,10 +68,10 @@ class Processes:
         """The others begin the block when the first process of every machine has done it: what it leaves in a cache
         they find there."""
         if self.local_rank > 0:
-            self.wait()
+            self.any_after_long_work()
         yield
         if self.local_rank == 0:
-            self.wait()
+            self.any_after_long_work()
 
     def check_same(self, value: Any, explain: Callable[[Any, Any], str]) -> None:
         """Raises BadConfig, in all processes, unless all give the same value, a JSON one. `explain` says what differs
@@ -80,6 +90,12 @@ class Processes:
         if self.count == 1:
             return list(flags)
         return [bool(value) for value in self._reduced([float(flag) for flag in flags], torch.distributed.ReduceOp.MAX)]
+
+    def any_after_long_work(self, flag: bool = False) -> bool:
+        """Whether it is true in any process, where all but some wait for as long as those work."""
+        if self.count == 1:
+            return flag
+        return bool(self._reduced([float(flag)], torch.distributed.ReduceOp.MAX, self.long_work_group)[0])
 
     def gather(self, value: Any) -> list[Any]:
         """The values of all processes, JSON each, by rank. Rejected: torch's own for objects, which are pickled."""
@@ -136,9 +152,11 @@ class Processes:
             self._call(torch.distributed.broadcast, sent, 0)
             tensor.copy_(sent)
 
-    def _reduced(self, values: Sequence[float], operation: Any) -> list[float]:
+    def _reduced(
+        self, values: Sequence[float], operation: Any, group: torch.distributed.ProcessGroup | None = None
+    ) -> list[float]:
         tensor = torch.tensor(values, dtype=torch.float64)
-        self._call(torch.distributed.all_reduce, tensor, operation)
+        self._call(torch.distributed.all_reduce, tensor, operation, group)
         return [float(value) for value in tensor]
 
     @staticmethod
@@ -179,16 +197,18 @@ def start_processes(settings: TrainSettings) -> Processes:
         )
     device = _device(local_rank, local, "--nproc-per-node" if is_torchrun else "train.devices")
     children = None if is_torchrun else start_others(local)
+    meet = functools.partial(torch.distributed.init_process_group, rank=rank, world_size=count, timeout=TIMEOUT)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        torch.distributed.init_process_group("cpu:gloo,cuda:nccl", rank=rank, world_size=count, timeout=TIMEOUT)
+        Processes._call(meet, "cpu:gloo,cuda:nccl")
     else:
-        torch.distributed.init_process_group("gloo", rank=rank, world_size=count, timeout=TIMEOUT)
+        Processes._call(meet, "gloo")
         _share_cores(local, is_torchrun)
     # Rejected: Lightning's DDPStrategy. Its DistributedDataParallel has to look for the parameters without a gradient
     # in every step, as an encoder that is still frozen has none, and warns where it finds none.
     fabric = _fabric(settings.precision, strategy=SingleDeviceStrategy(device), accelerator=device.type)
-    return Processes(fabric, count, rank, local_rank, children)
+    long_work_group = cast(Any, torch.distributed.new_group(backend="gloo", timeout=LONG_WORK_TIMEOUT))
+    return Processes(fabric, count, rank, local_rank, children, long_work_group)
 
 
 def _fabric(precision: str, **options: Any) -> Fabric:

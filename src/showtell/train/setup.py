@@ -68,7 +68,7 @@ def build_trainer(
     sentences = read_sentences(settings.text, recipe.text.languages)
     if processes.is_first:
         make_tokenizer(run, recipe, samples if recipe.text.splits == "all" else train, sentences)
-    processes.wait()
+    processes.any_after_long_work()
     tokenizer = run.load_tokenizer()
     _check_tokenizer(recipe, tokenizer)
     vocab_size = network_vocab_size(recipe, tokenizer)
