@@ -18,10 +18,12 @@ from tests.serve.running import HEAD, HOUR, OTHER_ADDRESSES, Running, rest_of
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from showtell.serve import connection as connection_module
+from showtell.serve import open_connections
 from showtell.serve.body import LINGERING_TIMEOUT
 from showtell.serve.connection import FREE_OVERHEAD_BYTES, LEAST_READ_BYTES, MAX_RECV_BYTES, limited_protocol
 from showtell.serve.limits import Limits
+from showtell.serve.open_connections import OpenConnections
+from showtell.serve.server import KEEP_ALIVE
 
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -60,12 +62,16 @@ class Peer:
         pass
 
 
+def protocols(limits: Limits) -> type[H11Protocol]:
+    return limited_protocol(limits, OpenConnections(limits))
+
+
 def test_connections_are_counted_by_network_where_a_household_has_one() -> None:
     addresses = ["2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2:3::", "2001:db8:1:3::1", "192.0.2.1", "192.0.2.2"]
 
     async def connect() -> list[bool]:
         config, state = uvicorn.Config(echo, log_config=None), ServerState()
-        protocol_class = limited_protocol(Limits(connections_per_client=2))
+        protocol_class = protocols(Limits(connections_per_client=2))
         made = [protocol_class(config, state, {}) for _ in addresses]
         peers = [Peer(each) for each in addresses]
         for protocol, peer in zip(made, peers, strict=True):
@@ -165,7 +171,7 @@ def test_a_reader_that_reads_on_is_no_stalled_one() -> None:
     async def read(*left: int) -> bool:
         """Whether the connection is kept if so many bytes are left at each check."""
         config, peer = uvicorn.Config(echo, log_config=None), Peer("192.0.2.1")
-        protocol: Any = limited_protocol(Limits())(config, ServerState(), {})
+        protocol: Any = protocols(Limits())(config, ServerState(), {})
         protocol.connection_made(peer)
         protocol.pause_writing()
         for count in left:
@@ -184,12 +190,12 @@ def test_a_reader_that_reads_on_is_no_stalled_one() -> None:
 
 
 def test_clients_with_many_connections_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "FEW_CONNECTIONS", 1)
+    monkeypatch.setattr(open_connections, "FEW_CONNECTIONS", 1)
     addresses = ["192.0.2.1"] * 5 + ["192.0.2.2"] * 4 + ["192.0.2.3", "192.0.2.4", "192.0.2.5"]
 
     async def connect() -> tuple[list[bool], bool]:
         config, state = uvicorn.Config(echo, log_config=None), ServerState()
-        protocol_class = limited_protocol(Limits(connections=8))
+        protocol_class = protocols(Limits(connections=8))
         made, peers = [], [Peer(each) for each in addresses]
         for peer in peers:
             made.append(protocol_class(config, state, {}))
@@ -241,6 +247,22 @@ def test_one_address_leaves_room_for_others(run: Callable[..., Running]) -> None
         assert rest_of(other).startswith(b"HTTP/1.1 200 ")
     for client in held:
         client.close()
+
+
+def test_connections_are_kept_unless_there_are_many(run: Callable[..., Running]) -> None:
+    server = run(connections=8)
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    client = server.connect(request)
+    assert b"connection: close" not in client.recv(65536).lower()
+    server.loop.skip(KEEP_ALIVE - 1)
+    client.sendall(request)
+    assert b"200 OK" in client.recv(65536), "longer than clients keep them"
+    others = [server.connect() for _ in range(4)]
+    until(lambda: len(server.connections) == 5)
+    client.sendall(request)
+    assert b"connection: close" in rest_of(client).lower()
+    for other in others:
+        other.close()
 
 
 def in_chunks(body: bytes, size: int) -> Iterator[bytes]:

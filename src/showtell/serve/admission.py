@@ -100,8 +100,16 @@ class _CORS(CORSMiddleware):
 
 
 class AdmissionMiddleware:
-    def __init__(self, app: ASGIApp, limits: Limits, policy: AccessPolicy, metrics: ServerMetrics) -> None:
-        self.app, self.limits, self.policy, self.metrics = app, limits, policy, metrics
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        policy: AccessPolicy,
+        metrics: ServerMetrics,
+        is_crowded: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`is_crowded`: whether connections should end with their response, to make room for others."""
+        self.app, self.limits, self.policy, self.metrics, self._is_crowded = app, limits, policy, metrics, is_crowded
         self._requests = FairLimiter(limits.concurrent_requests)
         self._body_bytes = FairLimiter(limits.inflight_bytes, reserve_per_client=limits.body_bytes)
         self._bodies: set[RequestBody] = set()
@@ -162,7 +170,7 @@ class AdmissionMiddleware:
                 message.setdefault("headers", [])
                 headers = MutableHeaders(scope=message)
                 self._add_security_headers(headers, scope["path"])
-                if body.is_unread or self._is_draining:
+                if body.is_unread or self._is_draining or self._is_crowded():
                     # Of an unread body the server would read on, for ever if it does not end, to find the next request.
                     headers["Connection"] = "close"
             elif body.is_unread and not message.get("more_body", False):

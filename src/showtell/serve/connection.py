@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections import Counter
 from typing import Any, cast
 
 import h11
@@ -20,8 +19,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from showtell.serve.client_key import client_key
 from showtell.serve.error_response import ErrorResponse
-from showtell.serve.fair_limiter import FairLimiter
 from showtell.serve.limits import Limits
+from showtell.serve.open_connections import OpenConnections
 
 
 def _closing_response(error: ErrorResponse, reason: str) -> bytes:
@@ -46,8 +45,6 @@ MAX_RECV_BYTES = 16 * 1024
 """asyncio reads 256 KiB at once: in chunks of one byte these are 87,000 events of h11, which block the event loop."""
 FREE_OVERHEAD_BYTES = 64 * 1024
 """Chunk framing (size lines and line ends) that is allowed beyond an eighth of the body."""
-FEW_CONNECTIONS = 8
-"""Of a client that may have them when others have most; a browser opens six."""
 LEAST_READ_BYTES = 16 * 1024
 """What a client must read of a long response within half of `request_timeout`."""
 
@@ -76,11 +73,8 @@ class _OverheadConnection(h11.Connection):
         return event
 
 
-def limited_protocol(limits: Limits) -> type[H11Protocol]:
+def limited_protocol(limits: Limits, connections: OpenConnections) -> type[H11Protocol]:
     """A protocol class for `uvicorn.Config(http=...)`."""
-
-    all_connections = FairLimiter(limits.connections, reserve_per_client=FEW_CONNECTIONS)
-    of_clients: Counter[str] = Counter()
 
     class LimitedProtocol(H11Protocol):
         conn: _OverheadConnection
@@ -103,11 +97,10 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
             with contextlib.suppress(OSError):  # already disconnected
                 transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client = client_key(self.client and self.client[0])
-            if of_clients[client] >= limits.connections_per_client or not all_connections.try_acquire(client):
+            if not connections.open(client):
                 transport.abort()
                 return
             self._client_key = client
-            of_clients[client] += 1
             self._start_header_timer()
             self._check_stalled()
 
@@ -130,10 +123,7 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
             if self._stall_timer is not None:
                 self._stall_timer.cancel()
             if self._client_key is not None:
-                all_connections.release(self._client_key)
-                of_clients[self._client_key] -= 1
-                if not of_clients[self._client_key]:
-                    del of_clients[self._client_key]
+                connections.close(self._client_key)
             super().connection_lost(exc)
 
         def send_400_response(self, msg: str) -> None:

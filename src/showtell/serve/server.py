@@ -29,12 +29,16 @@ from showtell.serve.app import create_app
 from showtell.serve.batcher import Batcher
 from showtell.serve.connection import limited_protocol
 from showtell.serve.limits import Limits
+from showtell.serve.open_connections import OpenConnections
 from showtell.serve.page import PAGE_METHODS, add_page
 from showtell.serve.server_metrics import ServerMetrics
 from showtell.serve.service import Service
 from showtell.serve.url_fetcher import UrlFetcher
 from showtell.terminal import echo
 
+KEEP_ALIVE = 75
+"""Seconds of a connection without a request. Longer than clients keep one, 60 for proxies and 5 for some libraries: one
+that the server closes first may have another request on its way, which gets no answer."""
 JOIN_TIMEOUT = 2.0
 """Seconds for the batcher's threads to end, after uvicorn has waited for all requests."""
 
@@ -84,7 +88,8 @@ class Application:
             allowed_origins=config.cors_origins,
             frame_ancestors=config.frame_ancestors,
         )
-        self.admission = AdmissionMiddleware(app, limits, policy, metrics)
+        self.connections = OpenConnections(limits)
+        self.admission = AdmissionMiddleware(app, limits, policy, metrics, self.connections.is_crowded)
 
     def warm_up(self) -> None:
         """The first run of a network is slower; the second tells the batcher how long a photo takes."""
@@ -114,7 +119,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 application.admission,
-                http=limited_protocol(application.limits),
+                http=limited_protocol(application.limits, application.connections),
+                timeout_keep_alive=KEEP_ALIVE,
                 loop="asyncio",  # and not uvloop where it is installed: its transports have no `max_size`
                 ws="none",
                 lifespan="off",
