@@ -1,7 +1,7 @@
 """How many steps of the decoder each photo's search takes with early_stopping=heuristic and never, and how often both
 write the same caption.
 
-    python benchmarks/early_stopping.py FLICKR8K [BUNDLE] [PHOTOS]
+    python benchmarks/early_stopping.py FLICKR8K [BUNDLE [PHOTOS]]
 
 Photos of the dev split, one at a time, in each language of the bundle. A step reads one more token of all hypotheses.
 """
@@ -14,7 +14,7 @@ from showtell import Captioner
 from showtell.data.spec import read_samples, select_split
 
 
-def main(folder: str, bundle: str | None = None, photos: int = 200) -> None:
+def main(folder: str, bundle: str | None = None, photos: int = 150) -> None:
     captioner = Captioner.load(bundle)
     steps, step = 0, captioner.stepper.step
 
