@@ -196,6 +196,26 @@ GUARDS: Final[dict[str, Guard]] = {
         yes,
         ("tests/serve/test_admission.py::test_without_the_key_nothing_is_open_but_health",),
     ),
+    "time for a request": Guard(
+        "showtell.serve.batcher:Batcher._check_time",
+        nothing,
+        ("tests/serve/test_batcher.py::test_more_photos_than_can_be_done_in_time_are_refused_with_how_many_can",),
+    ),
+    "places in the queue": Guard(
+        "showtell.serve.batcher:Batcher._check_places",
+        nothing,
+        ("tests/serve/test_batcher.py::test_the_last_quarter_of_the_queue_is_for_clients_with_nothing_in_it",),
+    ),
+    "connections of a client": Guard(
+        "showtell.serve.open_connections:OpenConnections.open",
+        yes,
+        ("tests/serve/test_connection.py::test_connections_are_counted_by_network_where_a_household_has_one",),
+    ),
+    "processes that train the same": Guard(
+        "showtell.train.processes:Processes.check_same",
+        nothing,
+        ("tests/train/test_start_processes.py::test_another_recipe_or_other_data_in_another_process",),
+    ),
     "requests at the same time": Guard(
         "showtell.serve.fair_limiter:FairLimiter.try_acquire",
         yes,
