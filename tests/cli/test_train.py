@@ -41,8 +41,15 @@ def test_a_run_and_what_it_says_of_changed_data(photos: Path, tmp_path: Path) ->
         f"(Train/bare.png); `showtell data check folder:{photos}` names all\n"
     )
     assert (status, said.count("is finished")) == (0, 0)
+    curves, kept = tmp_path / "run" / "curves.png", tmp_path / "run" / "best" / "epoch-1.safetensors"
+    drawn = curves.read_bytes()
+    curves.unlink()  # as if it had been killed after its last save
+    kept.write_bytes(b"")
     status, said = train()
     assert status == 0 and "is finished" in said
+    assert curves.read_bytes()[:8] == drawn[:8] and not kept.exists()
+    times = curves.stat().st_mtime_ns
+    assert train()[0] == 0 and curves.stat().st_mtime_ns == times
 
     (photos / "Train" / "1.caption").write_text("a green square\n")
     status, said = train()

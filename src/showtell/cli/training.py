@@ -79,8 +79,20 @@ def _open_folder(
     if message := folder.check_data(samples, is_finished, allow_changed_data):
         reporter.say(message)
     if is_finished:
+        _complete(folder)
         reporter.say(f"{folder.path} is finished")
     return not is_finished
+
+
+def _complete(folder: RunFolder) -> None:
+    """What comes after the last save, and what a process that was killed at that moment has not done."""
+    from showtell.view.curves import draw_curves
+
+    for file in folder.best.parent.glob("epoch-*.safetensors"):  # kept for their mean
+        file.unlink()
+    log, curves = folder.log_file, folder.path / "curves.png"
+    if log.exists() and not (curves.exists() and curves.stat().st_mtime >= log.stat().st_mtime):
+        draw_curves(log, curves)
 
 
 def _train(
