@@ -309,7 +309,7 @@ def table(trials: list[Trial]) -> list[dict[str, Any]]:
                 "hangs": sum(trial["hangs"] for trial in mine),
                 "steps lost at most": max((trial["lost"] for trial in mine), default=0),
                 "went on from the state before": sum(trial["fell_back"] for trial in mine),
-                "other weights": sum(bool(trial["differing"]) for trial in mine),
+                "ends otherwise": sum(bool(trial["differing"]) for trial in mine),
                 "seconds": round(sum(trial["seconds"] for trial in mine)),
                 "of the processor": round(sum(trial["cpu"] for trial in mine), 1),
             }
@@ -340,7 +340,7 @@ def main() -> int:
     }
     options.results.parent.mkdir(exist_ok=True)
     append_line(options.results, json.dumps(entry))
-    return int(any(row["runs with a problem"] or row["hangs"] or row["other weights"] for row in rows))
+    return int(any(row["runs with a problem"] or row["hangs"] or row["ends otherwise"] for row in rows))
 
 
 if __name__ == "__main__":
