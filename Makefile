@@ -14,14 +14,18 @@ COMPANION ?= ../shared/weights/mobilenetv2_100.tf_in1k.safetensors
 # sources anew, for 8 seconds of the processor's time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-busy test-kernels torture first-day notebooks lint site model clean
+.PHONY: demo test pytest test-long test-busy test-kernels torture first-day notebooks lint site model clean
 
 demo: $(LIGHT)/installed
 	$(LIGHT)/bin/showtell caption examples
 
+# At the same time: without a cache, mypy takes one core for minutes.
+test: $(FULL)/installed
+	$(MAKE) --jobs 2 --keep-going lint pytest
+
 # tests/conftest.py puts the longest files first; xdist would sort files by their number of tests.
 TESTS := -m "not long" -n auto --dist loadfile --no-loadscope-reorder
-test: lint
+pytest: $(FULL)/installed
 	$(FULL)/bin/python -m pytest $(TESTS) --durations 40 --durations-min 5
 
 # What `make test` leaves out, and thousands of random examples for each property; 40 minutes on two cores.
