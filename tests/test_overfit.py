@@ -22,7 +22,7 @@ PHOTOS = 12
 SMALL = ["model.decoder.width=128", "model.decoder.embedding_dim=64"]
 DECODERS = {
     "transformer": [],
-    "attention": ["model.decoder.kind=attention", "model.decoder.dropout=0", *SMALL],
+    "attention": ["model.decoder.kind=attention", "model.decoder.dropout=0", "train.epochs=100", *SMALL],
     "recurrent": ["model.decoder.kind=recurrent", "train.epochs=300", "train.batch_size=8", *SMALL],
 }
 
@@ -40,7 +40,7 @@ class RareValidator:
         self.validator, self.epochs = validator, 0
 
     def __call__(self, model: CaptioningModel, title: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        if self.epochs % 20 == 0 or title.endswith(("60", "300")):
+        if self.epochs % 20 == 0 or title.endswith(("60", "00")):
             self.result = self.validator(model, title)
         self.epochs += 1
         return self.result
