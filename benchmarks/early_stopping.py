@@ -23,7 +23,7 @@ def main(folder: str, bundle: str | None = None, photos: int = 150) -> None:
         steps += 1
         return step(*arguments, **options)
 
-    captioner.stepper.step = counted  # type: ignore[method-assign]
+    captioner.stepper.step = counted
     print("| language | photos | steps, never | heuristic | saved | same caption |\n|---|---|---|---|---|---|")
     for language in captioner.languages:
         samples = select_split(read_samples(f"flickr:{folder}", (language,)), "dev")[:photos]

@@ -21,7 +21,7 @@ occur, with `raise ... from error`, so that the cause is never lost.
 import errno
 import os
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Final
 
 from showtell.install import install_hint
 
@@ -55,7 +55,7 @@ OUTPUT_ERRNOS: Final = {getattr(errno, name): advice for name, advice in _ADVICE
 class ShowtellError(Exception):
     """Base of all errors meant for a user; `str(error)` is one line."""
 
-    exit_code: ClassVar[int] = 2
+    exit_code: int = 2
 
 
 class BadImage(ShowtellError):

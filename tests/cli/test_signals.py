@@ -161,6 +161,15 @@ def sleeps(pid: int) -> bool:
     return True
 
 
+def stuck(program: str) -> "subprocess.Popen[bytes]":
+    """A process that has said that it is ready, and waits for a mutex."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe)
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    until(lambda: sleeps(process.pid))  # within the call, not on its way there
+    return process
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the size of a mutex of the C library")
 def test_a_second_signal_ends_at_once_even_within_a_long_call_of_a_library() -> None:
     """Here a mutex that is never free. Python's own handlers would wait for it."""
@@ -174,10 +183,7 @@ def test_a_second_signal_ends_at_once_even_within_a_long_call_of_a_library() -> 
         "    print('ready', flush=True)\n"
         "    libc.pthread_mutex_lock(mutex)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    until(lambda: sleeps(process.pid))  # within the call, not on its way there
+    process = stuck(program)
     # Two kinds: two of a kind could arrive as one.
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
@@ -208,10 +214,7 @@ def test_training_that_is_stuck_in_a_library_ends_with_a_later_signal(repeats_la
         "    libc.pthread_mutex_lock(mutex)\n"
         "    sys.exit(7 if should_stop() else 8)\n"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, "-c", program], **pipes)  # type: ignore[call-overload]
-    assert process.stdout.readline() == b"ready\n"
-    until(lambda: sleeps(process.pid))
+    process = stuck(program)
     process.send_signal(signal.SIGINT)
     time.sleep(0.05)  # the two are read one after the other
     process.send_signal(signal.SIGTERM)
@@ -250,8 +253,8 @@ def test_training_that_is_in_python_code_stops_in_order_at_a_later_signal() -> N
         "app.app = run\n"
         "main.main()\n"
     )
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, "-c", program], **pipes)  # type: ignore[call-overload]
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
     for line in (b"ready\n", b"stopping\n"):
         assert process.stdout.readline() == line
         time.sleep(0.05)  # so that it waits for the mutex

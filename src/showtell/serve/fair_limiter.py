@@ -25,6 +25,13 @@ class FairLimiter:
         self._available, self._reserved, self._reserve_per_client = capacity, reserved(capacity), reserve_per_client
         self._held: Counter[str] = Counter()
 
+    @property
+    def available(self) -> int:
+        return self._available
+
+    def held(self, client: str) -> int:
+        return self._held[client]
+
     def try_acquire(self, client: str, tokens: int = 1) -> bool:
         """Takes tokens, or returns False and takes none. 0 tokens are always granted."""
         if not tokens:

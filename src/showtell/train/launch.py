@@ -2,7 +2,8 @@
 
 None outlives the first one, and where another fails the run ends with that one's exit code. Rejected: Lightning's
 launcher, which leaves the others running when the first one ends, and kills the first one when another fails, so that
-the exit code is always that of SIGKILL.
+the exit code is always that of SIGKILL; torchrun's, which ends with a traceback of its own and exit code 1, whatever
+that of the process that failed.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class ProcessEnded(ShowtellError):
             error = cls(how, "the same command goes on")
         else:
             error = cls(how)
-        error.exit_code = own_code(code)  # type: ignore[misc]
+        error.exit_code = own_code(code)
         return error
 
 
