@@ -258,7 +258,9 @@ def test_connections_are_kept_unless_there_are_many(run: Callable[..., Running])
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         received = b""
         while not received.endswith(b"}"):
-            received += client.recv(65536)
+            data = client.recv(65536)
+            assert data, "closed"
+            received += data
         return received.lower()
 
     assert b"connection: close" not in answer()
