@@ -26,11 +26,20 @@ from torture import server
 from torture import server_clients as clients
 
 QUICK = """
+import time
 from tests.serve.doubles import QuickCaptioner
 from showtell.serve import server
 from showtell.serve.limits import Limits
-server.serve(QuickCaptioner(), Limits(), server.ServerConfig(port=0, page=False))
+
+class Captioner(QuickCaptioner):
+    def caption_preprocessed(self, photos, ask):
+        time.sleep(0.15 * len(photos))
+        return super().caption_preprocessed(photos, ask)
+
+server.serve(Captioner(), Limits(), server.ServerConfig(port=0, page=False))
 """
+"""As slow as a network: a server that has nothing to finish closes its port at once, and who comes at that moment finds
+a connection that ends."""
 
 
 @pytest.fixture
